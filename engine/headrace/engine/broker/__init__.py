@@ -1,0 +1,1 @@
+"""Brokers: in process, and Kafka."""

@@ -1,0 +1,186 @@
+"""Decisions: what the core answers. Transitions and rows to commit, effects to perform after the commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from headrace.engine.core.evaluation import Artifact, Filled
+from headrace.engine.core.events import Error, Event
+from headrace.engine.core.keys import Key
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Json
+
+
+class Transition(NamedTuple):
+    """One move of one task run. History keeps it beside the event that caused it."""
+
+    event: int  # position of the cause in the batch's events
+    key: Key
+    before: int
+    after: int
+    reason: str | None
+    attempt: int
+
+
+@dataclass(slots=True)
+class Row:
+    """A task run as the store keeps it, written once a batch with its last state."""
+
+    state: TaskState = TaskState.PENDING
+    reason: str | None = None
+    attempt: int = 0
+    epoch: int = 0
+    n: int = 0
+    worker: str | None = None
+    ready_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    due_at: float | None = None  # when a retry or sleep goes on
+    output: bytes | None = None  # JSON text
+    artifact: Artifact | None = None
+    error: Error | None = None
+    inputs: Filled | None = None  # judged once; None here leaves what is stored untouched
+    child: str | None = None  # id of the child run
+    items: int | None = None  # a mapped node's head: how many items it expanded to
+    by: str | None = None  # who asked, when a person moved it
+
+
+class Ready(NamedTuple):
+    """To the line: this task run may be dispatched."""
+
+    key: Key
+    since: float
+
+
+class Send(NamedTuple):
+    """An attempt to dispatch, once committed."""
+
+    key: Key
+    attempt: int
+    epoch: int
+    n: int
+    worker: str
+    inputs: Filled
+
+
+class Abort(NamedTuple):
+    """Stop the attempt: SIGTERM, after `grace` seconds SIGKILL."""
+
+    key: Key
+    attempt: int
+    worker: str
+    grace: float
+
+
+class SetTimer(NamedTuple):
+    key: Key | None
+    kind: str
+    due_at: float
+
+
+class ClearTimers(NamedTuple):
+    key: Key | None
+
+
+class StartChild(NamedTuple):
+    key: Key
+    workflow: str
+    version: str | int
+    params: Filled
+    wait: bool
+
+
+class CancelChild(NamedTuple):
+    key: Key
+    child: str
+    kill: bool
+
+
+class RequestSlots(NamedTuple):
+    key: Key
+    pool: str
+    cost: int
+
+
+class ReleaseSlots(NamedTuple):
+    key: Key
+    pool: str
+    cost: int
+
+
+class StoreCache(NamedTuple):
+    cache_key: str
+    output: bytes | None
+    artifact: Artifact | None
+    expires_at: float
+
+
+class DeadLetter(NamedTuple):
+    """An attempt that failed for good."""
+
+    key: Key
+    attempt: int
+    error: Error
+
+
+Effect = (
+    Send
+    | Abort
+    | SetTimer
+    | ClearTimers
+    | StartChild
+    | CancelChild
+    | RequestSlots
+    | ReleaseSlots
+    | StoreCache
+    | DeadLetter
+)
+
+
+class RunChange(NamedTuple):
+    """The run's own row after the batch."""
+
+    state: RunState
+    reason: str | None
+    generation: int
+    started_at: float | None
+    finished_at: float | None
+    output: bytes | None
+    artifact: Artifact | None
+    paused: bool
+
+
+@dataclass(slots=True)
+class Decision:
+    """One run's share of a batch. `rows` is keyed by (generation, key): a rerun's rows belong to the new one."""
+
+    events: list[Event] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    rows: dict[Key, Row] = field(default_factory=dict)
+    generation: int = 1
+    ready: list[Ready] = field(default_factory=list)
+    withdrawn: list[Key] = field(default_factory=list)  # ready before, no longer (cancelled, paused)
+    effects: list[Effect] = field(default_factory=list)
+    run: RunChange | None = None
+    stale: int = 0  # events that were out of date and changed nothing
+    more: bool = False  # a slice ended: feed `Continued` after the commit
+
+
+class Need(NamedTuple):
+    """Values the core lacks. The shell answers with {key: Value} and {cache key: bytes | None}."""
+
+    outputs: frozenset[Key]  # whose stored output (and error, reason, child) an expression reads
+    load: frozenset[Key]  # those of `outputs` whose artifact, if any, must be loaded
+    inputs: frozenset[Key]  # whose stored inputs a further attempt sends again
+    cache: frozenset[str]
+
+
+class Value(NamedTuple):
+    """What the store holds of one task run, as expressions see it."""
+
+    output: Json | Artifact
+    error: Error | None = None
+    reason: str | None = None
+    child: str | None = None
+    inputs: Filled | None = None

@@ -1,0 +1,57 @@
+"""What the machine is told about a run, and the answers to what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from headrace.engine.core.decision import Value
+from headrace.engine.core.keys import Key
+from headrace.engine.core.states import RunState
+from headrace.engine.core.workflow import EMPTY, Json, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """The unchanging facts of a run. `params` are complete: defaults filled in and checked."""
+
+    no: int
+    id: str
+    version: int
+    params: Mapping[str, Json]
+    trigger: str  # manual | parent | cron | ...
+    created_at: float
+    scheduled_at: float
+    date: str  # day of scheduled_at in the trigger's zone, YYYY-MM-DD
+    event: Json = None
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(slots=True)
+class Generation:
+    """What one rerun reset: task runs (and everything downstream) that begin again as pending."""
+
+    number: int
+    reset: tuple[Key, ...] = ()  # exact task runs; a mapped head stands for all its items
+    inputs: Json = None
+
+
+@dataclass(slots=True)
+class RunStatus:
+    """The run's own changing facts, as stored."""
+
+    state: RunState = RunState.QUEUED
+    reason: str | None = None
+    generation: int = 1
+    started_at: float | None = None
+    finished_at: float | None = None
+    paused: bool = False
+    generations: list[Generation] = field(default_factory=list)
+
+
+class Answers(NamedTuple):
+    """The shell's answer to a Need. Keys it was asked for and that have nothing stored are left out."""
+
+    values: Mapping[Key, Value] = EMPTY
+    cache: Mapping[str, bytes] = EMPTY

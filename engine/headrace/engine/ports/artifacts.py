@@ -1,0 +1,36 @@
+"""Artifacts and logs: bytes too large, or too many, for the store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from headrace.engine.core.evaluation import Artifact
+from headrace.engine.ports.messages import Log
+
+
+class ArtifactMissing(Exception):
+    """The artifact is not there, or its SHA-256 differs from what was recorded."""
+
+
+class Artifacts(Protocol):
+    """Content-addressed: the same bytes are stored once."""
+
+    async def put(self, data: bytes) -> Artifact: ...
+
+    async def get(self, artifact: Artifact) -> bytes:
+        """Checked against its digest. Raises ArtifactMissing."""
+
+
+class Logs(Protocol):
+    """Log lines per attempt, kept in order of writing."""
+
+    def write(self, lines: Sequence[Log]) -> None:
+        """Never blocks on a reader; safe from any thread."""
+
+    async def read(
+        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
+    ) -> list[Log]:
+        """Lines from number `after` on."""
+
+    def follow(self, run_id: str) -> AsyncIterator[Log]: ...

@@ -1,0 +1,365 @@
+"""The store: the truth. One contract suite (tests/contracts/test_store.py) runs on SQLite and on PostgreSQL.
+
+Every row belongs to a project. Times are seconds since the epoch (UTC). JSON travels as bytes. Ids of runs are
+UUIDv7 text beside a bigint `no`, which keys everything hot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+DEFAULT_PROJECT = "default"
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be used: what, why and what to do, in one message (exit status 3)."""
+
+
+class OutcomeUnknown(Exception):
+    """The connection died after a commit was sent. `Store.settle` finds out what happened."""
+
+
+class RowDamaged(Exception):
+    """A stored payload does not match its checksum. Concerns one run only."""
+
+    def __init__(self, run: int, what: str) -> None:
+        self.run = run
+        super().__init__(
+            f"run {run}: stored {what} is damaged (its checksum differs). Other runs are not touched."
+        )
+
+
+class TaskRow(NamedTuple):
+    """One row of task_runs, in column order. `inputs`, `items`, `child` None leave what is stored untouched."""
+
+    run: int
+    generation: int
+    task: int
+    map: int
+    state: int
+    reason: str | None
+    attempt: int
+    epoch: int
+    n: int
+    worker: str | None
+    ready_at: float | None
+    started_at: float | None
+    finished_at: float | None
+    due_at: float | None
+    output: bytes | None  # JSON text; an artifact reference is {"uri","digest","size"} in `artifact`
+    artifact: bytes | None
+    error: bytes | None
+    inputs: bytes | None
+    child: str | None
+    items: int | None
+    by: str | None
+
+
+class RunUpdate(NamedTuple):
+    """The run's own columns that a batch may change; all are written."""
+
+    no: int
+    state: int
+    reason: str | None
+    generation: int
+    started_at: float | None
+    finished_at: float | None
+    output: bytes | None
+    artifact: bytes | None
+    paused: bool
+    generations: bytes | None  # JSON: what each rerun reset; None leaves it untouched
+
+
+class HistoryRow(NamedTuple):
+    """A run's share of one batch: events and the transitions they caused, encoded by `engine.shell.history`."""
+
+    run: int
+    seq: int  # 1, 2, 3, ... per run
+    at: float
+    body: bytes
+
+
+class Timer(NamedTuple):
+    """What falls due for a run. Identity: (run, generation, task, map, kind); task -1 is the run's own."""
+
+    run: int
+    generation: int
+    task: int
+    map: int
+    kind: str
+    due_at: float
+
+
+class TimerKey(NamedTuple):
+    """Clears every timer of a task run (`kind` None) or one kind of it."""
+
+    run: int
+    generation: int
+    task: int
+    map: int
+    kind: str | None = None
+
+
+class InboxRow(NamedTuple):
+    """A command for the engine that owns `part`. `id` is assigned by the store, in insertion order."""
+
+    id: int
+    part: int
+    run: int | None
+    kind: str  # start cancel kill pause resume rerun task child_ended ...
+    body: bytes  # JSON object
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to create. `key`: a business key, unique among live runs of its workflow. `idempotency`: unique for ever.
+
+    `parent`: (run no, generation, task, map) of the task run that started it.
+    """
+
+    id: str
+    project: str
+    workflow: str
+    version: int
+    plan: str  # plan hash
+    part: int
+    params: bytes
+    trigger: bytes  # JSON: {"kind": "manual" | "parent" | ..., "by": ..., ...}
+    created_at: float
+    scheduled_at: float
+    priority: str
+    event: bytes | None = None
+    key: str | None = None
+    idempotency: str | None = None
+    parent: tuple[int, int, int, int] | None = None
+    depth: int = 0
+    folder: str | None = None  # embedded: where the workflow file lies
+    file: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class RunRow(NamedTuple):
+    """A run as stored."""
+
+    no: int
+    id: str
+    project: str
+    workflow: str
+    version: int
+    plan: str
+    part: int
+    state: int
+    reason: str | None
+    generation: int
+    paused: bool
+    params: bytes
+    trigger: bytes
+    event: bytes | None
+    key: str | None
+    parent: tuple[int, int, int, int] | None
+    depth: int
+    priority: str
+    created_at: float
+    scheduled_at: float
+    started_at: float | None
+    finished_at: float | None
+    output: bytes | None
+    artifact: bytes | None
+    generations: bytes | None
+    folder: str | None
+    file: str | None
+    seq: int  # its last history row
+
+
+class CacheRow(NamedTuple):
+    project: str
+    key: str
+    output: bytes | None
+    artifact: bytes | None
+    expires_at: float
+
+
+class DeadLetterRow(NamedTuple):
+    run: int
+    generation: int
+    task: int
+    map: int
+    attempt: int
+    at: float
+    error: bytes
+
+
+class VersionRow(NamedTuple):
+    """One registered version of a workflow. `document`: the canonical document, JSON, of which `plan` is the hash."""
+
+    project: str
+    name: str
+    version: int
+    plan: str
+    document: bytes
+    description: str | None
+    tags: tuple[str, ...]
+    created_at: float
+
+
+class Ownership(NamedTuple):
+    part: int
+    epoch: int
+    seq: int
+    next_offset: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one engine commits at once for one part: all or nothing, and nothing when the part is no longer its own.
+
+    `seq` is the part's counter after this batch; the store writes it with the fence, so that an unknown outcome
+    can be settled by reading it.
+    """
+
+    part: int
+    epoch: int
+    seq: int
+    at: float
+    next_offset: int | None = None
+    tasks: list[TaskRow] = field(default_factory=list)  # upserted; each (run, generation, task, map) once
+    runs: list[RunUpdate] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)  # upserted, after `cleared`
+    cleared: list[TimerKey] = field(default_factory=list)
+    inbox_done: list[int] = field(default_factory=list)
+    inbox_new: list[InboxRow] = field(default_factory=list)  # id is ignored
+    runs_new: list[NewRun] = field(
+        default_factory=list
+    )  # children; one whose `idempotency` exists is left as it is
+    cache: list[CacheRow] = field(default_factory=list)
+    dead: list[DeadLetterRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A run with everything its machine needs: rows of every generation, newest last; its timers."""
+
+    run: RunRow
+    tasks: list[TaskRow]  # without output, error and inputs (all None), which values() reads when needed
+    timers: list[Timer]
+
+
+class StoredValue(NamedTuple):
+    run: int
+    generation: int
+    task: int
+    map: int
+    state: int
+    reason: str | None
+    output: bytes | None
+    artifact: bytes | None
+    error: bytes | None
+    inputs: bytes | None
+    child: str | None
+
+
+class Created(NamedTuple):
+    no: int
+    id: str
+    existed: bool
+
+
+class Store(Protocol):
+    """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
+
+    async def close(self) -> None: ...
+
+    # ownership -------------------------------------------------------------------------------------------------
+    async def claim(self, part: int, owner: str) -> Ownership:
+        """Epoch + 1, owned by `owner`. SQLite: raises StoreUnavailable when another process holds the file's owner lock."""
+
+    async def has_owner(self, part: int) -> bool:
+        """Whether a live engine owns the part (SQLite: someone holds the lock on the side file)."""
+
+    async def release(self, part: int, owner: str) -> None: ...
+
+    # the hot path ----------------------------------------------------------------------------------------------
+    async def commit(self, batches: Sequence[Batch]) -> list[int]:
+        """Write each batch in one transaction, whole, and durably. Returns the parts that were lost (epoch differs):
+        if there is any, nothing of any batch was written. Raises OutcomeUnknown, StoreUnavailable."""
+
+    async def settle(self, batches: Sequence[Batch]) -> bool:
+        """After OutcomeUnknown: True when the batches were written, False when not."""
+
+    async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
+        """Stored values by (run, generation, task, map), one query; missing ones are left out."""
+
+    async def cached(
+        self, project: str, keys: Sequence[str], now: float
+    ) -> dict[str, tuple[bytes | None, bytes | None]]:
+        """Unexpired cache entries: key → (output, artifact)."""
+
+    # loading ---------------------------------------------------------------------------------------------------
+    async def live_runs(self, part: int) -> list[int]:
+        """Numbers of the runs of the part that are not final."""
+
+    async def load(self, runs: Sequence[int]) -> list[Loaded]: ...
+
+    async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]: ...
+
+    async def changed(self) -> Any:
+        """A cheap token that differs when another process may have written (SQLite: data_version)."""
+
+    # writing from outside (anyone) -----------------------------------------------------------------------------
+    async def register(self, version: VersionRow) -> VersionRow:
+        """A new version, or the existing one with the same hash (its description and tags updated). `version.version` is ignored.
+        Two at once with the same hash: one version, both get it."""
+
+    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
+        """The run row (queued) and its `start` inbox row in one transaction. `on_conflict` when `key` is taken by a
+        live run: use_existing | reject (raises KeyTaken)."""
+
+    async def post(self, row: InboxRow) -> int:
+        """Insert a command; returns its id."""
+
+    # reading (anyone) ------------------------------------------------------------------------------------------
+    async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
+        """That version, or the newest."""
+
+    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]: ...
+
+    async def plan(self, plan: str) -> bytes | None:
+        """The canonical document of that hash."""
+
+    async def run(self, no: int) -> RunRow | None: ...
+
+    async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
+        """Runs whose id starts with `prefix` (at most 10)."""
+
+    async def list_runs(
+        self,
+        project: str,
+        *,
+        workflow: str | None = None,
+        state: int | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[RunRow]:
+        """Newest first; `before` is a run number (keyset paging)."""
+
+    async def task_rows(self, run: int) -> list[TaskRow]:
+        """Every stored task run of every generation, whole (outputs, errors and inputs too)."""
+
+    async def history(self, run: int, after: int = 0) -> list[HistoryRow]:
+        """In order of seq. Raises RowDamaged."""
+
+    async def children(self, run: int) -> list[RunRow]: ...
+
+    async def dead_letters(self, project: str, limit: int = 50) -> list[DeadLetterRow]: ...
+
+
+class KeyTaken(Exception):
+    """A live run has this business key already."""
+
+    def __init__(self, key: str, run: str) -> None:
+        self.key, self.run = key, run
+        super().__init__(f'run {run} is live and has the key "{key}".')

@@ -1,0 +1,1 @@
+"""The store on SQLAlchemy: one schema for SQLite and PostgreSQL."""
