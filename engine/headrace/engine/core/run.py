@@ -9,7 +9,7 @@ from typing import NamedTuple
 from headrace.engine.core.decision import Value
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState
-from headrace.engine.core.workflow import EMPTY, Json, Priority
+from headrace.engine.core.workflow import Json, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +53,5 @@ class RunStatus:
 class Answers(NamedTuple):
     """The shell's answer to a Need. Keys it was asked for and that have nothing stored are left out."""
 
-    values: Mapping[Key, Value] = EMPTY
-    cache: Mapping[str, bytes] = EMPTY
+    values: Mapping[Key, Value] = {}  # noqa: RUF012 - never written to
+    cache: Mapping[str, bytes] = {}  # noqa: RUF012
