@@ -1,0 +1,60 @@
+# Everything a contributor types. `make help` lists it; only make and Python 3.11 or newer are needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.headrace-setup
+SOURCES := engine dsl runners api
+TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/integration tests/acceptance)
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types imports check bench requirements clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## the environment in .venv, from hashed requirements (does nothing when it is up to date)
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Headrace needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## the daily sales example, run here, with its report
+	@$(BIN)/headrace run examples/workflows/daily_sales/daily_sales.yaml
+
+test: setup ## every test that needs no service; the last line is the runner's own
+	@$(BIN)/pytest -n 2 $(TESTS)
+
+lint: setup ## ruff: rules and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup ## put the code in shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: setup ## mypy --strict over the sources
+	@$(BIN)/mypy $(SOURCES)
+
+imports: setup ## which part may import which
+	@$(BIN)/lint-imports --no-cache
+
+check: lint types imports test ## all of the above
+
+bench: setup ## how fast it is here, beside the barest loop
+	@$(BIN)/headrace bench
+
+requirements: setup ## resolve the dependencies again and write the hashed requirements
+	@$(BIN)/uv lock --quiet --upgrade
+	@$(BIN)/uv export --quiet --frozen --no-dev --no-emit-project --no-annotate --no-header -o requirements.txt > /dev/null
+	@$(BIN)/uv export --quiet --frozen --all-extras --no-emit-project --no-annotate --no-header -o requirements-dev.txt > /dev/null
+
+clean: ## what can be made again
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis uv.lock
