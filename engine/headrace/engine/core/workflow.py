@@ -8,17 +8,41 @@ without the enclosing `${{ }}`; both are canonical text (see `headrace.engine.co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
 """None, bool, int (64 bits), float (finite), str, list[Json] or dict[str, Json]."""
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+class _Empty(Mapping[str, Any]):
+    """The mapping with nothing in it: hashable, so that frozen values may have it as a default."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "EMPTY"
+
+
+EMPTY: Mapping[str, Any] = _Empty()
 
 
 class Kind(StrEnum):
