@@ -1,0 +1,106 @@
+"""Every command there is: its words, its one line of help, and where it lives.
+
+The table imports nothing, so `headrace --help` costs no more than starting Python; a command's module is imported
+when the command is called. The first line of a command's docstring repeats its help here, which a test checks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """`words` are what the user types: "validate", or "runs list" for a command within a group."""
+
+    words: str
+    help: str
+    target: str  # module:function below headrace.cli
+    section: str
+    alias: tuple[str, ...] = ()
+
+
+GROUPS = {
+    "runs": "Look at runs, and steer them.",
+    "tasks": "Decide about one task of a run.",
+    "workflows": "Registered workflows and their versions.",
+    "dlq": "Dead letters: attempts that failed for good.",
+    "db": "The database schema.",
+    "config": "Settings, and where each one comes from.",
+}
+
+WRITE, RUN, LOOK, ACT, OPERATE = "Write", "Run", "Look", "Act", "Operate"
+
+COMMANDS = (
+    Command("init", "Make a folder with two workflows that run at once.", "init:init", WRITE),
+    Command(
+        "validate", "Check workflows; every problem with its place.", "validate:validate", WRITE, ("lint",)
+    ),
+    Command("graph", "Draw a workflow's graph, or measure it.", "graph:graph", WRITE),
+    Command("export", "Write a workflow as YAML or as Python.", "export:export", WRITE),
+    Command("schema", "The JSON Schema of workflow files, for editors.", "export:schema", WRITE),
+    Command("run", "Run a workflow file here and follow it.", "run:run", RUN),
+    Command("register", "Keep a version of a workflow, to trigger it by name.", "register:register", RUN),
+    Command("trigger", "Start a registered workflow.", "trigger:trigger", RUN),
+    Command("runs list", "The newest runs.", "runs:list_", LOOK),
+    Command("runs show", "One run and the state of its tasks.", "runs:show", LOOK),
+    Command("runs watch", "Follow a run until it ends.", "runs:watch", LOOK),
+    Command("runs wait", "Wait for a run to end, in silence.", "runs:wait", LOOK),
+    Command("runs cancel", "Cancel a run; its teardowns still run.", "steer:cancel", ACT),
+    Command("runs kill", "End a run at once; nothing more runs.", "steer:kill", ACT),
+    Command("runs pause", "Start nothing more until resumed.", "steer:pause", ACT),
+    Command("runs resume", "Go on with a paused run.", "steer:resume", ACT),
+    Command("runs rerun", "Run what failed again, or the tasks you name.", "steer:rerun", ACT),
+    Command("logs", "What a run's tasks wrote.", "logs:logs", LOOK),
+    Command("why", "Why a task waits, or what decided it.", "why:why", LOOK),
+    Command("workflows list", "Registered workflows.", "workflows:list_", LOOK),
+    Command("workflows show", "One workflow: versions, parameters, last runs.", "workflows:show", LOOK),
+    Command("workflows diff", "What changed between two versions.", "workflows:diff", LOOK),
+    Command("dlq list", "The newest dead letters.", "dead_letters:list_", LOOK),
+    Command("tasks retry", "Run a task of an ended run again, and what follows it.", "steer:retry_task", ACT),
+    Command("tasks skip", "Skip a task that has not ended.", "steer:skip_task", ACT),
+    Command("tasks succeed", "Count a task as succeeded.", "steer:succeed_task", ACT),
+    Command("tasks cancel", "Cancel one task.", "steer:cancel_task", ACT),
+    Command("replay", "Decide a run's history again and compare.", "replay:replay", OPERATE),
+    Command("config show", "Every setting, its value and its source.", "config:show", OPERATE),
+    Command("db upgrade", "Bring the schema up to date.", "database:upgrade", OPERATE),
+    Command("db check", "Whether the schema is up to date.", "database:check", OPERATE),
+    Command("bench", "How fast the engine is on this machine.", "bench:bench", OPERATE),
+    Command("completion", "Complete commands in your shell.", "completion:completion", OPERATE),
+    Command("version", "The version of Headrace and of Python.", "version:version", OPERATE),
+)
+
+
+def overview(bold: bool = False) -> str:
+    """The text of `headrace --help`, written from the table."""
+
+    def heading(text: str) -> str:
+        return f"\033[1m{text}\033[0m" if bold else text
+
+    lines = [
+        "Headrace runs jobs that are graphs of tasks, written in YAML or Python.",
+        "",
+        f"{heading('Usage:')} headrace COMMAND [OPTIONS]",
+    ]
+    for section in (WRITE, RUN, LOOK, ACT, OPERATE):
+        lines += ["", heading(f"{section}:")]
+        listed: set[str] = set()
+        for command in COMMANDS:
+            first, _, second = command.words.partition(" ")
+            if command.section != section or first in listed:
+                continue
+            listed.add(first)
+            if second:
+                members = [
+                    c.words.partition(" ")[2]
+                    for c in COMMANDS
+                    if c.section == section and c.words.startswith(first + " ")
+                ]
+                lines.append(f"  {first + ' …':<12} {GROUPS[first]} ({', '.join(members)})")
+            else:
+                lines.append(f"  {first:<12} {command.help}")
+    lines += [
+        "",
+        "headrace COMMAND --help tells more. RUN is a run's id, a unique beginning of it, or `last`;",
+        "one item of a mapped task is written price[7]. Most commands take --json.",
+    ]
+    return "\n".join(lines)

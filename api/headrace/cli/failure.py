@@ -1,0 +1,68 @@
+"""How a command ends when it cannot do what was asked: one message on stderr, and an exit status that programs rely on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Exit statuses. They are part of the interface: docs/reference/cli.md."""
+
+    OK = 0
+    RUN_FAILED = 1  # the run failed or was cancelled
+    USAGE = 2  # usage, an invalid workflow or parameter
+    SERVICE = 3  # a service cannot be used: unreachable, refused, old schema
+    TIMEOUT = 4  # --timeout passed
+    FAULT = 70  # our own fault
+    INTERRUPTED = 130  # Ctrl-C
+
+
+class Stop(Exception):
+    """Ends the command with a message: what is wrong and, in `hint`, what to do."""
+
+    def __init__(self, message: str, *, hint: str | None = None, status: Status = Status.USAGE) -> None:
+        self.message, self.hint, self.status = message, hint, status
+        super().__init__(message)
+
+
+def report(error: BaseException, arguments: Sequence[str]) -> Status:
+    """Say on stderr what happened, and return the exit status for it."""
+    if isinstance(error, Stop):
+        print(f"headrace: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.status
+    if isinstance(error, KeyboardInterrupt):
+        return Status.INTERRUPTED
+    if (known := _from_the_engine(error)) is not None:
+        return known
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+    print(
+        f"headrace: a fault of Headrace, not of your workflow: {type(error).__name__}: {error}\n"
+        f"  Please report it with the lines above and the command: headrace {' '.join(arguments)}",
+        file=sys.stderr,
+    )
+    return Status.FAULT
+
+
+def _from_the_engine(error: BaseException) -> Status | None:
+    """What the engine raises for people, told by type. Imported only now: a command that succeeds never pays for it."""
+    from headrace.engine.core.problems import InvalidWorkflow
+    from headrace.engine.ports.store import KeyTaken, RowDamaged, StoreUnavailable
+
+    if isinstance(error, InvalidWorkflow):
+        from headrace.cli.problems import show_problems
+
+        show_problems(error.problems, error.warnings)
+        return Status.USAGE
+    if isinstance(error, StoreUnavailable | RowDamaged):
+        print(f"headrace: {error}", file=sys.stderr)
+        return Status.SERVICE
+    if isinstance(error, KeyTaken):
+        print(f"headrace: {error}", file=sys.stderr)
+        return Status.USAGE
+    return None

@@ -1,0 +1,174 @@
+"""Settings: flag > `HEADRACE_*` > `HEADRACE_*_FILE` > `.env` > `headrace.toml` > default, each with its source known.
+
+`headrace config show` prints what is here, so a new setting needs nothing but a field.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from headrace.cli.failure import Stop
+from headrace.engine.core.problems import did_you_mean
+
+TOML = "headrace.toml"
+DOTENV = ".env"
+
+
+def _words(value: object) -> object:
+    """`a, b` as in an environment variable; a TOML list stays as it is."""
+    if isinstance(value, str):
+        return [word for word in value.replace(",", " ").split() if word]
+    return value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class Settings(BaseSettings):
+    """What a user may set, and nothing else. Relative paths count from the current folder."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".headrace"), description="where embedded runs keep database, artifacts and logs")
+    database_url: str | None = Field(
+        None, description="sqlite:///… or postgresql://…; unset: headrace.db in home"
+    )
+    kafka: Words = Field((), description="Kafka bootstrap servers, host:port; unset: embedded")
+    redis_url: str | None = Field(None, description="redis://…; unset: no cache outside the process")
+    server: str | None = Field(None, description="the API to talk to, https://…; unset: this machine")
+    token: SecretStr | None = Field(None, description="the API token that goes with server")
+    project: str = Field("default", description="the owner of workflows, runs, pools and secrets")
+    slots: int | None = Field(
+        None, ge=1, le=100_000, description="how many tasks at once in embedded runs; unset: by the machine"
+    )
+    http_allow: Words = Field(
+        (), description="private addresses that http tasks may call: hosts, host:port, networks"
+    )
+    secrets_dir: Path | None = Field(None, description="a folder with one file per secret")
+
+    @property
+    def database(self) -> str:
+        """The URL to open: `database_url`, or the file in home."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'headrace.db'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Checked settings, and for each field where its value came from: "--home", "HEADRACE_HOME", ".env", …"""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def shown(self, name: str) -> object:
+        """A value fit for a screen: secrets and passwords are masked."""
+        value = getattr(self.settings, name)
+        if isinstance(value, SecretStr):
+            return "********"
+        if isinstance(value, str) and name.endswith("_url"):
+            return mask_password(value)
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, tuple):
+            return list(value)
+        return value
+
+
+def mask_password(url: str) -> str:
+    """`postgresql://me:secret@db/x` as `postgresql://me:********@db/x`."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username or ''}:********@{host}").geturl()
+
+
+def load_settings(flags: Mapping[str, Any], folder: Path | None = None) -> Loaded:
+    """Gather the settings. `flags` holds what was given on the command line; None means not given.
+
+    Raises Stop (status 2) for a value that does not fit, naming where it was written.
+    """
+    folder = folder or Path()
+    given = {name: value for name, value in flags.items() if value is not None}
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        ("--{flag}", given),
+        ("{variable}", EnvSettingsSource(Settings)()),
+        ("{variable}_FILE", _mounted()),
+        (DOTENV, DotEnvSettingsSource(Settings, env_file=folder / DOTENV)()),
+        (TOML, _toml(folder / TOML)),
+    ]
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for origin, layer in reversed(layers):
+        for name, value in layer.items():
+            if name in Settings.model_fields:
+                values[name] = value
+                origins[name] = origin.format(
+                    flag=name.replace("_", "-"), variable=f"HEADRACE_{name.upper()}"
+                )
+    try:
+        settings = _Gathered.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        raise Stop(
+            f"{origins[name]}: {name} cannot be {first['input']!r}: {first['msg']}.",
+            hint=f"{name}: {Settings.model_fields[name].description}",
+        ) from None
+    return Loaded(settings, origins)
+
+
+class _Gathered(Settings):
+    """Settings from the values gathered above alone; the sources were read there, once, with their names."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _mounted() -> dict[str, str]:
+    """`HEADRACE_TOKEN_FILE=/run/secrets/token` gives the file's text, without the newline at its end."""
+    found: dict[str, str] = {}
+    for name in Settings.model_fields:
+        variable = f"HEADRACE_{name.upper()}_FILE"
+        if path := os.environ.get(variable):
+            try:
+                found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise Stop(f"{variable}: {path} cannot be read: {error}.") from None
+    return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Stop(f"{path}: {error}.") from None
+    for key in document:
+        if key not in Settings.model_fields:
+            raise Stop(f'{path}: there is no setting "{key}".', hint=did_you_mean(key, Settings.model_fields))
+    return document

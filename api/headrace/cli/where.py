@@ -1,0 +1,55 @@
+"""The options that say where to work: the home folder, the database, the project. Most commands take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.settings import Loaded, Settings, load_settings
+
+KEEP_OUT_OF_GIT = "# Everything here is made by headrace and can be made again.\n*\n"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Flattened into a command's options."""
+
+    home: Annotated[Path | None, Parameter(help="Folder for database, artifacts and logs [.headrace].")] = (
+        None
+    )
+    database_url: Annotated[str | None, Parameter(help="sqlite:///… or postgresql://…")] = None
+    project: Annotated[str | None, Parameter(help="The owner of workflows and runs [default].")] = None
+
+    def load(self, **flags: object) -> Loaded:
+        """All settings, with these options above everything else. Raises Stop."""
+        return load_settings(
+            {"home": self.home, "database_url": self.database_url, "project": self.project, **flags}
+        )
+
+    def settings(self, **flags: object) -> Settings:
+        return self.load(**flags).settings
+
+
+HERE = Where()
+
+
+def prepare(home: Path) -> Path:
+    """Make the home folder, with a `.gitignore` that keeps all of it out of version control."""
+    from headrace.cli.failure import Status, Stop
+
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        ignore = home / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text(KEEP_OUT_OF_GIT, encoding="utf-8")
+    except OSError as error:
+        raise Stop(
+            f"{home} cannot be used as the home folder: {error.strerror or error}.",
+            hint="Give another with --home or HEADRACE_HOME.",
+            status=Status.SERVICE,
+        ) from None
+    return home.absolute()
