@@ -8,7 +8,9 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from headrace.cli.commands import COMMANDS, GROUPS
-from headrace.cli.failure import Status
+from headrace.cli.failure import Status, Stop
+from headrace.cli.output import printable
+from headrace.engine.core.problems import did_you_mean
 
 
 class CommandLine:
@@ -18,6 +20,7 @@ class CommandLine:
         self.app = app
 
     def __call__(self, words: list[str]) -> Any:
+        _known(words)
         try:
             return self.app(words, exit_on_error=False, print_error=False, result_action="return_value")
         except CycloptsError as error:
@@ -43,7 +46,9 @@ def build() -> CommandLine:
         help_format="plaintext",
         default_parameter=Parameter(negative=(), show_env_var=False),
     )
-    groups = {name: App(name=name, help=text, version_flags=()) for name, text in GROUPS.items()}
+    groups = {
+        name: App(name=name, help=text.rstrip(":") + ".", version_flags=()) for name, text in GROUPS.items()
+    }
     for command in COMMANDS:
         first, _, second = command.words.partition(" ")
         parent = groups[first] if second else app
@@ -53,6 +58,25 @@ def build() -> CommandLine:
     for group in groups.values():
         app.command(group)
     return CommandLine(app)
+
+
+def _known(words: list[str]) -> None:
+    """Refuse a command that does not exist, with the nearest, before any module is imported. Raises Stop."""
+    firsts = {c.words.partition(" ")[0] for c in COMMANDS} | {alias for c in COMMANDS for alias in c.alias}
+    if not words or words[0].startswith("-"):
+        return
+    if words[0] not in firsts:
+        raise Stop(
+            f'there is no command "{printable(words[0])}".',
+            hint=did_you_mean(words[0], firsts) or "headrace --help lists them.",
+        )
+    if words[0] in GROUPS and len(words) > 1 and not words[1].startswith("-"):
+        seconds = [c.words.partition(" ")[2] for c in COMMANDS if c.words.startswith(words[0] + " ")]
+        if words[1] not in seconds:
+            raise Stop(
+                f'there is no command "{words[0]} {printable(words[1])}".',
+                hint=did_you_mean(words[1], seconds) or f"There are: {', '.join(seconds)}.",
+            )
 
 
 def _plain(error: CycloptsError) -> str:

@@ -20,12 +20,12 @@ class Command(NamedTuple):
 
 
 GROUPS = {
-    "runs": "Look at runs, and steer them.",
-    "tasks": "Decide about one task of a run.",
-    "workflows": "Registered workflows and their versions.",
-    "dlq": "Dead letters: attempts that failed for good.",
-    "db": "The database schema.",
-    "config": "Settings, and where each one comes from.",
+    "runs": "Runs:",
+    "tasks": "One task of a run:",
+    "workflows": "Registered workflows:",
+    "dlq": "Dead letters:",
+    "db": "The database schema:",
+    "config": "Settings and their sources:",
 }
 
 WRITE, RUN, LOOK, ACT, OPERATE = "Write", "Run", "Look", "Act", "Operate"
@@ -83,21 +83,16 @@ def overview(bold: bool = False) -> str:
     ]
     for section in (WRITE, RUN, LOOK, ACT, OPERATE):
         lines += ["", heading(f"{section}:")]
-        listed: set[str] = set()
+        groups: dict[str, list[str]] = {}
         for command in COMMANDS:
             first, _, second = command.words.partition(" ")
-            if command.section != section or first in listed:
+            if command.section != section:
                 continue
-            listed.add(first)
             if second:
-                members = [
-                    c.words.partition(" ")[2]
-                    for c in COMMANDS
-                    if c.section == section and c.words.startswith(first + " ")
-                ]
-                lines.append(f"  {first + ' …':<12} {GROUPS[first]} ({', '.join(members)})")
+                groups.setdefault(first, []).append(second)
             else:
-                lines.append(f"  {first:<12} {command.help}")
+                lines.append(f"  {first:<11} {command.help}")
+        lines += [f"  {first:<11} {GROUPS[first]} {', '.join(seconds)}" for first, seconds in groups.items()]
     lines += [
         "",
         "headrace COMMAND --help tells more. RUN is a run's id, a unique beginning of it, or `last`;",

@@ -5,31 +5,28 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
+from typing import Any, TextIO
 
 COLOURS = {
-    "succeeded": "green",
-    "failed": "bold red",
-    "upstream_failed": "red",
-    "cancelled": "yellow",
-    "cancelling": "yellow",
-    "skipped": "dim",
-    "removed": "dim",
-    "running": "cyan",
-    "dispatched": "cyan",
-    "retrying": "magenta",
-    "waiting": "blue",
-    "queued": "blue",
-    "paused": "yellow",
-    "pending": "dim",
+    "succeeded": "32",
+    "failed": "31;1",
+    "upstream_failed": "31",
+    "cancelled": "33",
+    "cancelling": "33",
+    "skipped": "2",
+    "removed": "2",
+    "running": "36",
+    "dispatched": "36",
+    "retrying": "35",
+    "waiting": "34",
+    "queued": "34",
+    "paused": "33",
+    "pending": "2",
 }
 SIGNS = {
     "succeeded": "✓",
@@ -76,52 +73,74 @@ def print_line(value: Any) -> None:
     sys.stdout.flush()
 
 
-@lru_cache(maxsize=2)
-def console(stderr: bool = False) -> Console:
-    """The terminal. Pages of tables go to stdout; progress and remarks to stderr."""
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
-
-
 def say(text: str = "") -> None:
     """A remark for people, on stderr."""
     print(text, file=sys.stderr)
 
 
-def state_text(state: str, reason: str | None = None) -> Text:
-    """`✓ succeeded`, `✗ failed (timed_out)`."""
-    from rich.text import Text
+def paint(text: str, state: str, *, colour: bool | None = None) -> str:
+    """The text in the colour of a state, when stdout is a terminal that wants colour (or as `colour` says)."""
+    code = COLOURS.get(state)
+    return f"\033[{code}m{text}\033[0m" if code and (coloured() if colour is None else colour) else text
 
-    words = f"{SIGNS.get(state, '?')} {state}" + (f" ({reason})" if reason else "")
-    return Text(words, style=COLOURS.get(state, ""))
+
+def coloured(stream: TextIO | None = None) -> bool:
+    """Whether the stream (stdout) takes colour: a terminal, and NO_COLOR is not set."""
+    return (stream or sys.stdout).isatty() and not os.environ.get("NO_COLOR")
+
+
+class State(str):
+    """A table's cell that holds a state: shown with its sign and colour. `reason` follows in brackets."""
+
+    __slots__ = ("name",)
+
+    def __new__(cls, name: str, reason: str | None = None) -> State:
+        text = f"{SIGNS.get(name, '?')} {name}" + (f" ({reason})" if reason else "")
+        cell = super().__new__(cls, text)
+        cell.name = name
+        return cell
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A plain table on stdout: aligned, without frames, each row one line. `empty` is said when there is no row."""
-    from rich.table import Table
-    from rich.text import Text
+    """A plain table on stdout: aligned, without frames, each row one line. `empty` is said when there is no row.
 
-    rows = list(rows)
-    if not rows:
+    In a terminal the last column is cut at the edge; in a pipe nothing is cut.
+    """
+    table = [[_cell(cell) for cell in row] for row in rows]
+    if not table:
         say(empty)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(heading.upper(), no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else printable(_cell(cell)) for cell in row))
-    page = console()
-    # A pipe has no width: cut nothing there.
-    page.print(table, soft_wrap=True, width=None if page.is_terminal else 1_000, crop=page.is_terminal)
+    table.insert(0, [heading.upper() for heading in headings])
+    widths = [max(_width(row[column]) for row in table) for column in range(len(headings))]
+    room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    for row in table:
+        if sys.stdout.isatty() and _width(row[-1]) > room > 8:
+            row[-1] = row[-1][: room - 1] + "…"
+        shown = (
+            (paint(cell, cell.name) if isinstance(cell, State) else cell) + " " * (width - _width(cell))
+            for cell, width in zip(row, widths, strict=True)
+        )
+        print("  ".join(shown).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns on the screen: East Asian wide letters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, State):
+        return value
     if value is None:
         return "-"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "-"
-    return str(value)
+        return printable(", ".join(map(str, value))) or "-"
+    return printable(str(value))
 
 
 def instant(seconds: float | None) -> str | None:

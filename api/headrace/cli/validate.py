@@ -1,0 +1,98 @@
+"""`headrace validate`: every problem of every file, each with its place. Nothing is run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.failure import Status, Stop
+from headrace.cli.files import expand
+from headrace.cli.output import print_json, say
+from headrace.cli.problems import show_problems
+from headrace.engine.core.problems import InvalidWorkflow, Problem
+
+
+def validate(
+    *files: str,
+    json: Annotated[bool, Parameter(help="One object on stdout, for programs.")] = False,
+    strict: Annotated[bool, Parameter(help="Warnings fail too.")] = False,
+) -> int:
+    """Check workflows; every problem with its place.
+
+    Parameters
+    ----------
+    files
+        Workflow files (FILE.py:name for one workflow of a Python file), folders, or - for YAML on stdin.
+    """
+    from headrace.dsl.source import load, not_supported, plan
+
+    if not files:
+        raise Stop("validate takes at least one file or folder.", hint="headrace validate .")
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    plans: list[tuple[str, str]] = []
+    seen = 0
+    for target in expand(files):
+        seen += 1
+        try:
+            for source in load(target.path, target.name):
+                try:
+                    planned = plan(source)
+                except InvalidWorkflow as error:
+                    problems += error.problems
+                    warnings += error.warnings
+                    continue
+                warnings += planned.warnings
+                known = {(warning.code, warning.path) for warning in planned.warnings}
+                warnings += [
+                    problem.at(source.locate(problem.path, problem.task))
+                    for problem in not_supported(source.workflow)
+                    if (problem.code, problem.path) not in known
+                ]
+                plans.append((source.workflow.name, planned.plan.hash))
+        except InvalidWorkflow as error:
+            problems += error.problems
+            warnings += error.warnings
+    if not seen:
+        raise Stop(f"no workflow file in {', '.join(files)}.")
+    valid = not problems
+    if json:
+        print_json(verdict(problems, warnings, plans if valid else []))
+    else:
+        show_problems(problems, warnings)
+        if valid:
+            for name, plan_hash in plans:
+                say(f"✓ {name}  {plan_hash[:19]}")
+    return Status.OK if valid and not (strict and warnings) else Status.USAGE
+
+
+def verdict(
+    problems: list[Problem] | tuple[Problem, ...],
+    warnings: list[Problem] | tuple[Problem, ...] = (),
+    plans: list[tuple[str, str]] | tuple[()] = (),
+) -> dict[str, object]:
+    """The object of `validate --json`; `workflow` and `plan` are null unless exactly one workflow was valid."""
+    only = plans[0] if len(plans) == 1 else (None, None)
+    return {
+        "schema": 1,
+        "valid": not problems,
+        "workflow": only[0],
+        "plan": only[1],
+        "problems": [_entry(problem) for problem in problems],
+        "warnings": [_entry(problem) for problem in warnings],
+    }
+
+
+def _entry(problem: Problem) -> dict[str, object]:
+    place = problem.place
+    return {
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+        "path": list(problem.path),
+        "task": problem.task,
+    }
