@@ -160,7 +160,7 @@ class _Record:
             key: (name, ways.get(name, (None, None))[1])
             for key, name in zip(self.keys, self.names, strict=True)
         }
-        self.defaults = tuple(f.default for f in fields(of) if f.name not in leave)  # type: ignore[arg-type]
+        self.defaults = tuple(f.default for f in fields(of) if f.name not in leave)
         get = attrgetter(*self.names)
         self.read: Callable[[Any], tuple[Any, ...]] = (
             get if len(self.names) > 1 else lambda value: (get(value),)
