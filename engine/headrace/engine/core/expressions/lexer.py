@@ -248,7 +248,7 @@ def canonical(tokens: Sequence[Token]) -> str:
         if token.kind == "[" and at and _ends_operand(tokens[at - 1]):
             key, close = tokens[at + 1], tokens[min(at + 2, len(tokens) - 1)]
             if key.kind == "string" and close.kind == "]" and is_name(key.value):
-                written.append(f".{key.value}")
+                written.append("." + str(key.value))
                 word, at = True, at + 3
                 continue
         text = spell(token)

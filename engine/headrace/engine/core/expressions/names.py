@@ -9,13 +9,13 @@ from headrace.engine.core.expressions.problems import ExpressionProblem
 from headrace.engine.core.expressions.references import path_text
 from headrace.engine.core.problems import did_you_mean
 
-RUN_FIELDS = frozenset("id workflow version trigger scheduled_at date started_at".split())
+RUN_FIELDS = frozenset({"id", "workflow", "version", "trigger", "scheduled_at", "date", "started_at"})
 ENDED_RUN_FIELDS = RUN_FIELDS | {"state", "failed"}
 """What `run` also holds in `on_failure` and `finally`."""
 
-TASK_FIELDS = frozenset("output state reason error run counts".split())
-ERROR_FIELDS = frozenset("kind kinds message exit_code status attempt".split())
-LOOP_FIELDS = frozenset("index previous".split())
+TASK_FIELDS = frozenset({"output", "state", "reason", "error", "run", "counts"})
+ERROR_FIELDS = frozenset({"kind", "kinds", "message", "exit_code", "status", "attempt"})
+LOOP_FIELDS = frozenset({"index", "previous"})
 
 _SPELLINGS = {"None": "null", "True": "true", "False": "false", "nil": "null", "undefined": "null"}
 

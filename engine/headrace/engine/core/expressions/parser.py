@@ -247,11 +247,10 @@ class _Parser:
         return self.built(Index(base=base, key=key, start=base.start, end=self.previous_end()))
 
     def select(self, base: Node, key: str | int) -> Node:
-        keys: tuple[str | int, ...] = (key,)
-        start = base.start
+        end = self.previous_end()
         if isinstance(base, Select):
-            base, keys = base.base, (*base.keys, key)
-        return self.built(Select(base=base, keys=keys, start=start, end=self.previous_end()))
+            return self.built(Select(base=base.base, keys=(*base.keys, key), start=base.start, end=end))
+        return self.built(Select(base=base, keys=(key,), start=base.start, end=end))
 
     def primary(self) -> Node:
         token = self.take()
@@ -277,7 +276,7 @@ class _Parser:
                 return self.map_of(token)
             case _:
                 self.at -= 1
-                self.refuse("a value")
+        self.refuse("a value")
 
     def named(self, token: Token) -> Node:
         name = str(token.value)

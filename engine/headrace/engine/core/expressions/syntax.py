@@ -13,7 +13,9 @@ MAX_MACROS = 8
 
 MACROS = frozenset({"map", "filter", "all", "exists", "exists_one"})
 
-TYPE_NAMES = frozenset("bool bytes double duration int list map null_type string timestamp".split())
+TYPE_NAMES = frozenset(
+    {"bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp"}
+)
 """What `type(x)` is compared with."""
 
 FUNCTIONS: dict[str, tuple[int, int | None]] = {
@@ -90,7 +92,7 @@ class Node:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Literal(Node):
-    value: None | bool | int | float | str | bytes
+    value: bool | int | float | str | bytes | None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
