@@ -16,6 +16,7 @@ SCHEMA_FILE = "workflow.schema.json"
 
 def export(
     file: str,
+    /,
     *,
     to: Annotated[Literal["yaml", "python"], Parameter(help="The spelling to write.")] = "yaml",
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A file; else stdout.")] = None,

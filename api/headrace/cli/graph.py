@@ -16,6 +16,7 @@ Format = Literal["text", "json", "svg", "mermaid", "dot"]
 
 def graph(
     file: str,
+    /,
     *,
     format: Annotated[
         Format | None, Parameter(name=["--format", "-f"], help="text, unless -o says more.")

@@ -70,7 +70,7 @@ home = ".headrace"        # database, artifacts and logs of runs on this machine
 FILES = {"hello.yaml": HELLO_YAML, "hello.py": HELLO_PY, "headrace.toml": HEADRACE_TOML}
 
 
-def init(folder: Path = Path()) -> int:
+def init(folder: Path = Path(), /) -> int:
     """Make a folder with two workflows that run at once.
 
     Nothing that exists is overwritten.

@@ -93,6 +93,7 @@ class State(str):
     """A table's cell that holds a state: shown with its sign and colour. `reason` follows in brackets."""
 
     __slots__ = ("name",)
+    name: str
 
     def __new__(cls, name: str, reason: str | None = None) -> State:
         text = f"{SIGNS.get(name, '?')} {name}" + (f" ({reason})" if reason else "")

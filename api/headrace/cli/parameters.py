@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import sys
@@ -139,7 +140,7 @@ def _file(path: str) -> dict[str, Json]:
         if path.endswith((".yaml", ".yml")):
             import ryaml
 
-            document = ryaml.loads(text)
+            document = ryaml.load(io.StringIO(text))
         else:
             document = json.loads(text)
     except ValueError as error:
