@@ -1,0 +1,285 @@
+"""The workers as the engine sees them, and every attempt that is with one of them.
+
+A *member* is one incarnation of a worker; a *flight* is one attempt that was dispatched and has not ended. From both
+follow the credit (how much more a worker may get), the leases, and what to do when a worker falls silent. Nothing
+here sends or commits: methods take what was observed and answer with what it means. `now` is a monotonic time in
+seconds, so that neither a clock step nor a virtual clock ends a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headrace.engine.core.keys import Key
+from headrace.engine.ports.messages import Alive, Beat
+from headrace.engine.shell.line import Entry, Lane
+
+
+class Member:
+    """One incarnation of a worker. `busy`: attempts that it has been given and that have not ended."""
+
+    __slots__ = (
+        "ahead",
+        "beat_at",
+        "busy",
+        "draining",
+        "inbox",
+        "incarnation",
+        "labels",
+        "queues",
+        "sated",
+        "slots",
+        "worker",
+    )
+
+    def __init__(self, worker: str, incarnation: str | None, now: float) -> None:
+        self.worker = worker
+        self.incarnation = incarnation  # None: known only from stored rows
+        self.inbox = 0
+        self.queues: frozenset[str] = frozenset()
+        self.labels: dict[str, str] = {}
+        self.slots = 0
+        self.ahead = 0
+        self.busy = 0
+        self.draining = False
+        self.sated = False  # it handed work back: nothing more until its next beat
+        self.beat_at = now
+
+    @property
+    def room(self) -> int:
+        """How many attempts more it may be given."""
+        if self.draining or self.sated:
+            return 0
+        return max(0, self.slots + self.ahead - self.busy)
+
+    def serves(self, lane: Lane) -> bool:
+        """Whether it listens to the lane's queue and has every label."""
+        if lane.queue not in self.queues:
+            return False
+        labels = self.labels
+        return all(labels.get(name) == value for name, value in lane.labels.items())
+
+
+class Flight:
+    """One attempt in flight."""
+
+    __slots__ = (
+        "asked_at",
+        "attempt",
+        "epoch",
+        "key",
+        "lane",
+        "lease",
+        "member",
+        "n",
+        "run",
+        "running",
+        "seen_at",
+    )
+
+    def __init__(
+        self,
+        run: int,
+        key: Key,
+        attempt: int,
+        epoch: int,
+        n: int,
+        member: Member,
+        lane: Lane,
+        lease: float,
+        now: float,
+    ) -> None:
+        self.run = run
+        self.key = key
+        self.attempt = attempt
+        self.epoch = epoch
+        self.n = n
+        self.member = member
+        self.lane = lane
+        self.lease = lease  # seconds without proof of life after which a running attempt is lost
+        self.running = False
+        self.seen_at = now  # when it was sent, or last shown to be held
+        self.asked_at = now
+
+
+class Silence(NamedTuple):
+    """What a sweep found."""
+
+    lost: list[Flight]  # running, lease over
+    stranded: list[Flight]  # not started, worker gone
+    ask: dict[Member, list[Flight]]  # unanswered for too long
+
+
+class Fleet:
+    """All members and flights of one engine. `fresh`: seconds for which a beat counts; `patience`: before asking."""
+
+    def __init__(self, *, fresh: float = 6.0, patience: float = 5.0) -> None:
+        self._fresh = fresh
+        self._patience = patience
+        self._members: dict[str, Member] = {}
+        self._swept_at: float | None = None
+        self._restored: set[Entry] = set()
+        self.flights: dict[Entry, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def member(self, worker: str) -> Member | None:
+        return self._members.get(worker)
+
+    # -- observations --------------------------------------------------------------------------------------------
+
+    def beat(self, beat: Beat, now: float) -> list[Flight]:
+        """Take in a beat. Answers with the flights of the worker's former incarnation: all of them are over."""
+        member = self._members.get(beat.worker)
+        over: list[Flight] = []
+        if member is None or (member.incarnation is not None and member.incarnation != beat.incarnation):
+            if member is not None:
+                over = [flight for flight in self.flights.values() if flight.member is member]
+            member = self._members[beat.worker] = Member(beat.worker, beat.incarnation, now)
+        member.incarnation = beat.incarnation
+        member.inbox = beat.inbox
+        member.queues = frozenset(beat.queues)
+        member.labels = beat.labels
+        member.slots = beat.slots
+        member.ahead = beat.ahead
+        member.draining = beat.draining
+        member.sated = False
+        member.beat_at = now
+        return over
+
+    def alive(self, alive: Alive, epoch: int, now: float) -> list[Flight]:
+        """Renew the leases of what a worker holds.
+
+        Answers with restored flights that it does not hold, once it has shown that it knows of `epoch`: a final report
+        of them would stand before this message, and an older dispatch can no longer be accepted.
+        """
+        member = self._members.get(alive.worker)
+        if member is None or member.incarnation != alive.incarnation:
+            return []
+        held: set[Entry] = set()
+        flights = self.flights
+        for run, _, task, map_, attempt in alive.held:
+            entry = (run, Key(task, map_))
+            flight = flights.get(entry)
+            if flight is not None and flight.attempt == attempt and flight.member is member:
+                flight.seen_at = flight.asked_at = now
+                held.add(entry)
+        if not self._restored or alive.epoch < epoch:
+            return []
+        settled = {entry for entry in self._restored if entry in flights and flights[entry].member is member}
+        self._restored -= settled
+        return [flights[entry] for entry in settled - held]
+
+    def sent(self, flight: Flight) -> None:
+        """An attempt is about to be sent; one of the same task run is replaced."""
+        entry = flight.run, flight.key
+        before = self.flights.get(entry)
+        if before is not None:
+            before.member.busy -= 1
+        self.flights[entry] = flight
+        flight.member.busy += 1
+
+    def landed(self, entry: Entry) -> Flight | None:
+        """The attempt is over: its place is free again."""
+        flight = self.flights.pop(entry, None)
+        if flight is not None:
+            flight.member.busy -= 1
+            self._restored.discard(entry)
+        return flight
+
+    def restore(self, flight: Flight, worker: str, running: bool, now: float) -> None:
+        """Take over an attempt that an earlier owner dispatched to `worker`; it must show that it holds it."""
+        member = self._members.get(worker)
+        if member is None:
+            member = self._members[worker] = Member(worker, None, now)
+        flight.member = member
+        flight.running = running
+        self.sent(flight)
+        self._restored.add((flight.run, flight.key))
+
+    def restored_on(self, worker: str) -> bool:
+        """Whether some taken-over attempt still waits for this worker's word."""
+        return any(
+            self.flights[entry].member.worker == worker for entry in self._restored if entry in self.flights
+        )
+
+    # -- what follows --------------------------------------------------------------------------------------------
+
+    def room(self, lane: Lane, now: float) -> list[tuple[Member, int]]:
+        """Who may get work of this lane, and how much."""
+        since = now - self._fresh
+        return [
+            (member, room)
+            for member in self._members.values()
+            if member.beat_at >= since and (room := member.room) and member.serves(lane)
+        ]
+
+    def sweep(self, now: float) -> Silence:
+        """Look for silence: leases that ended, workers that are gone, attempts that nobody confirmed. Once a second.
+
+        When this process itself was held up, its own absence is not the workers': every time moves by the gap.
+        """
+        found = Silence([], [], {})
+        gap = 0.0 if self._swept_at is None else now - self._swept_at
+        self._swept_at = now
+        if gap > 2.5:
+            self._shift(gap - 1.0)
+        gone_before = now - self._fresh
+        impatient = now - self._patience
+        for flight in self.flights.values():
+            member = flight.member
+            if flight.running:
+                if flight.seen_at < now - flight.lease:
+                    found.lost.append(flight)
+                elif flight.seen_at < now - flight.lease / 2 and flight.asked_at < impatient:
+                    found.ask.setdefault(member, []).append(flight)
+                    flight.asked_at = now
+            elif member.beat_at < gone_before:
+                found.stranded.append(flight)
+            elif flight.asked_at < impatient:
+                found.ask.setdefault(member, []).append(flight)
+                flight.asked_at = now
+        for worker, member in list(self._members.items()):
+            if member.busy <= 0 and member.beat_at < gone_before - 60:
+                del self._members[worker]
+        return found
+
+    def _shift(self, seconds: float) -> None:
+        for flight in self.flights.values():
+            flight.seen_at += seconds
+            flight.asked_at += seconds
+        for member in self._members.values():
+            member.beat_at += seconds
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Drop the flights of runs that left memory."""
+        gone = frozenset(runs)
+        for entry in [entry for entry in self.flights if entry[0] in gone]:
+            self.landed(entry)
+
+    def reset(self) -> None:
+        """Drop every flight: the part was lost. The members stay."""
+        self.flights.clear()
+        self._restored.clear()
+        for member in self._members.values():
+            member.busy = 0
+
+
+def spread(candidates: list[tuple[Member, int]], count: int) -> list[tuple[Member, int]]:
+    """Divide `count` attempts among members in proportion to their room; never more than the room."""
+    total = sum(room for _, room in candidates)
+    if count >= total:
+        return candidates
+    if len(candidates) == 1:
+        return [(candidates[0][0], count)]
+    shares = [[room * count // total, room, index] for index, (_, room) in enumerate(candidates)]
+    left = count - sum(share for share, _, _ in shares)
+    for share in sorted(shares, key=lambda s: (s[0] - s[1], s[2])):
+        if not left:
+            break
+        if share[0] < share[1]:
+            share[0] += 1
+            left -= 1
+    return [(candidates[index][0], share) for share, _, index in shares if share]

@@ -1,0 +1,199 @@
+"""What history keeps of one batch of one run: the events, what they moved, and what else was told to the machine.
+
+A body is one JSON array, `[version, generation, events, transitions, run, extra]`; an event is `[name, *fields]`, a
+transition `[event, [task, map], before, after, reason, attempt]`. Outputs are kept as the first 12 bytes of their
+SHA-256 and artifacts by digest, so history stays small and holds no payload; reading it back takes both from a
+`Content`, which finds them among the stored task runs. That is all that `replay` needs to decide everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from headrace.engine.core.decision import Decision, RunChange, Transition
+from headrace.engine.core.evaluation import Artifact
+from headrace.engine.core.events import EVENTS, AttemptSucceeded, ChildEnded, Event
+from headrace.engine.core.keys import Key
+
+VERSION = 1
+HASH_BYTES = 12
+
+
+class UnknownHistory(Exception):
+    """A history body of a version, or with an event, that this release does not know."""
+
+
+class Refusal(NamedTuple):
+    """A command that was not carried out: what was asked, by whom, and why not."""
+
+    kind: str
+    by: str
+    why: str
+
+
+class Content(Protocol):
+    """Finds stored payloads by their hash."""
+
+    def output(self, digest: bytes) -> bytes | None: ...
+
+    def artifact(self, digest: str) -> Artifact | None: ...
+
+
+class Recorded(NamedTuple):
+    """One history row, read back."""
+
+    generation: int
+    events: list[Event]
+    transitions: list[Transition]
+    run: Mapping[str, Any] | None  # fields of RunChange; `output` is a digest, `artifact` a digest
+    cache: Mapping[str, bytes | None]  # what the task cache answered, as digests
+    refused: list[Refusal]
+
+
+def digest_of(output: bytes) -> bytes:
+    """The short hash by which history names an output."""
+    return sha256(output).digest()[:HASH_BYTES]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(
+    decision: Decision,
+    *,
+    cache: Mapping[str, bytes | None] | None = None,
+    refused: Sequence[Refusal] = (),
+) -> bytes:
+    """The body for one decision. `cache`: what the task cache answered while it was made."""
+    events: list[tuple[Any, ...]] = []
+    for event in decision.events:
+        if isinstance(event, AttemptSucceeded | ChildEnded):
+            output = None if event.output is None else digest_of(event.output)
+            artifact = None if event.artifact is None else event.artifact.digest
+            if isinstance(event, AttemptSucceeded):
+                events.append(("AttemptSucceeded", *event[:7], output, artifact))
+            else:
+                events.append(("ChildEnded", *event[:4], output, artifact, event.error))
+        else:
+            events.append((type(event).__name__, *event))
+    return _encode(
+        (
+            VERSION,
+            decision.generation,
+            events,
+            decision.transitions,
+            _run(decision.run),
+            _extra(cache, refused),
+        )
+    )
+
+
+def _run(change: RunChange | None) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    fields = change._asdict()
+    fields["output"] = None if change.output is None else digest_of(change.output)
+    fields["artifact"] = None if change.artifact is None else change.artifact.digest
+    return fields
+
+
+def _extra(cache: Mapping[str, bytes | None] | None, refused: Sequence[Refusal]) -> dict[str, Any] | None:
+    extra: dict[str, Any] = {}
+    if cache:
+        extra["cache"] = {key: None if value is None else digest_of(value) for key, value in cache.items()}
+    if refused:
+        extra["refused"] = refused
+    return extra or None
+
+
+# -- reading back ------------------------------------------------------------------------------------------------
+
+
+class _Body(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+    generation: int
+    events: list[msgspec.Raw]
+    transitions: list[Transition]
+    run: dict[str, Any] | None = None
+    extra: _Extra | None = None
+
+
+class _Extra(msgspec.Struct, frozen=True):
+    cache: dict[str, bytes | None] = {}
+    refused: list[Refusal] = []
+
+
+class _Succeeded(NamedTuple):
+    at: float
+    key: Key
+    attempt: int
+    epoch: int
+    n: int
+    started_at: float
+    finished_at: float
+    output: bytes | None
+    artifact: str | None
+
+
+class _Ended(NamedTuple):
+    at: float
+    key: Key
+    child: str
+    state: str
+    output: bytes | None
+    artifact: str | None
+    error: str | None
+
+
+_bodies = msgspec.json.Decoder(_Body)
+_plain = msgspec.json.Decoder(list[Any])
+_names: dict[str, Callable[[Sequence[Any]], Any]] = {}
+
+
+def _reader(name: str) -> Callable[[Sequence[Any]], Any]:
+    """Converts the fields of one event from JSON, made once per kind."""
+    reader = _names.get(name)
+    if reader is None:
+        kept: Any = {"AttemptSucceeded": _Succeeded, "ChildEnded": _Ended}.get(name, EVENTS.get(name))
+        if kept is None:
+            raise UnknownHistory(
+                f'history holds an event "{name}", which this release does not know; use the release that wrote it.'
+            )
+
+        reader = _names[name] = partial(msgspec.convert, type=kept)
+    return reader
+
+
+def decode(body: bytes, content: Content) -> Recorded:
+    """The exact inverse of `encode`, with payloads found through `content` (None where it has none).
+
+    Raises UnknownHistory.
+    """
+    version = _version(body)
+    if version != VERSION:
+        raise UnknownHistory(f"history is of version {version}; this release reads version {VERSION}.")
+    read = _bodies.decode(body)
+    events: list[Event] = []
+    for raw in read.events:
+        name, *fields = _plain.decode(raw)
+        event = _reader(name)(fields)
+        if isinstance(event, _Succeeded | _Ended):
+            output = None if event.output is None else content.output(event.output)
+            artifact = None if event.artifact is None else content.artifact(event.artifact)
+            event = EVENTS[name](**event._asdict() | {"output": output, "artifact": artifact})
+        events.append(event)
+    extra = read.extra or _Extra()
+    return Recorded(read.generation, events, read.transitions, read.run, extra.cache, extra.refused)
+
+
+def _version(body: bytes) -> int:
+    head, _, _ = body[1:].partition(b",")
+    try:
+        return int(head)
+    except ValueError:
+        raise UnknownHistory("history is not in a form that this release knows.") from None
