@@ -59,10 +59,10 @@ S, F, K, U, C, X = (TaskState(i) for i in range(6, 12))
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
     P: frozenset((Q, D, W, S, F, K, U, C, X)),
-    Q: frozenset((D, F, C)),
+    Q: frozenset((D, F, C, S, K)),
     D: frozenset((R, S, F, Y, K, C, Q)),
     R: frozenset((S, F, K, C, Y, W)),
-    Y: frozenset((Q, D, F, C)),
+    Y: frozenset((Q, D, F, C, S, K)),
     W: frozenset((Q, D, S, F, K, C)),
     S: frozenset(),
     F: frozenset(),
@@ -71,7 +71,8 @@ MOVES: dict[TaskState, frozenset[TaskState]] = {
     C: frozenset(),
     X: frozenset(),
 }
-"""design.md, section 4. A rerun does not move a final state: it begins a new generation."""
+"""From queued and retrying, `succeeded` and `skipped` are reached only when a person says so.
+A rerun does not move a final state: it begins a new generation."""
 
 RUN_MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset((RunState.RUNNING, RunState.CANCELLING, RunState.CANCELLED, RunState.PAUSED)),

@@ -1,0 +1,10 @@
+"""The deciding machine. `RunMachine` is all that the shell needs; the modules are one concern each:
+
+board (states, tallies, the one move) · verdicts (the rules' table) · readiness (may it go on?) · maps · branching
+(switch, gate) · judging (expressions) · attempts (dispatch, reports, retries) · control (people and clocks) ·
+ending (outcome, handlers) · restoring (from rows).
+"""
+
+from headrace.engine.core.machine.machine import SLICE, RunMachine
+
+__all__ = ["SLICE", "RunMachine"]

@@ -1,0 +1,343 @@
+"""Attempts: picked from the line, dispatched, reported on, retried. A report counts only when its attempt and
+delivery are the current ones and the task run is in flight; any other is stale and changes nothing."""
+
+from __future__ import annotations
+
+from headrace.engine.core.decision import Abort, DeadLetter, ReleaseSlots, Send, SetTimer, StoreCache
+from headrace.engine.core.evaluation import Filled
+from headrace.engine.core.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Error,
+    HandedBack,
+    Picked,
+    Redelivered,
+    SlotsGranted,
+    WorkerLost,
+)
+from headrace.engine.core.keys import Key
+from headrace.engine.core.machine import branching, readiness
+from headrace.engine.core.machine.board import READY, Block, Board, Live
+from headrace.engine.core.machine.static import templates_of
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Kind, RetryRule
+
+_IN_FLIGHT = (TaskState.DISPATCHED, TaskState.RUNNING)
+_MOST_RETRY_AFTER = 3600.0
+
+
+def constant_inputs(plan: Plan, node: int) -> Filled | None:
+    """The inputs of a task whose templates hold no expression: the same for every run, never stored."""
+    known = plan.memo.get(("constant", node), 0)
+    if known == 0:
+        inputs = templates_of(plan, node).inputs
+        known = plan.memo[("constant", node)] = Filled(inputs.value) if inputs.constant else None
+    return known  # type: ignore[return-value]
+
+
+def picked(board: Board, event: Picked) -> bool:
+    """The line gave a ready task run to a worker. False when it is no longer ready."""
+    spot = board.locate(event.key)
+    if spot is None or not spot[0].mark[spot[1]] & READY:
+        return False
+    block, slot = spot
+    board.picked(block, slot)
+    key = event.key
+    task = board.plan.tasks[key.task]
+    if task.cache is None:
+        constant = constant_inputs(board.plan, key.task)
+        if constant is not None:
+            dispatch(board, block, slot, event, constant, keep=False)
+            return True
+    live = board.live.get(key)
+    readiness.judge(board, "again" if live is not None and live.attempt else "inputs", block, slot, event)
+    return True
+
+
+def unpicked(board: Board, block: Block, slot: int) -> None:
+    """It was picked but never dispatched: it ends without an attempt."""
+    board.leave_room()
+
+
+def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Filled, *, keep: bool) -> None:
+    """An attempt is sent. A task run that was handed back repeats its attempt; any other begins the next."""
+    key = event.key
+    live = board.live.get(key)
+    if live is None:
+        live = board.live[key] = Live()
+    if live.attempt == 0 or block.state[slot] == TaskState.RETRYING:
+        live.attempt += 1
+    if board.since:
+        since = board.since.pop(key, None)
+        if since is not None:
+            live.ready_at, live.timed = since, True
+    live.epoch, live.n, live.worker = event.epoch, event.n, event.worker
+    live.started_at = live.due_at = None
+    row = board.move(block, slot, TaskState.DISPATCHED)
+    if keep:
+        row.inputs = inputs
+    board.decision.effects.append(Send(key, live.attempt, event.epoch, event.n, event.worker, inputs))
+
+
+def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
+    """The slot and its Live when a report is current; None when it is stale."""
+    live = board.live.get(key)
+    if live is None or live.attempt != attempt or live.n != n or live.epoch != epoch:
+        return None
+    spot = board.locate(key)
+    if spot is None or spot[0].state[spot[1]] not in _IN_FLIGHT:
+        return None
+    return spot[0], spot[1], live
+
+
+def started(board: Board, event: AttemptStarted) -> bool:
+    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    if found is None or found[0].state[found[1]] != TaskState.DISPATCHED:
+        return False
+    block, slot, live = found
+    live.started_at = event.at
+    board.move(block, slot, TaskState.RUNNING)
+    return True
+
+
+def succeeded(board: Board, event: AttemptSucceeded) -> bool:
+    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    if found is None:
+        return False
+    block, slot, live = found
+    live.started_at = event.started_at
+    plan = board.plan
+    node = event.key.task
+    task = plan.tasks[node]
+    if plan.kinds[node] is Kind.SWITCH:
+        chosen = branching.chosen_of(event.output)
+        if chosen is None:
+            error = Error(
+                "switch",
+                "A switch function returns an id or a list of ids.",
+                reason="invalid_output",
+                retryable=False,
+            )
+            board.finish(block, slot, TaskState.FAILED, "invalid_output", error=error)
+        else:
+            branching.switch(board, block, slot, chosen)
+        return True
+    if task.pool is not None:
+        release_slots(board, event.key)
+    if task.cache is not None and live.cache_key is not None:
+        expires = event.at + task.cache.ttl.total_seconds()
+        board.decision.effects.append(StoreCache(live.cache_key, event.output, event.artifact, expires))
+    row = board.finish(block, slot, TaskState.SUCCEEDED, output=event.output)
+    row.finished_at = event.finished_at
+    if event.artifact is not None:
+        row.artifact = event.artifact
+        if board.static.read[node]:
+            board.fresh[event.key] = event.artifact
+    return True
+
+
+def skipped(board: Board, event: AttemptSkipped) -> bool:
+    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    if found is None:
+        return False
+    block, slot, live = found
+    live.started_at = event.started_at
+    release_slots(board, event.key)
+    error = Error("Skip", event.message) if event.message else None
+    row = board.finish(block, slot, TaskState.SKIPPED, "task_skipped", error=error)
+    row.finished_at = event.finished_at
+    return True
+
+
+def cancelled(board: Board, event: AttemptCancelled) -> bool:
+    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    if found is None:
+        return False
+    block, slot, live = found
+    if live.aborted is None:  # the worker gave it up by itself: as good as lost
+        error = Error("lost", "The worker stopped before the attempt had ended.", reason="lease_lost")
+        return failed(
+            board,
+            AttemptFailed(
+                event.at,
+                event.key,
+                event.attempt,
+                event.epoch,
+                event.n,
+                event.started_at,
+                event.finished_at,
+                error,
+                None,
+                0.5,
+            ),
+        )
+    live.started_at = event.started_at
+    release_slots(board, event.key)
+    row = board.finish(block, slot, TaskState.CANCELLED, live.aborted)
+    row.finished_at = event.finished_at
+    return True
+
+
+def failed(board: Board, event: AttemptFailed) -> bool:
+    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    if found is None:
+        return False
+    block, slot, live = found
+    if event.started_at is not None:
+        live.started_at = event.started_at
+    if board.plan.tasks[event.key.task].retry.rules:
+        board.judgements.append(("retry", block, slot, event))
+    else:
+        settle_failure(board, block, slot, event, None)
+    return True
+
+
+def settle_failure(
+    board: Board, block: Block, slot: int, event: AttemptFailed, rule: RetryRule | None
+) -> None:
+    """Retry, skip or fail for good, by the first matching rule and the policy."""
+    key, error = event.key, event.error
+    live = board.live[key]
+    task = board.plan.tasks[key.task]
+    release_slots(board, key)
+    stopped = live.aborted is not None or board.status.state is RunState.CANCELLING
+    if rule is not None and rule.then == "skip" and not stopped:
+        row = board.finish(block, slot, TaskState.SKIPPED, "retry_rule", error=error)
+        row.finished_at = event.finished_at
+        return
+    again = error.retryable and live.attempt < task.retry.attempts and not stopped
+    if not again or (rule is not None and rule.then == "fail"):
+        if live.aborted is not None and error.reason == "lease_lost":
+            board.finish(block, slot, TaskState.CANCELLED, live.aborted, error=error)
+            return
+        attempt = live.attempt
+        row = board.finish(block, slot, TaskState.FAILED, error.reason or "task_failed", error=error)
+        row.finished_at = event.finished_at
+        board.decision.effects.append(DeadLetter(key, attempt, error))
+        return
+    due_at = event.at + delay(task.retry, live.attempt, rule, event.retry_after, event.draw)
+    board.leave_room()
+    live.worker, live.due_at, live.timed = None, due_at, True
+    row = board.move(block, slot, TaskState.RETRYING, error.reason or "task_failed")
+    row.error = error
+    row.finished_at = event.finished_at
+    board.decision.effects.append(SetTimer(key, "retry", due_at))
+
+
+def delay(
+    retry: object, attempt: int, rule: RetryRule | None, retry_after: float | None, draw: float
+) -> float:
+    """Seconds until the next attempt (language.md, section 8). `draw` in [0, 1)."""
+    if rule is not None and rule.delay is not None:
+        wait = rule.delay.total_seconds()
+    else:
+        most = retry.max_delay.total_seconds()
+        try:
+            wait = min(most, retry.delay.total_seconds() * retry.factor ** (attempt - 1))
+        except OverflowError:
+            wait = most
+        if retry.jitter == "full":
+            wait *= draw
+    if retry_after is not None:
+        wait = max(wait, min(retry_after, _MOST_RETRY_AFTER))
+    return wait
+
+
+def lost(board: Board, event: WorkerLost) -> bool:
+    """Nothing proves that the attempt is alive: it has failed, with a retry where the policy has one left."""
+    live = board.live.get(event.key)
+    spot = board.locate(event.key)
+    if (
+        live is None
+        or live.attempt != event.attempt
+        or spot is None
+        or spot[0].state[spot[1]] not in _IN_FLIGHT
+    ):
+        return False
+    error = Error("lost", f"Worker {live.worker} was lost while it held the attempt.", reason="lease_lost")
+    return failed(
+        board,
+        AttemptFailed(
+            event.at,
+            event.key,
+            event.attempt,
+            live.epoch,
+            live.n,
+            live.started_at,
+            event.at,
+            error,
+            None,
+            event.draw,
+        ),
+    )
+
+
+def handed_back(board: Board, event: HandedBack) -> bool:
+    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    if found is None or found[0].state[found[1]] != TaskState.DISPATCHED:
+        return False
+    block, slot, live = found
+    board.leave_room()
+    live.worker = None
+    if live.aborted is not None:
+        board.finish(block, slot, TaskState.CANCELLED, live.aborted)
+        return True
+    board.move(block, slot, TaskState.QUEUED, "handed_back")
+    board.ready(block, slot)
+    return True
+
+
+def redelivered(board: Board, event: Redelivered) -> bool:
+    """The same attempt again, with a new delivery; or its end, where the task says `on_lost: fail`."""
+    live = board.live.get(event.key)
+    spot = board.locate(event.key)
+    if live is None or spot is None or spot[0].state[spot[1]] != TaskState.DISPATCHED:
+        return False
+    block, slot = spot
+    if board.plan.tasks[event.key.task].on_lost == "fail":
+        return lost(board, WorkerLost(event.at, event.key, live.attempt, 0.5))
+    live.epoch, live.n, live.worker = event.epoch, event.n, event.worker
+    constant = constant_inputs(board.plan, event.key.task)
+    if constant is not None:
+        send_again(board, block, slot, constant)
+    else:
+        board.judgements.append(("again", block, slot, None))
+    return True
+
+
+def send_again(board: Board, block: Block, slot: int, inputs: Filled) -> None:
+    key = block.key(slot)
+    live = board.live[key]
+    row = board.row(key)
+    row.state = TaskState(block.state[slot])
+    row.attempt, row.epoch, row.n, row.worker = live.attempt, live.epoch, live.n, live.worker
+    row.ready_at = live.ready_at
+    board.decision.effects.append(Send(key, live.attempt, live.epoch, live.n, live.worker or "", inputs))
+
+
+def granted(board: Board, event: SlotsGranted) -> bool:
+    spot = board.locate(event.key)
+    if spot is None or spot[0].state[spot[1]] != TaskState.QUEUED:
+        return False
+    board.ready(*spot)
+    return True
+
+
+def release_slots(board: Board, key: Key) -> None:
+    pool = board.plan.tasks[key.task].pool
+    if pool is not None and board.grants:
+        board.decision.effects.append(ReleaseSlots(key, pool.name, pool.cost))
+
+
+def abort(board: Board, block: Block, slot: int, reason: str, grace: float | None = None) -> None:
+    """Tell the worker to stop an attempt in flight; the task run ends when the worker has said so."""
+    key = block.key(slot)
+    live = board.live[key]
+    if live.aborted is None or grace == 0:
+        live.aborted = live.aborted or reason
+        patience = board.plan.tasks[key.task].timeouts.grace.total_seconds() if grace is None else grace
+        board.decision.effects.append(Abort(key, live.attempt, live.worker or "", patience))

@@ -1,0 +1,560 @@
+"""The board: the states of all task runs of one run, as flat arrays, and the one function that moves a state.
+
+Invariants that everything in this package rests on:
+
+* A slot is PENDING until something decides about it; READY in `mark` means it stands in the engine's line.
+* `unmet[slot]` counts upstream sources that are not closed yet (a plain task closes when final, a mapped one when
+  all its items are); `seen[slot]` holds the bits of `verdicts`. For an entered group `unmet` counts its unfinished
+  members instead. All of this follows from the states alone, so a restored board equals the one that was lost.
+* In flight and waiting task runs have a `Live`; nothing else costs an object.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterator
+
+from headrace.engine.core.decision import ClearTimers, Decision, Ready, Row, RunChange, SetTimer, Transition
+from headrace.engine.core.evaluation import Artifact
+from headrace.engine.core.events import Error
+from headrace.engine.core.keys import Key, child, unpack
+from headrace.engine.core.machine.static import Static
+from headrace.engine.core.machine.verdicts import FAILED, SETUP_SHOWN, SHOWN, SUCCEEDED, UPSTREAM
+from headrace.engine.core.plan import Plan, Region, Rule, Section
+from headrace.engine.core.run import RunInfo, RunStatus
+from headrace.engine.core.states import MOVES, RUN_MOVES, IllegalMove, RunState, TaskState
+from headrace.engine.core.workflow import Json
+
+READY = 1  # stands in the line (or would, were the run not paused)
+JUDGING = 2  # an expression of it is about to be evaluated
+RELEASED = 4  # an item that its map has let go
+HELD = 8  # ready, but the run's active_tasks are all in use
+
+_LEGAL = bytes(
+    int(TaskState(after) in MOVES[TaskState(before)]) for before in range(12) for after in range(12)
+)
+_PENDING = TaskState.PENDING
+_FINAL = TaskState.SUCCEEDED
+
+
+class Live:
+    """What must be known of a task run in flight or waiting."""
+
+    __slots__ = (
+        "aborted",
+        "attempt",
+        "cache_key",
+        "child",
+        "due_at",
+        "epoch",
+        "n",
+        "ready_at",
+        "started_at",
+        "timed",
+        "worker",
+    )
+
+    def __init__(self) -> None:
+        self.attempt = 0
+        self.epoch = 0
+        self.n = 0
+        self.worker: str | None = None
+        self.ready_at: float | None = None
+        self.started_at: float | None = None
+        self.due_at: float | None = None
+        self.child: str | None = None
+        self.cache_key: str | None = None
+        self.timed = False  # timers may be set
+        self.aborted: str | None = None  # the reason, once it was told to stop
+
+
+class Block:
+    """All items of one expanded map: `n` copies of a region's `k` nodes. The run itself is the block of region 0.
+
+    Slot = item * k + local. `parent` and `head` say whose items these are.
+    """
+
+    __slots__ = (
+        "allowed",
+        "base",
+        "cancelled",
+        "children",
+        "cursor",
+        "ended",
+        "entering",
+        "exceeded",
+        "failed",
+        "given",
+        "head",
+        "held",
+        "k",
+        "lined",
+        "live",
+        "mark",
+        "n",
+        "owner",
+        "parent",
+        "path",
+        "region",
+        "seen",
+        "skipped",
+        "state",
+        "stopped",
+        "succeeded",
+        "unmet",
+        "values",
+    )
+
+    def __init__(
+        self, region: Region, parent: Block | None, head: int, path: int, n: int, unmet: array[int]
+    ) -> None:
+        self.region = region
+        self.parent = parent
+        self.head = head
+        self.path = path
+        self.n = n
+        self.k = len(region.nodes)
+        self.base = region.base
+        self.owner = region.owner
+        self.state = bytearray(n * self.k)
+        self.seen = bytearray(n * self.k)
+        self.mark = bytearray(n * self.k)
+        self.unmet = unmet * n
+        self.children: dict[int, Block] = {}
+        self.values: Json = None  # the judged map, while in use
+        # the head's books
+        self.cursor = 0  # items below were released
+        self.live = 0  # released and not ended
+        self.entering = 0  # released and not looked at yet
+        self.stopped = False  # fail_fast has cancelled what had not started
+        self.lined = 0  # slots of this block that stand in the line
+        self.ended = self.succeeded = self.failed = self.skipped = self.cancelled = 0
+        self.allowed = 0  # failed items that are tolerated
+        self.exceeded = False
+        self.given = 0  # bits shown downstream
+        self.held = 0  # bits of tolerated failures, shown only if the tolerance is exceeded
+
+    def key(self, slot: int) -> Key:
+        if self.parent is None:
+            return Key(slot, 0)
+        item, local = divmod(slot, self.k)
+        path = child(self.path, item, self.region.level - 1)
+        return Key(self.owner if local == 0 else self.base + local - 1, path)
+
+    def node(self, slot: int) -> int:
+        if self.parent is None:
+            return slot
+        local = slot % self.k
+        return self.owner if local == 0 else self.base + local - 1
+
+    def local(self, node: int) -> int:
+        if self.parent is None:
+            return node
+        return 0 if node == self.owner else node - self.base + 1
+
+    def is_item(self, slot: int) -> bool:
+        """Whether the slot is an item of the map itself (local 0)."""
+        return self.parent is not None and slot % self.k == 0
+
+
+class Board:
+    """The run's memory. Modules of this package read and change it only through these methods and `finish`."""
+
+    def __init__(self, plan: Plan, info: RunInfo, status: RunStatus, grants: bool = False) -> None:
+        self.plan = plan
+        self.info = info
+        self.status = status
+        self.grants = grants  # pools are enforced: ask for slots
+        self.static = Static.of(plan)
+        self.clear()
+
+    def clear(self) -> None:
+        """Everything pending: how a run, or a generation, begins."""
+        plan = self.plan
+        self.root = Block(plan.regions[0], None, 0, 0, 1, self.static.unmet[0])
+        self.blocks: dict[int, list[Block]] = {0: [self.root]}
+        self.live: dict[Key, Live] = {}
+        self.since: dict[Key, float] = {}  # ready_at of ready task runs that have timers
+        self.open = [0, 0, 0]  # unfinished slots of region 0 by section
+        for section in plan.sections[: len(self.root.state)]:
+            self.open[section] += 1
+        self.phase = Section.MAIN
+        self.killed = False
+        self.busy = 0  # in the line or in flight, counted where active_tasks is limited
+        self.waiting_room: deque[tuple[Block, int]] = deque()
+        # worklists
+        self.candidates: deque[tuple[Block, int]] = deque()
+        self.exits: deque[tuple[Block, int]] = deque()
+        self.releases: deque[Block] = deque()
+        self.judgements: deque[tuple[str, Block, int, object]] = deque()
+        self.sweeps: deque[Iterator[None]] = deque()
+        self.ending = False
+        self.fresh: dict[Key, bytes | Artifact | None] = {}  # outputs of this batch, not yet in the store
+        self.slice_end = 0
+        self.at = 0.0
+        self.cause = 0
+        self.decision = Decision()
+
+    # -- addresses ------------------------------------------------------------------------------------------------
+
+    def locate(self, key: Key) -> tuple[Block, int] | None:
+        """The slot of a task run, or None when there is no such (yet, or any more)."""
+        if key.map == 0:
+            return (self.root, key.task) if 0 <= key.task < len(self.root.state) else None
+        indexes = unpack(key.map)
+        if not 0 <= key.task < len(self.plan.ids):
+            return None
+        home = self.plan.regions[self.plan.home[key.task]]
+        region = home
+        if len(indexes) == home.level + 1 and key.task in self.plan.items:
+            region = self.plan.regions[self.plan.items[key.task]]
+        elif len(indexes) != home.level:
+            return None
+        owners = []
+        walk = region
+        while walk.parent >= 0:
+            owners.append(walk.owner)
+            walk = self.plan.regions[walk.parent]
+        block, item = self.root, 0
+        for owner, index in zip(reversed(owners), indexes, strict=True):
+            below = block.children.get(item * block.k + block.local(owner))
+            if below is None or index >= below.n:
+                return None
+            block, item = below, index
+        return block, item * block.k + block.local(key.task)
+
+    def instance(self, block: Block, slot: int, node: int) -> tuple[Block, int]:
+        """The slot of `node` that an expression at (block, slot) means: its own item's, or an enclosing one's."""
+        home = self.plan.home[node]
+        while block.region.index != home:
+            assert block.parent is not None, "names only reach outwards"
+            slot, block = block.head, block.parent
+        return block, slot // block.k * block.k + block.local(node)
+
+    def group_slot(self, block: Block, slot: int) -> int:
+        """The slot of the innermost group around a slot, or -1. The group of an item is the map's head's: -1 here."""
+        if block.parent is not None and slot % block.k == 0:
+            return -1
+        group = self.plan.group[block.node(slot)]
+        return -1 if group < 0 else slot // block.k * block.k + block.local(group)
+
+    def slots(self) -> Iterator[tuple[Block, int]]:
+        """Every slot there is now, outer blocks first."""
+        for region in sorted(self.blocks):
+            for block in list(self.blocks[region]):
+                for slot in range(len(block.state)):
+                    yield block, slot
+
+    # -- the one place that moves a state -----------------------------------------------------------------------------
+
+    def move(self, block: Block, slot: int, after: int, reason: str | None = None) -> Row:
+        """Check the table, move, record. Returns the row to be written, for the caller to fill in."""
+        before = block.state[slot]
+        key = block.key(slot)
+        if not _LEGAL[before * 12 + after]:
+            events = self.decision.events
+            raise IllegalMove(
+                f"run {self.info.id} {self.plan.ids[key.task]} {unpack(key.map)}",
+                TaskState(before),
+                TaskState(after),
+                events[self.cause] if self.cause < len(events) else None,
+            )
+        block.state[slot] = after
+        live = self.live.get(key)
+        attempt = live.attempt if live is not None else 0
+        self.decision.transitions.append(Transition(self.cause, key, before, after, reason, attempt))
+        row = self.row(key)
+        row.state = TaskState(after)
+        row.reason = reason
+        if live is not None:
+            row.attempt = attempt
+            row.epoch = live.epoch
+            row.n = live.n
+            row.worker = live.worker
+            row.started_at = live.started_at
+            row.ready_at = live.ready_at
+            row.due_at = live.due_at
+        if after >= _FINAL:
+            row.finished_at = self.at
+            row.due_at = None
+        return row
+
+    def row(self, key: Key) -> Row:
+        """This batch's row of a task run."""
+        rows = self.decision.rows
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = Row()
+        return row
+
+    def sliced(self) -> bool:
+        """Whether this batch holds a whole slice of transitions, and the rest must wait for the next."""
+        return len(self.decision.transitions) >= self.slice_end
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def finish(
+        self,
+        block: Block,
+        slot: int,
+        state: int,
+        reason: str | None = None,
+        *,
+        output: bytes | None = None,
+        error: Error | None = None,
+    ) -> Row:
+        """Give a task run its final state and let what follows from it follow."""
+        mark = block.mark[slot]
+        if mark:
+            self.leave_line(block, slot)
+        row = self.move(block, slot, state, reason)
+        if output is not None:
+            row.output = output
+        if error is not None:
+            row.error = error
+        if self.live or self.since:
+            key = block.key(slot)
+            live = self.live.pop(key, None)
+            if (live is not None and live.timed) or self.since.pop(key, None) is not None:
+                self.decision.effects.append(ClearTimers(key))
+            if live is not None and live.worker is not None:
+                self.leave_room()
+        if (state == _FINAL or output is not None) and self.static.read[block.node(slot)]:
+            self.fresh[block.key(slot)] = output
+        self.absorb(block, slot, state)
+        return row
+
+    def absorb(self, block: Block, slot: int, state: int) -> None:
+        """What a final state changes on the board: tallies downstream, the books of its group and map, open counts."""
+        shown = SHOWN[state]
+        plan = self.plan
+        if block.parent is not None and slot % block.k == 0:
+            self.item_ended(block, slot, state, shown)
+            return
+        node = block.node(slot)
+        unexpanded = slot not in block.children if node in plan.items else True
+        if plan.down_start[node] != plan.down_start[node + 1]:
+            self.show(block, slot, node, shown if unexpanded else 0, True)
+        if block.parent is None:
+            section = plan.sections[node]
+            self.open[section] -= 1
+            if not self.open[section]:
+                self.ending = True
+        elif unexpanded and slot % block.k in self.static.leaves[block.region.index]:
+            self.leaf_shown(block, shown)
+        group = plan.group[node]
+        if group >= 0:
+            gslot = slot // block.k * block.k + block.local(group)
+            if block.state[gslot] == TaskState.WAITING:
+                block.unmet[gslot] -= 1
+                if not block.unmet[gslot]:
+                    self.exits.append((block, gslot))
+        if self.static.is_group[node] and state >= _FINAL:
+            self.push_members(block, slot, node)
+
+    def push_members(self, block: Block, slot: int, group: int) -> None:
+        """Have every member of a group looked at again: it was entered, or settled without being entered."""
+        offset = slot // block.k * block.k
+        for member in self.plan.members[group]:
+            self.candidates.append((block, offset + block.local(member)))
+
+    def show(self, block: Block, slot: int, node: int, shown: int, close: bool) -> None:
+        """Tell the downstream tasks of a node what one of its task runs came to; `close`: no more will come."""
+        plan, static = self.plan, self.static
+        home = block.region.index
+        offset = slot - slot % block.k
+        down = plan.down
+        for edge in range(plan.down_start[node], plan.down_start[node + 1]):
+            target = down[edge]
+            bits = shown
+            if static.has_setups[target] and node in plan.setups[target]:
+                bits |= SETUP_SHOWN[shown]
+            if plan.home[target] == home:
+                self.tally(block, offset + block.local(target), target, bits, close)
+                continue
+            for inner in self.blocks.get(plan.home[target], ()):
+                if self.inside(inner, block, slot // block.k):
+                    local = inner.local(target)
+                    for at in range(local, len(inner.state), inner.k):
+                        self.tally(inner, at, target, bits, close)
+
+    def tally(self, block: Block, slot: int, node: int, bits: int, close: bool) -> None:
+        before = block.seen[slot]
+        block.seen[slot] = before | bits
+        if close and self.static.is_group[node] and block.state[slot] == TaskState.WAITING:
+            return  # an entered group counts members now
+        if close:
+            block.unmet[slot] -= 1
+        if (
+            not block.unmet[slot]
+            or (before | bits != before and self.static.early[node])
+            or (bits & (FAILED | UPSTREAM))
+        ) or self.plan.rules[node] == Rule.EXPRESSION:
+            self.candidates.append((block, slot))
+
+    def inside(self, inner: Block, outer: Block, item: int) -> bool:
+        """Whether `inner` lies within item number `item` of `outer`."""
+        block = inner
+        while block.parent is not None:
+            if block.parent is outer:
+                return block.head // outer.k == item
+            block = block.parent
+        return False
+
+    # -- books of a map -------------------------------------------------------------------------------------------------
+
+    def item_ended(self, block: Block, slot: int, state: int, shown: int) -> None:
+        block.ended += 1
+        if block.mark[slot] & RELEASED:
+            block.live -= 1
+        if state == TaskState.SUCCEEDED:
+            block.succeeded += 1
+        elif state == TaskState.SKIPPED:
+            block.skipped += 1
+        else:
+            if state == TaskState.CANCELLED:
+                block.cancelled += 1
+            block.failed += 1
+            if block.failed > block.allowed and not block.exceeded:
+                block.exceeded = True
+                held, block.held = block.held, 0
+                for bit in (FAILED, UPSTREAM):
+                    if held & bit:
+                        self.leaf_shown(block, bit)
+        if self.static.is_group[block.owner]:
+            if state >= _FINAL:
+                self.push_members(block, slot, block.owner)
+        else:
+            self.leaf_shown(block, shown)
+        self.releases.append(block)
+
+    def leaf_shown(self, block: Block, shown: int) -> None:
+        """A leaf of an item ended: the map shows it downstream, unless it is a failure that is tolerated so far."""
+        while block.parent is not None:
+            if shown & (FAILED | UPSTREAM) and block.allowed and not block.exceeded:
+                block.held |= shown
+                return
+            if block.given & shown == shown:
+                return
+            block.given |= shown
+            parent, head = block.parent, block.head
+            node = parent.node(head)
+            self.show(parent, head, node, shown, False)
+            if parent.parent is None or head % parent.k not in self.static.leaves[parent.region.index]:
+                return
+            block = parent
+
+    def tolerated(self, block: Block) -> None:
+        """The map has ended within its tolerance: what was held back counts as succeeded."""
+        if block.held and not block.exceeded:
+            block.held = 0
+            self.leaf_shown(block, SUCCEEDED)
+
+    # -- the line -------------------------------------------------------------------------------------------------------
+
+    def ready(self, block: Block, slot: int) -> None:
+        """To the line, unless the run's active_tasks are in use."""
+        mark = block.mark[slot]
+        if mark & READY:
+            return
+        limit = self.static.active_tasks
+        if limit is not None:
+            if self.busy >= limit:
+                if not mark & HELD:
+                    block.mark[slot] = mark | HELD
+                    self.waiting_room.append((block, slot))
+                return
+            self.busy += 1
+        block.mark[slot] = (mark | READY) & ~(JUDGING | HELD)
+        block.lined += 1
+        key = block.key(slot)
+        since = self.at
+        if self.static.timed[key.task]:
+            since = self.start_clocks(block, slot, key)
+        if not self.status.paused:
+            self.decision.ready.append(Ready(key, since))
+
+    def start_clocks(self, block: Block, slot: int, key: Key) -> float:
+        """The timers of a task run that has just become ready; its row keeps when that was."""
+        live = self.live.get(key)
+        known = live.ready_at if live is not None and live.ready_at is not None else self.since.get(key)
+        if known is not None:
+            return known
+        timeouts = self.plan.tasks[key.task].timeouts
+        self.since[key] = self.at
+        row = self.row(key)
+        row.state = TaskState(block.state[slot])
+        row.ready_at = self.at
+        if timeouts.queue is not None:
+            self.decision.effects.append(
+                SetTimer(key, "queue_timeout", self.at + timeouts.queue.total_seconds())
+            )
+        if timeouts.total is not None:
+            self.decision.effects.append(
+                SetTimer(key, "total_timeout", self.at + timeouts.total.total_seconds())
+            )
+        return self.at
+
+    def leave_line(self, block: Block, slot: int) -> None:
+        """The slot ended while it was marked: take it out of wherever it stands."""
+        mark = block.mark[slot]
+        block.mark[slot] = mark & RELEASED
+        if mark & READY:
+            block.lined -= 1
+            self.decision.withdrawn.append(block.key(slot))
+            self.leave_room()
+            if block.parent is not None:
+                self.releases.append(block)
+
+    def picked(self, block: Block, slot: int) -> None:
+        """The line gave it to a worker."""
+        block.mark[slot] &= ~READY
+        block.lined -= 1
+        if block.parent is not None and block.cursor < block.n:
+            self.releases.append(block)
+
+    def leave_room(self) -> None:
+        """One task run less is in the line or in flight; the next that was held may go."""
+        if self.static.active_tasks is None:
+            return
+        self.busy -= 1
+        while self.waiting_room and self.busy < self.static.active_tasks:
+            block, slot = self.waiting_room.popleft()
+            if block.mark[slot] & HELD:
+                block.mark[slot] &= ~HELD
+                self.ready(block, slot)
+
+    # -- the run --------------------------------------------------------------------------------------------------------
+
+    def move_run(self, after: RunState, reason: str | None = None) -> None:
+        before = self.status.state
+        if after is not before:
+            if after not in RUN_MOVES[before]:
+                raise IllegalMove(
+                    f"run {self.info.id}", before, after, self.decision.events[self.cause : self.cause + 1]
+                )
+            self.status.state = after
+        if reason is not None:
+            self.status.reason = reason
+        if after.final:
+            self.status.finished_at = self.at
+        self.note_run()
+
+    def note_run(self, output: bytes | None = None) -> None:
+        """Have the run's own row written."""
+        status = self.status
+        previous = self.decision.run
+        if output is None and previous is not None:
+            output = previous.output
+        self.decision.run = RunChange(
+            status.state,
+            status.reason,
+            status.generation,
+            status.started_at,
+            status.finished_at,
+            output,
+            None,
+            status.paused,
+        )
+        self.decision.generation = status.generation

@@ -1,0 +1,351 @@
+"""What people ask of a run or a task run, and what clocks ask: cancel, kill, pause, resume, rerun, timers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from headrace.engine.core.decision import CancelChild, Ready, Row, SetTimer
+from headrace.engine.core.events import (
+    CancelAsked,
+    ChildEnded,
+    ChildRefused,
+    Error,
+    PauseAsked,
+    RerunAsked,
+    ResumeAsked,
+    Started,
+    TaskAsked,
+    TimerFired,
+)
+from headrace.engine.core.keys import Key
+from headrace.engine.core.machine import attempts, branching, restoring
+from headrace.engine.core.machine.board import READY, Block, Board
+from headrace.engine.core.machine.readiness import spared
+from headrace.engine.core.run import Generation
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Child, Kind
+
+_IN_FLIGHT = (TaskState.DISPATCHED, TaskState.RUNNING)
+_STOPPED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED, TaskState.CANCELLED)
+
+
+def start(board: Board, event: Started) -> bool:
+    if board.status.state is not RunState.QUEUED:
+        return False
+    board.status.started_at = event.at
+    board.move_run(RunState.RUNNING)
+    if board.plan.workflow.deadline is not None:
+        due = board.info.created_at + board.plan.workflow.deadline.total_seconds()
+        board.decision.effects.append(SetTimer(None, "deadline", due))
+    begin(board)
+    return True
+
+
+def begin(board: Board) -> None:
+    """Look at every node of the run that waits for nothing."""
+    root = board.root
+    for node in range(len(root.state)):
+        if not root.unmet[node]:
+            board.candidates.append((root, node))
+
+
+# -- cancel -------------------------------------------------------------------------------------------------------------
+
+
+def cancel(board: Board, event: CancelAsked) -> bool:
+    """Stop: what has not started is cancelled, what runs is told to stop; teardowns and `finally` run unless killed.
+    A kill after a cancel is allowed."""
+    status = board.status
+    if status.state.final or (status.state is RunState.CANCELLING and (board.killed or not event.kill)):
+        return False
+    board.killed = event.kill or status.state is RunState.QUEUED
+    status.paused = False
+    board.move_run(RunState.CANCELLING, "killed" if board.killed else event.reason or "cancelled")
+    board.sweeps.append(sweep_cancelled(board))
+    return True
+
+
+def sweep_cancelled(board: Board) -> Iterator[None]:
+    """Cancel slot by slot; a generator, because a slice of transitions may end in the middle of a large run."""
+    for block, slot in board.slots():
+        state = block.state[slot]
+        node = block.node(slot)
+        if state >= TaskState.SUCCEEDED:
+            continue
+        if spared(board, node):
+            if state == TaskState.PENDING:
+                board.candidates.append((block, slot))
+            continue
+        if state in _IN_FLIGHT:
+            attempts.abort(board, block, slot, "run_cancelled", 0.0 if board.killed else None)
+        elif state == TaskState.WAITING and (slot in block.children or board.static.is_group[node]):
+            below = block.children.get(slot)
+            if below is not None:
+                board.releases.append(below)
+        else:
+            stop_waiting(board, block, slot, "run_cancelled")
+        yield
+
+
+def stop_waiting(
+    board: Board, block: Block, slot: int, reason: str, state: TaskState = TaskState.CANCELLED
+) -> Row:
+    """End a task run that is not in flight; its child, if any, follows."""
+    key = block.key(slot)
+    live = board.live.get(key)
+    work = board.plan.tasks[key.task].work
+    if block.state[slot] == TaskState.WAITING and isinstance(work, Child) and work.on_cancel == "cancel":
+        board.decision.effects.append(
+            CancelChild(key, live.child if live and live.child else "", board.killed)
+        )
+    return board.finish(block, slot, state, reason)
+
+
+# -- pause --------------------------------------------------------------------------------------------------------------
+
+
+def pause(board: Board, event: PauseAsked) -> bool:
+    """Nothing more is dispatched; what runs goes on."""
+    status = board.status
+    if status.paused or status.state not in (RunState.QUEUED, RunState.RUNNING):
+        return False
+    status.paused = True
+    board.move_run(RunState.PAUSED)
+    for block, slot in board.slots():
+        if block.mark[slot] & READY:
+            board.decision.withdrawn.append(block.key(slot))
+    return True
+
+
+def resume(board: Board, event: ResumeAsked) -> bool:
+    status = board.status
+    if not status.paused:
+        return False
+    status.paused = False
+    board.move_run(RunState.RUNNING)
+    if status.started_at is None:
+        status.started_at = event.at
+        board.note_run()
+        begin(board)
+    for block, slot in board.slots():
+        if block.mark[slot] & READY:
+            board.decision.ready.append(Ready(block.key(slot), board.at))
+    return True
+
+
+# -- rerun --------------------------------------------------------------------------------------------------------------
+
+
+def rerun(board: Board, event: RerunAsked) -> bool:
+    """A new generation of a final run: the chosen task runs, all downstream of them, and the handlers begin again;
+    everything else keeps its result."""
+    status = board.status
+    if not status.state.final:
+        return False
+    reset = chosen(board, event.keys)
+    if not reset:
+        return False
+    status.generation += 1
+    status.generations.append(Generation(status.generation, tuple(sorted(reset)), event.inputs))
+    rows = restoring.keep(board.plan, restoring.snapshot(board), reset)
+    status.state, status.reason, status.finished_at, status.paused = RunState.RUNNING, None, None, False
+    restoring.lay(board, rows)
+    board.note_run()
+    restoring.look_again(board)
+    return True
+
+
+def chosen(board: Board, keys: tuple[Key, ...] | None) -> set[Key]:
+    """The task runs that a rerun resets: those asked for (or all that failed), and everything downstream."""
+    plan = board.plan
+    if keys is None:
+        start = {
+            block.key(slot)
+            for block, slot in board.slots()
+            if block.state[slot] in _STOPPED
+            and slot not in block.children
+            and not _only_encloses(board, block, slot)
+        }
+    else:
+        start = {key for key in keys if board.locate(key) is not None}
+    handlers = {Key(node) for node in range(len(board.root.state)) if plan.sections[node] > 0}
+    start -= handlers
+    if not start:
+        return set()
+    reset = set(start)
+    nodes: set[int] = set()
+    for key in start:
+        nodes |= _after(board, key, reset)
+    reset |= {Key(node) for node in _outermost(board, nodes)}
+    for key in sorted(
+        {around for key in reset for around in restoring.around(plan, key)}, key=lambda key: -key.map
+    ):
+        if _all_members_in(board, key, reset):
+            reset.add(key)
+    return reset | handlers
+
+
+def _only_encloses(board: Board, block: Block, slot: int) -> bool:
+    """A group is not chosen itself: its members are. An unexpanded mapped group is, for it has none."""
+    node = block.node(slot)
+    return bool(board.static.is_group[node]) and (block.is_item(slot) or node not in board.plan.items)
+
+
+def _outermost(board: Board, nodes: set[int]) -> set[int]:
+    """The nodes and all that follow them, each as the node of region 0 that holds it."""
+    plan = board.plan
+    found = branching.closure(board, nodes)
+    while True:
+        raised = set()
+        for node in found:
+            while plan.home[node] != 0:
+                node = plan.regions[plan.home[node]].owner
+            raised.add(node)
+        wider = branching.closure(board, raised)
+        if wider <= raised:
+            return raised
+        found = wider
+
+
+def _all_members_in(board: Board, key: Key, reset: set[Key]) -> bool:
+    """Whether nothing of a group (or an item of one) is kept, so that it is entered anew."""
+    spot = board.locate(key)
+    if spot is None or not board.static.is_group[key.task]:
+        return False
+    block, slot = spot
+    if key.task in board.plan.items and not block.is_item(slot):
+        return False
+    offset = slot - slot % block.k
+    return all(block.key(offset + block.local(member)) in reset for member in board.plan.members[key.task])
+
+
+def _after(board: Board, key: Key, reset: set[Key]) -> set[int]:
+    """Add what follows a task run inside its own items to `reset`; returns the nodes of region 0 that follow it."""
+    plan = board.plan
+    spot = board.locate(key)
+    assert spot is not None
+    block, slot = spot
+    while block.parent is not None:
+        if slot % block.k:
+            offset = slot - slot % block.k
+            for node in branching.closure(board, set(plan.downstream(block.node(slot)))):
+                if plan.home[node] == block.region.index:
+                    reset.add(block.key(offset + block.local(node)))
+        block, slot = block.parent, block.head
+    return set(plan.downstream(block.node(slot)))
+
+
+# -- one task run -------------------------------------------------------------------------------------------------------
+
+
+def task(board: Board, event: TaskAsked) -> bool:
+    """retry (a wait for the next attempt ends now), skip, succeed, cancel. What cannot be done changes nothing."""
+    spot = board.locate(event.key)
+    if spot is None or board.status.state.final:
+        return False
+    block, slot = spot
+    state = block.state[slot]
+    if state >= TaskState.SUCCEEDED or slot in block.children or board.static.is_group[event.key.task]:
+        return False
+    if event.action == "retry":
+        if state != TaskState.RETRYING:
+            return False
+        board.ready(block, slot)
+        return True
+    after = {"skip": TaskState.SKIPPED, "succeed": TaskState.SUCCEEDED, "cancel": TaskState.CANCELLED}[
+        event.action
+    ]
+    if state in _IN_FLIGHT:
+        attempts.abort(board, block, slot, "asked")
+        if event.action == "cancel":
+            return True
+    row = stop_waiting(board, block, slot, event.reason or "asked", after)
+    row.by = event.by
+    if after is TaskState.SUCCEEDED and event.output is not None:
+        row.output = json.dumps(event.output, separators=(",", ":"), ensure_ascii=False).encode()
+        board.fresh[event.key] = row.output
+    return True
+
+
+# -- clocks and children ------------------------------------------------------------------------------------------------
+
+
+def timer(board: Board, event: TimerFired) -> bool:
+    """A timer fell due. One that no longer means anything changes nothing."""
+    if event.key is None:
+        if board.status.state.final or board.status.state is RunState.CANCELLING:
+            return False
+        return cancel(board, CancelAsked(event.at, "deadline", reason="deadline"))
+    spot = board.locate(event.key)
+    if spot is None:
+        return False
+    block, slot = spot
+    state = block.state[slot]
+    live = board.live.get(event.key)
+    match event.kind:
+        case "retry" if state == TaskState.RETRYING:
+            board.ready(block, slot)
+            return True
+        case "sleep" if state == TaskState.WAITING:
+            board.finish(block, slot, TaskState.SUCCEEDED)
+            return True
+        case "queue_timeout" if state in (TaskState.PENDING, TaskState.QUEUED, TaskState.DISPATCHED):
+            if live is not None and live.started_at is not None:
+                return False
+            return _time_out(board, block, slot, "It did not start within timeouts.queue.")
+        case "total_timeout" if state < TaskState.SUCCEEDED:
+            return _time_out(board, block, slot, "It was not final within timeouts.total.")
+    return False
+
+
+def _time_out(board: Board, block: Block, slot: int, why: str) -> bool:
+    key = block.key(slot)
+    if block.state[slot] in _IN_FLIGHT:
+        attempts.abort(board, block, slot, "timed_out")
+    row = stop_waiting(board, block, slot, "timed_out", TaskState.FAILED)
+    row.error = Error("timeout", why, ("timeout",), reason="timed_out", retryable=False)
+    attempts.release_slots(board, key)
+    return True
+
+
+def child_ended(board: Board, event: ChildEnded) -> bool:
+    spot = board.locate(event.key)
+    if (
+        spot is None
+        or spot[0].state[spot[1]] != TaskState.WAITING
+        or board.plan.kinds[event.key.task] is not Kind.WORKFLOW
+    ):
+        return False
+    block, slot = spot
+    live = board.live.get(event.key)
+    if live is not None:
+        live.child = event.child
+    if event.state == "succeeded":
+        row = board.finish(block, slot, TaskState.SUCCEEDED, output=event.output)
+        if event.artifact is not None:
+            row.artifact = board.fresh[event.key] = event.artifact
+    elif event.state == "cancelled":
+        state = TaskState.CANCELLED if board.status.state is RunState.CANCELLING else TaskState.FAILED
+        error = Error(
+            "child", f"The child run {event.child} was cancelled.", reason="child_cancelled", retryable=False
+        )
+        row = board.finish(block, slot, state, "child_cancelled", error=error)
+    else:
+        error = Error(
+            "child",
+            event.error or f"The child run {event.child} failed.",
+            reason="child_failed",
+            retryable=False,
+        )
+        row = board.finish(block, slot, TaskState.FAILED, "child_failed", error=error)
+    row.child = event.child
+    return True
+
+
+def child_refused(board: Board, event: ChildRefused) -> bool:
+    spot = board.locate(event.key)
+    if spot is None or spot[0].state[spot[1]] != TaskState.WAITING:
+        return False
+    board.finish(*spot, TaskState.FAILED, event.error.reason or "child_refused", error=event.error)
+    return True

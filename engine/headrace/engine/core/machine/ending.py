@@ -1,0 +1,96 @@
+"""The end of a run: its outcome by the leaves, then the handlers (`on_failure`, `finally`), then its output."""
+
+from __future__ import annotations
+
+from headrace.engine.core.decision import ClearTimers
+from headrace.engine.core.machine.board import Board
+from headrace.engine.core.plan import Section
+from headrace.engine.core.states import RunState, TaskState
+
+
+def outcome(board: Board) -> tuple[RunState, str | None]:
+    """What the main tasks (and handlers with `fails_run`) have come to (docs/trigger_rules.md, last section)."""
+    status = board.status
+    asked = status.state is RunState.CANCELLING
+    deadline = status.reason == "deadline"
+    states = board.root.state
+    worst = False
+    for leaf in board.plan.run_leaves:
+        state = states[leaf]
+        if state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED) or (
+            state == TaskState.CANCELLED and not asked
+        ):
+            worst = True
+            break
+    if deadline:
+        return RunState.FAILED, "deadline"
+    if not worst:
+        first = _first_handler(board)
+        worst = any(
+            states[node] in (TaskState.FAILED, TaskState.UPSTREAM_FAILED) and board.plan.tasks[node].fails_run
+            for node in range(first, len(states))
+        )
+    if worst:
+        return RunState.FAILED, "tasks_failed"
+    if asked:
+        return RunState.CANCELLED, status.reason
+    return RunState.SUCCEEDED, None
+
+
+def _first_handler(board: Board) -> int:
+    sections = board.plan.sections
+    for node in range(len(board.root.state) - 1, -1, -1):
+        if sections[node] == Section.MAIN:
+            return node + 1
+    return 0
+
+
+def advance(board: Board) -> None:
+    """All tasks of a section have ended: go on to the next one, or to the end."""
+    board.ending = False
+    while board.open[board.phase] == 0:
+        if board.phase is Section.FINALLY:
+            finish_run(board)
+            return
+        board.phase = Section(board.phase + 1)
+        handlers = [node for node in range(len(board.root.state)) if board.plan.sections[node] == board.phase]
+        if not handlers:
+            continue
+        if board.killed:
+            _settle_all(board, handlers, TaskState.CANCELLED, "run_cancelled")
+        elif board.phase is Section.ON_FAILURE and outcome(board)[0] is not RunState.FAILED:
+            _settle_all(board, handlers, TaskState.SKIPPED, "not_failed")
+        else:
+            for node in handlers:
+                board.candidates.append((board.root, node))
+            return
+
+
+def _settle_all(board: Board, nodes: list[int], state: TaskState, reason: str) -> None:
+    for node in nodes:
+        if board.root.state[node] == TaskState.PENDING:
+            board.finish(board.root, node, state, reason)
+    board.ending = False
+
+
+def finish_run(board: Board) -> None:
+    """Everything has ended. The output is judged of a run that succeeded; then the run is final."""
+    if board.status.state.final:
+        return
+    if outcome(board)[0] is RunState.SUCCEEDED and board.plan.workflow.output is not None:
+        board.judgements.append(("output", board.root, -1, None))
+    else:
+        close(board, None, None)
+
+
+def close(board: Board, output: bytes | None, wrong: str | None) -> None:
+    """The run gets its final state. `wrong`: why its output could not be judged."""
+    if board.status.state.final:
+        return
+    state, reason = outcome(board)
+    if wrong is not None:
+        state, reason = RunState.FAILED, f"expression_error: output: {wrong}"
+    board.move_run(state, reason)
+    board.note_run(output)
+    if board.plan.workflow.deadline is not None:
+        board.decision.effects.append(ClearTimers(None))

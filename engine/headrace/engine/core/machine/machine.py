@@ -1,0 +1,205 @@
+"""The machine: events in, decisions out. One per live run.
+
+`decide` is a generator because deciding may need values that are not in memory: it yields a `Need` and is sent
+`Answers`. Everything else about it is plain and pure: the same plan, rows and events give the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any
+
+from headrace.engine.core import events as e
+from headrace.engine.core.decision import Decision, Need, Row
+from headrace.engine.core.evaluation import Evaluator
+from headrace.engine.core.keys import Key
+from headrace.engine.core.machine import attempts, control, ending, judging, maps, readiness, restoring
+from headrace.engine.core.machine.board import Board
+from headrace.engine.core.machine.static import priority_class, templates_of
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.run import Answers, RunInfo, RunStatus
+from headrace.engine.core.states import RunState, TaskState
+
+SLICE = 2_000
+"""How many transitions of consequences one batch holds at most (docs/design/protocol.md)."""
+
+
+class RunMachine:
+    """Decides for one run."""
+
+    def __init__(self, plan: Plan, info: RunInfo, evaluator: Evaluator, *, grants: bool = False) -> None:
+        self.evaluator = evaluator
+        self.board = Board(plan, info, RunStatus(), grants)
+
+    @classmethod
+    def restore(
+        cls,
+        plan: Plan,
+        info: RunInfo,
+        evaluator: Evaluator,
+        status: RunStatus,
+        rows: Iterable[tuple[int, Key, Row]],
+        *,
+        grants: bool = False,
+    ) -> RunMachine:
+        """The machine of a run as the store knows it: rows are (generation, key, row without output and inputs).
+        Feed it `Resumed` first."""
+        machine = cls(plan, info, evaluator, grants=grants)
+        machine.board.status = status
+        restoring.lay(machine.board, restoring.newest(plan, status, rows))
+        return machine
+
+    # -- what the shell may look at -----------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        return self.board.plan
+
+    @property
+    def info(self) -> RunInfo:
+        return self.board.info
+
+    @property
+    def status(self) -> RunStatus:
+        return self.board.status
+
+    @property
+    def generation(self) -> int:
+        return self.board.status.generation
+
+    @property
+    def final(self) -> bool:
+        return self.board.status.state.final
+
+    @property
+    def live_count(self) -> int:
+        """Task runs in flight or waiting."""
+        return len(self.board.live)
+
+    def state_of(self, key: Key) -> TaskState | None:
+        spot = self.board.locate(key)
+        return None if spot is None else TaskState(spot[0].state[spot[1]])
+
+    def priority_of(self, task: int) -> int:
+        """0 high, 1 normal, 2 low."""
+        return priority_class(self.board.plan, task, self.board.info.priority)
+
+    def in_flight(self) -> list[tuple[Key, TaskState, int, int, int, str]]:
+        """(key, state, attempt, epoch, n, worker) of every attempt that a worker holds."""
+        found: list[tuple[Key, TaskState, int, int, int, str]] = []
+        for key, live in self.board.live.items():
+            state = self.state_of(key)
+            if state in (TaskState.DISPATCHED, TaskState.RUNNING):
+                found.append((key, state, live.attempt, live.epoch, live.n, live.worker or ""))
+        return found
+
+    # -- deciding -------------------------------------------------------------------------------------------------------
+
+    def decide(self, decision: Decision, events: Sequence[e.Event]) -> Generator[Need, Answers, None]:
+        """Add to `decision` what the events cause. Call it again with the same decision for further events of the
+        same batch; a new Decision means that the last one was committed."""
+        board = self.board
+        if decision is not board.decision:
+            board.decision = decision
+            board.fresh.clear()
+            decision.generation = board.status.generation
+        for event in events:
+            board.cause = len(decision.events)
+            decision.events.append(event)
+            board.at = event.at
+            if not HANDLERS[type(event)](board, event):
+                decision.stale += 1
+        board.slice_end = len(decision.transitions) + SLICE
+        while True:
+            if not self.cascade():
+                decision.more = True
+                return
+            if board.judgements:
+                yield from judging.judge_all(board, self.evaluator)
+            elif board.ending and board.status.state is not RunState.QUEUED:
+                ending.advance(board)
+            else:
+                return
+
+    def cascade(self) -> bool:
+        """Work off what follows without evaluating anything. False when a slice is full and more remains."""
+        board = self.board
+        candidates, exits, releases, sweeps = board.candidates, board.exits, board.releases, board.sweeps
+        settle = readiness.settle
+        while True:
+            while candidates:
+                if board.sliced():
+                    return False
+                block, slot = candidates.popleft()
+                settle(board, block, slot)
+            if exits:
+                leave(board, *exits.popleft())
+            elif releases:
+                maps.release(board, releases.popleft())
+                if releases and board.sliced():
+                    return False
+            elif sweeps:
+                if board.sliced():
+                    return False
+                if next(sweeps[0], _DONE) is _DONE:
+                    sweeps.popleft()
+            else:
+                return True
+
+
+_DONE = object()
+
+
+def leave(board: Board, block: Any, slot: int) -> None:
+    """All members of a group have ended: so does the group, by its leaves."""
+    if block.state[slot] != TaskState.WAITING:
+        return
+    node = block.node(slot)
+    offset = slot - slot % block.k
+    if block.is_item(slot):
+        states = {block.state[offset + local] for local in block.region.leaves}
+    else:
+        states = {block.state[offset + block.local(leaf)] for leaf in board.plan.group_leaves[node]}
+    if states & {TaskState.FAILED, TaskState.UPSTREAM_FAILED}:
+        board.finish(block, slot, TaskState.FAILED, "leaf_failed")
+    elif TaskState.CANCELLED in states:
+        board.finish(block, slot, TaskState.CANCELLED, "leaf_cancelled")
+    elif states == {TaskState.SKIPPED}:
+        board.finish(block, slot, TaskState.SKIPPED, "leaves_skipped")
+    elif templates_of(board.plan, node).output is not None:
+        board.judgements.append(("exit", block, slot, None))
+    else:
+        board.finish(block, slot, TaskState.SUCCEEDED)
+
+
+def _resumed(board: Board, event: e.Resumed) -> bool:
+    restoring.look_again(board)
+    if board.status.state is RunState.CANCELLING:
+        board.sweeps.append(control.sweep_cancelled(board))
+    return True
+
+
+HANDLERS: dict[type, Callable[[Board, Any], bool]] = {
+    e.Started: control.start,
+    e.Resumed: _resumed,
+    e.Continued: lambda board, event: True,
+    e.Picked: attempts.picked,
+    e.Redelivered: attempts.redelivered,
+    e.AttemptStarted: attempts.started,
+    e.AttemptSucceeded: attempts.succeeded,
+    e.AttemptFailed: attempts.failed,
+    e.AttemptSkipped: attempts.skipped,
+    e.AttemptCancelled: attempts.cancelled,
+    e.HandedBack: attempts.handed_back,
+    e.WorkerLost: attempts.lost,
+    e.TimerFired: control.timer,
+    e.SlotsGranted: attempts.granted,
+    e.ChildEnded: control.child_ended,
+    e.ChildRefused: control.child_refused,
+    e.CancelAsked: control.cancel,
+    e.PauseAsked: control.pause,
+    e.ResumeAsked: control.resume,
+    e.RerunAsked: control.rerun,
+    e.TaskAsked: control.task,
+}
+"""What each event does; False means it was out of date and changed nothing."""

@@ -1,0 +1,96 @@
+"""What the machine works out once per plan and shares among all its runs: flags by node, initial counts by region."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+from headrace.engine.core.plan import Plan, Rule
+from headrace.engine.core.planning.templates import NodeTemplates, compiled
+from headrace.engine.core.workflow import WORKER_KINDS, Group, Kind, Priority, Switch
+
+_CLASS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2, None: -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """By node: `simple` — an unmapped worker task without conditions; `early` — its rule may settle before all upstreams
+    are final on any sight; `read` — some expression reads its output; `timed` — it has a queue or total timeout."""
+
+    simple: bytes
+    early: bytes
+    read: bytes
+    timed: bytes
+    is_group: bytes
+    has_setups: bytes
+    unmet: tuple[array[int], ...]  # by region: initial number of open sources by local
+    leaves: tuple[frozenset[int], ...]  # by region: locals
+    cross: frozenset[int]  # nodes with a downstream in a deeper region
+    active_tasks: int | None
+
+    @staticmethod
+    def of(plan: Plan) -> Static:
+        """The plan's, made at first use."""
+        known = plan.memo.get(Static)
+        if not isinstance(known, Static):
+            known = plan.memo[Static] = _make(plan)
+        return known
+
+
+def _make(plan: Plan) -> Static:
+    count = len(plan.ids)
+    simple, early, timed = bytearray(count), bytearray(count), bytearray(count)
+    is_group, has_setups, read = bytearray(count), bytearray(count), bytearray(count)
+    eager = {Rule.ALL_SUCCESS: 0, Rule.ALL_DONE: 0, Rule.ALL_DONE_SETUP_SUCCESS: 0}
+    for node, task in enumerate(plan.tasks):
+        kind = plan.kinds[node]
+        executed = kind in WORKER_KINDS or (isinstance(task.work, Switch) and task.work.python is not None)
+        simple[node] = executed and task.when is None and task.map is None and task.pool is None
+        early[node] = eager.get(Rule(plan.rules[node]), 1)
+        timeouts = task.timeouts
+        timed[node] = timeouts.queue is not None or timeouts.total is not None
+        is_group[node] = isinstance(task.work, Group)
+        if kind is Kind.WORKFLOW:
+            read[node] = 1
+    for node in plan.setups:
+        has_setups[node] = 1
+    for names in plan.names.values():
+        for target in names.values():
+            read[target] = 1
+    for target in plan.section_names.values():
+        read[target] = 1
+    unmet = []
+    for region in plan.regions:
+        counts = array("i", bytes(4 * len(region.nodes)))
+        for local, node in enumerate(region.nodes):
+            if not (region.owner >= 0 and local == 0):
+                counts[local] = plan.up_start[node + 1] - plan.up_start[node]
+        unmet.append(counts)
+    cross = frozenset(
+        node
+        for node in range(count)
+        if len(plan.regions) > 1 and any(plan.home[d] != plan.home[node] for d in plan.downstream(node))
+    )
+    return Static(
+        bytes(simple),
+        bytes(early),
+        bytes(read),
+        bytes(timed),
+        bytes(is_group),
+        bytes(has_setups),
+        tuple(unmet),
+        tuple(frozenset(region.leaves) for region in plan.regions),
+        cross,
+        plan.workflow.limits.active_tasks,
+    )
+
+
+def templates_of(plan: Plan, node: int) -> NodeTemplates:
+    """The node's compiled templates (memoised by the plan)."""
+    return compiled(plan, node)
+
+
+def priority_class(plan: Plan, node: int, run: Priority) -> int:
+    """0 high, 1 normal, 2 low: the task's own priority, else the run's."""
+    own = plan.tasks[node].priority
+    return _CLASS[own if own is not None else run]
