@@ -24,7 +24,7 @@ from headrace.engine.core.machine.board import READY, Block, Board, Live
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.core.workflow import Kind, RetryRule
+from headrace.engine.core.workflow import Kind, Retry, RetryRule
 
 _IN_FLIGHT = (TaskState.DISPATCHED, TaskState.RUNNING)
 _MOST_RETRY_AFTER = 3600.0
@@ -229,7 +229,7 @@ def settle_failure(
 
 
 def delay(
-    retry: object, attempt: int, rule: RetryRule | None, retry_after: float | None, draw: float
+    retry: Retry, attempt: int, rule: RetryRule | None, retry_after: float | None, draw: float
 ) -> float:
     """Seconds until the next attempt (language.md, section 8). `draw` in [0, 1)."""
     if rule is not None and rule.delay is not None:

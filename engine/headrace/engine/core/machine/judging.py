@@ -117,15 +117,15 @@ def collect(
                 and slot >= 0
                 and reference.root not in ("params", "run", "event", "secrets")
             ):
-                _collect_items(board, block, slot, inputs)
+                _collect_items(block, inputs)
 
 
-def _collect_items(board: Board, block: Block, slot: int, inputs: set[Key]) -> None:
+def _collect_items(block: Block, inputs: set[Key]) -> None:
     """The judged maps around a slot, where they are not in memory."""
     while block.parent is not None:
         if block.values is None:
             inputs.add(block.parent.key(block.head))
-        block, slot = block.parent, block.head
+        block = block.parent
 
 
 def _collect_task(
