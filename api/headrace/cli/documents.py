@@ -1,0 +1,71 @@
+"""Runs and task runs as objects for programs: `--json` prints these, and they hold what the API answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from headrace.cli.output import instant
+from headrace.engine.core.states import RunState
+
+if TYPE_CHECKING:
+    from headrace.engine.ports.store import RunRow
+    from headrace.engine.shell.views import RunView, TaskView
+
+
+def run_document(view: RunView) -> dict[str, Any]:
+    """The object of `run --json` and `runs show --json`."""
+    return {
+        **run_entry(view.run),
+        "output": _json(view.run.output),
+        "tasks": list(map(task_document, view.tasks)),
+    }
+
+
+def run_entry(row: RunRow) -> dict[str, Any]:
+    """A run without its tasks and output, as in `runs list --json`."""
+    ended, began = row.finished_at, row.started_at
+    return {
+        "schema": 1,
+        "run": row.id,
+        "workflow": row.workflow,
+        "version": row.version,
+        "plan": row.plan,
+        "state": state_word(row),
+        "reason": row.reason,
+        "params": _json(row.params),
+        "trigger": _json(row.trigger),
+        "created_at": instant(row.created_at),
+        "started_at": instant(began),
+        "finished_at": instant(ended),
+        "duration_seconds": None if ended is None or began is None else round(ended - began, 6),
+    }
+
+
+def task_document(task: TaskView) -> dict[str, Any]:
+    """The task run of CLI and API."""
+    return {
+        "id": task.id,
+        "map_index": task.map_index,
+        "map_path": list(task.map_path),
+        "kind": task.kind,
+        "state": task.state,
+        "reason": task.reason,
+        "attempts": task.attempts,
+        "generation": task.generation,
+        "started_at": instant(task.started_at),
+        "finished_at": instant(task.finished_at),
+        "duration_seconds": task.duration_seconds,
+        "error": task.error,
+        "child_run": task.child_run,
+    }
+
+
+def state_word(row: RunRow) -> str:
+    """The state as people read it; a paused run that is not final is `paused`."""
+    state = RunState(row.state)
+    return "paused" if row.paused and not state.final and state is not RunState.CANCELLING else state.word
+
+
+def _json(data: bytes | None) -> Any:
+    return None if data is None else json.loads(data)

@@ -1,0 +1,123 @@
+"""Follow a run until it ends: show its changes, turn Ctrl-C into a cancel, and tell how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from headrace.cli.documents import run_document
+from headrace.cli.failure import Status
+from headrace.cli.here import me
+from headrace.cli.output import print_json
+from headrace.cli.progress import Display, display
+from headrace.cli.references import short
+from headrace.cli.story import tell
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.states import RunState
+from headrace.engine.ports.store import RunRow
+
+if TYPE_CHECKING:
+    from headrace.runners.embedded import Embedded
+
+
+async def follow(
+    home: Embedded,
+    row: RunRow,
+    plan: Plan,
+    *,
+    json: bool = False,
+    watch: bool = False,
+    quiet: bool = False,
+    stop_on_interrupt: bool = False,
+    timeout: float | None = None,
+) -> Status:
+    """Show the run until it is final and return the exit status for it.
+
+    With `stop_on_interrupt` Ctrl-C (and SIGTERM) cancels the run and a second one kills it; else Ctrl-C only stops
+    looking. `timeout` in seconds: status TIMEOUT, and the run goes on.
+    """
+    shown = display(
+        plan,
+        run=row.id,
+        title=f"{row.workflow} {short(row.id)}",
+        started=row.created_at,
+        clock=time.time,
+        json=json or quiet,
+        watch=watch and not quiet,
+    )
+    interrupted = Interrupts(home, row, shown)
+    try:
+        async with asyncio.timeout(timeout), interrupted.caught(stop_on_interrupt):
+            with shown:
+                async for change in home.watch(row.id):
+                    shown.show(change)
+    except TimeoutError:
+        shown.remark(f"headrace: run {short(row.id)} has not ended after --timeout; it goes on.")
+        return Status.TIMEOUT
+    from headrace.engine.shell.views import run_view
+
+    view = await run_view(home.store, row.no)
+    if json:
+        if not watch:
+            print_json(run_document(view))
+    else:
+        await tell(view, home.logs, brief=quiet)
+    if interrupted.count:
+        return Status.INTERRUPTED
+    return Status.OK if view.run.state == RunState.SUCCEEDED else Status.RUN_FAILED
+
+
+class Interrupts:
+    """The first Ctrl-C cancels the run, the second kills it, a third leaves at once."""
+
+    def __init__(self, home: Embedded, row: RunRow, shown: Display) -> None:
+        self.home, self.row, self.shown = home, row, shown
+        self.count = 0
+        self._asked: set[asyncio.Task[object]] = set()
+
+    @asynccontextmanager
+    async def caught(self, wanted: bool) -> AsyncIterator[None]:
+        if not wanted:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._another, task.cancel)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.count < 3:
+                raise
+            task.uncancel()
+            raise KeyboardInterrupt from None
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            for asked in self._asked:
+                with suppress(asyncio.CancelledError):
+                    await asked
+
+    def _another(self, leave: Callable[[], object]) -> None:
+        self.count += 1
+        if self.count == 1:
+            self.shown.remark(
+                "Cancelling: running tasks are stopped, teardowns run. Ctrl-C again kills the run."
+            )
+            self._ask("cancel")
+        elif self.count == 2:
+            self.shown.remark("Killing: nothing more runs.")
+            self._ask("kill")
+        else:
+            leave()
+
+    def _ask(self, command: str) -> None:
+        body = {"by": me(), "reason": "interrupted"}
+        asked: asyncio.Task[object] = asyncio.ensure_future(self.home.command(self.row.no, command, body))
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)

@@ -1,0 +1,91 @@
+"""What a command opens on this machine: the store to read, or the embedded engine to run or steer.
+
+Everything heavy is imported when it is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from headrace.cli.failure import Status, Stop
+from headrace.cli.where import prepare
+
+if TYPE_CHECKING:
+    from headrace.cli.settings import Settings
+    from headrace.engine.core.plan import Plan
+    from headrace.engine.ports.store import Store
+    from headrace.runners.embedded import Embedded
+
+T = TypeVar("T")
+
+
+def go(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine on a loop of its own."""
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Store]:
+    """The store, for commands that only look. Raises Stop when nothing was ever run here."""
+    from headrace.engine.store import open_store
+
+    if settings.database_url is None and not (settings.home / "headrace.db").exists():
+        raise Stop(
+            f"there is nothing in {settings.home} yet.",
+            hint="Run something first (headrace run FILE), or name the folder with --home.",
+        )
+    store = await open_store(settings.database)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def embedded(settings: Settings, *, own: bool) -> AsyncIterator[Embedded]:
+    """The engine in this process; with `own` it must own the store, else it does so only when nobody else does."""
+    from headrace.runners.embedded import Embedded
+
+    if settings.kafka:
+        raise Stop(
+            "this command works on this machine, and HEADRACE_KAFKA names a cluster.",
+            hint="Unset it, or give --server.",
+            status=Status.USAGE,
+        )
+    home = prepare(settings.home)
+    async with Embedded.open(
+        home=home,
+        database_url=settings.database,
+        project=settings.project,
+        slots=settings.slots,
+        http_allow=settings.http_allow,
+        secrets_dir=settings.secrets_dir,
+        own=own,
+    ) as opened:
+        yield opened
+
+
+async def plan_of(store: Store, plan_hash: str) -> Plan:
+    """The plan of a stored hash, built again from its document."""
+    import json
+
+    from headrace.engine.core.canonical import from_document
+    from headrace.engine.core.planning import build_plan
+
+    document = await store.plan(plan_hash)
+    if document is None:
+        raise Stop(f"the store has no plan {plan_hash}.", status=Status.SERVICE)
+    plan, _ = build_plan(from_document(json.loads(document)))
+    return plan
+
+
+def me() -> str:
+    """Who asks, for the record of a run."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

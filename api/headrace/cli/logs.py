@@ -1,0 +1,143 @@
+"""`headrace logs RUN [TASK] [-f]`: what tasks wrote, in the order of writing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.documents import state_word
+from headrace.cli.failure import Status
+from headrace.cli.here import go, plan_of, reading
+from headrace.cli.output import clock_time, instant, paint, print_line, printable, say
+from headrace.cli.references import TaskRef, find_run, short, task_ref
+from headrace.cli.where import HERE, Where
+from headrace.engine.core.keys import unpack, written
+from headrace.engine.core.states import RunState
+from headrace.engine.ports.artifacts import Logs
+from headrace.engine.ports.messages import Log
+from headrace.engine.ports.store import RunRow, Store, TaskRow
+
+
+def logs(
+    run: str,
+    task: str | None = None,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Go on until the run ends.")] = False,
+    attempt: Annotated[
+        int | None, Parameter(help="Only this attempt; else all of the newest generation.")
+    ] = None,
+    tail: Annotated[int | None, Parameter(name=["--tail", "-n"], help="Only the last lines.")] = None,
+    json: Annotated[bool, Parameter(help="One object a line.")] = False,
+    where: Where = HERE,
+) -> int:
+    """What a run's tasks wrote.
+
+    Parameters
+    ----------
+    run
+        A run's id, a unique beginning of it, or last.
+    task
+        A task, or one item of it: price, price[7]. Without it, all tasks.
+    """
+    return go(_logs(where, run, task, follow, attempt, tail, json))
+
+
+async def _logs(
+    where: Where, run: str, task: str | None, follow: bool, attempt: int | None, tail: int | None, json: bool
+) -> int:
+    from headrace.engine.artifacts import FileLogs
+
+    settings = where.settings()
+    files: Logs = FileLogs(settings.home / "logs")
+    async with reading(settings) as store:
+        row = await find_run(store, settings.project, run)
+        plan = await plan_of(store, row.plan)
+        ref = task_ref(task, plan.index) if task else None
+        wanted = [
+            entry
+            for entry in await store.task_rows(row.no)
+            if entry.generation == row.generation and _means(ref, plan.ids[entry.task], entry.map)
+        ]
+        lines = await _written_so_far(files, row, wanted, plan.ids, attempt)
+        if tail is not None:
+            lines = lines[-tail:]
+        several = ref is None or len({(line.task_id, line.map) for line in lines}) > 1
+        _show(lines, several, json)
+        if follow and not RunState(row.state).final:
+            await _go_on(store, files, row, ref, attempt, len(lines), json)
+        elif not lines and not json:
+            said = f"{ref} of run {short(row.id)}" if ref else f"run {short(row.id)}"
+            say(f"{said} wrote nothing (the run is {state_word(row)}).")
+    return Status.OK
+
+
+async def _written_so_far(
+    files: Logs, row: RunRow, wanted: Iterable[TaskRow], ids: tuple[str, ...], attempt: int | None
+) -> list[Log]:
+    lines: list[Log] = []
+    for entry in wanted:
+        attempts = range(1, entry.attempt + 1) if attempt is None else (attempt,)
+        for number in attempts:
+            lines += await files.read(row.id, ids[entry.task], entry.map, entry.generation, number)
+    lines.sort(key=lambda line: line.at)  # stable: lines of one attempt stay in the order of writing
+    return lines
+
+
+async def _go_on(
+    store: Store, files: Logs, row: RunRow, ref: TaskRef | None, attempt: int | None, seen: int, json: bool
+) -> None:
+    """Print what is written from now on, until the run has ended and nothing more comes."""
+
+    async def print_all() -> None:
+        skip = seen
+        async for line in files.follow(row.id):
+            if not _means(ref, line.task_id, line.map) or attempt not in (None, line.attempt):
+                continue
+            if skip:  # follow() begins at the beginning
+                skip -= 1
+                continue
+            _show([line], ref is None or not ref.items, json)
+
+    printing = asyncio.create_task(print_all())
+    try:
+        while not printing.done():
+            now = await store.run(row.no)
+            if now is None or RunState(now.state).final:
+                await asyncio.wait([printing], timeout=1)  # what is still on its way to the files
+                break
+            await asyncio.wait([printing], timeout=0.25)
+    finally:
+        printing.cancel()
+        with suppress(asyncio.CancelledError):
+            await printing
+
+
+def _means(ref: TaskRef | None, task: str, packed: int) -> bool:
+    return ref is None or (task == ref.task and unpack(packed)[: len(ref.items)] == ref.items)
+
+
+def _show(lines: Iterable[Log], several: bool, json: bool) -> None:
+    for line in lines:
+        name = written(line.task_id, line.map)
+        if json:
+            print_line(
+                {
+                    "at": instant(line.at),
+                    "task": name,
+                    "attempt": line.attempt,
+                    "stream": line.stream,
+                    "text": line.text,
+                }
+            )
+            continue
+        text = printable(line.text)
+        if several:
+            text = f"{paint(clock_time(line.at), 'pending')} {paint(printable(name), 'running')} {text}"
+        print(text)
+    sys.stdout.flush()

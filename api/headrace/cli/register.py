@@ -1,0 +1,78 @@
+"""`headrace register FILE…`: keep workflows as versions, to be triggered by name."""
+
+from __future__ import annotations
+
+import json as codec
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.failure import Status, Stop
+from headrace.cli.files import expand, plan_to_run
+from headrace.cli.here import go
+from headrace.cli.output import print_json, say
+from headrace.cli.where import HERE, Where, prepare
+from headrace.engine.ports.store import VersionRow
+
+if TYPE_CHECKING:
+    from headrace.cli.settings import Settings
+    from headrace.dsl.source import Planned
+
+
+def register(
+    *files: str, json: Annotated[bool, Parameter(help="For programs.")] = False, where: Where = HERE
+) -> int:
+    """Keep a version of a workflow, to trigger it by name.
+
+    The same plan is the same version, so registering twice changes nothing. When one file has a problem, none of
+    them is registered.
+
+    Parameters
+    ----------
+    files
+        Workflow files (FILE.py:name for one workflow of a Python file), or folders.
+    """
+    if not files:
+        raise Stop("register takes at least one file or folder.", hint="headrace register flows/")
+    planned = [plan_to_run(str(target)) for target in expand(files)]
+    if not planned:
+        raise Stop(f"no workflow file in {', '.join(files)}.")
+    return go(_register(where.settings(), planned, json))
+
+
+async def _register(settings: Settings, planned: list[Planned], json: bool) -> int:
+    from headrace.engine.core.canonical import to_document
+    from headrace.engine.store import open_store
+
+    prepare(settings.home)
+    store = await open_store(settings.database)
+    entries = []
+    try:
+        for one in planned:
+            workflow = one.source.workflow
+            document = codec.dumps(
+                to_document(workflow), ensure_ascii=False, sort_keys=True, separators=(",", ":")
+            ).encode()
+            row = VersionRow(
+                project=settings.project,
+                name=workflow.name,
+                version=0,
+                plan=one.plan.hash,
+                document=document,
+                description=workflow.description,
+                tags=workflow.tags,
+                created_at=time.time(),
+            )
+            kept = await store.register(row)
+            entries.append({"workflow": kept.name, "version": kept.version, "plan": kept.plan})
+    finally:
+        await store.close()
+    if json:
+        print_json({"schema": 1, "registered": entries})
+    for entry, one in zip(entries, planned, strict=True):
+        for warning in one.warnings:
+            say(f"warning: {warning}")
+        if not json:
+            say(f"✓ {entry['workflow']}  version {entry['version']}")
+    return Status.OK

@@ -1,0 +1,47 @@
+"""`headrace replay RUN`: feed a run's history to the core again and compare what it decides now with what it decided."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.failure import Status
+from headrace.cli.here import go, reading
+from headrace.cli.output import print_json, say
+from headrace.cli.references import find_run, short
+from headrace.cli.where import HERE, Where
+
+
+def replay(
+    run: str, /, *, json: Annotated[bool, Parameter(help="For programs.")] = False, where: Where = HERE
+) -> int:
+    """Decide a run's history again and compare.
+
+    Nothing runs and nothing is written. The exit status is 1 when something differs.
+
+    Parameters
+    ----------
+    run
+        A run's id, a unique beginning of it, or last.
+    """
+    return go(_replay(where, run, json))
+
+
+async def _replay(where: Where, run: str, json: bool) -> int:
+    from headrace.engine.expressions import CelEvaluator
+    from headrace.engine.shell.replay import replay as decide_again
+
+    settings = where.settings()
+    async with reading(settings) as store:
+        row = await find_run(store, settings.project, run)
+        differences = await decide_again(store, CelEvaluator(), row.no)
+        batches = len(await store.history(row.no))
+    if json:
+        print_json({"schema": 1, "run": row.id, "batches": batches, "differences": differences})
+    else:
+        for line in differences:
+            print(line)
+        same = "no difference" if not differences else f"{len(differences)} differences"
+        say(f"run {short(row.id)}: {batches} batches of history decided again, {same}.")
+    return Status.RUN_FAILED if differences else Status.OK

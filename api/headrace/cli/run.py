@@ -1,0 +1,106 @@
+"""`headrace run FILE`: check, run here, follow, and tell how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from headrace.cli.failure import Status, Stop
+from headrace.cli.files import plan_to_run, workflows_below
+from headrace.cli.follow import follow
+from headrace.cli.here import embedded, go, me
+from headrace.cli.output import print_json, say
+from headrace.cli.parameters import ask_for, gather, missing
+from headrace.cli.where import HERE, Where
+from headrace.engine.core.problems import InvalidWorkflow
+
+if TYPE_CHECKING:
+    from headrace.cli.settings import Settings
+    from headrace.dsl.source import Planned
+
+Param = Annotated[
+    list[str] | None, Parameter(name=["--param", "-p"], help="key=value or key=@file; repeatable.")
+]
+Params = Annotated[str | None, Parameter(help="A JSON or YAML file of parameters; - is stdin.")]
+PriorityFlag = Annotated[Literal["high", "normal", "low"] | None, Parameter(help="Of this run.")]
+Key = Annotated[str | None, Parameter(help="A business key: at most one live run of the workflow has it.")]
+
+
+def run(
+    file: str | None = None,
+    /,
+    *,
+    param: Param = None,
+    params: Params = None,
+    priority: PriorityFlag = None,
+    key: Key = None,
+    slots: Annotated[int | None, Parameter(help="How many tasks at once.")] = None,
+    json: Annotated[bool, Parameter(help="The whole run as one object on stdout.")] = False,
+    watch: Annotated[bool, Parameter(help="With --json: one event a line as it happens, instead.")] = False,
+    where: Where = HERE,
+) -> int:
+    """Run a workflow file here and follow it.
+
+    The run is kept in the home folder. Ctrl-C cancels it with its teardowns; a second one kills it.
+
+    Parameters
+    ----------
+    file
+        A workflow file; FILE.py:name for one of several. Without it, the workflows of this folder are listed.
+    """
+    if file is None:
+        return _list_folder()
+    try:
+        planned = plan_to_run(file)
+    except InvalidWorkflow as error:
+        if not json:
+            raise
+        from headrace.cli.validate import verdict
+
+        print_json(verdict(error.problems, error.warnings))
+        return Status.USAGE
+    for warning in planned.warnings:
+        say(f"warning: {warning}")
+    workflow = planned.source.workflow
+    pairs: Sequence[str] = param or ()
+    given = gather(workflow, pairs, params)
+    if lacking := missing(workflow, given):
+        raise ask_for(workflow, lacking, ("headrace", "run", file), pairs)
+    return go(_run(planned, given, where.settings(slots=slots), priority, key, json=json, watch=watch))
+
+
+async def _run(
+    planned: Planned,
+    given: dict[str, object],
+    settings: Settings,
+    priority: str | None,
+    key: str | None,
+    *,
+    json: bool,
+    watch: bool,
+) -> int:
+    source = planned.source
+    async with embedded(settings, own=True) as home:
+        row = await home.submit(
+            planned.plan,
+            given,
+            trigger={"kind": "manual", "by": me()},
+            folder=source.folder,
+            file=source.file,
+            priority=priority,
+            key=key,
+        )
+        return await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
+
+
+def _list_folder() -> int:
+    found = list(workflows_below(Path()))
+    if not found:
+        raise Stop("there is no workflow in this folder.", hint="headrace init makes two to begin with.")
+    for file, names in found:
+        for name in names:
+            print(f"headrace run {file}{f':{name}' if len(names) > 1 else ''}   # {name}")
+    return Status.OK

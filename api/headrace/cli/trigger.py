@@ -1,0 +1,100 @@
+"""`headrace trigger NAME`: start a registered workflow."""
+
+from __future__ import annotations
+
+import json as codec
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.documents import run_entry
+from headrace.cli.failure import Status
+from headrace.cli.follow import follow
+from headrace.cli.here import embedded, go, me
+from headrace.cli.output import print_json, say
+from headrace.cli.parameters import ask_for, gather, missing
+from headrace.cli.references import short
+from headrace.cli.run import Key, Param, Params, PriorityFlag
+from headrace.cli.runs import Timeout, seconds
+from headrace.cli.where import HERE, Where
+from headrace.cli.workflows import find_versions
+
+
+def trigger(
+    name: str,
+    /,
+    *,
+    param: Param = None,
+    params: Params = None,
+    version: Annotated[int | None, Parameter(help="The version; the newest when left out.")] = None,
+    priority: PriorityFlag = None,
+    key: Key = None,
+    app_dir: Annotated[Path, Parameter(help="Where its Python modules and scripts lie.")] = Path(),
+    wait: Annotated[bool, Parameter(help="Follow it until it ends.")] = False,
+    timeout: Timeout = None,
+    json: Annotated[bool, Parameter(help="The run as one object.")] = False,
+    where: Where = HERE,
+) -> int:
+    """Start a registered workflow.
+
+    An engine that lives on this home takes it. When none does, this process runs it and stays until it has ended.
+
+    Parameters
+    ----------
+    name
+        The workflow's name, as registered.
+    """
+    return go(
+        _trigger(where, name, param or [], params, version, priority, key, app_dir, wait, timeout, json)
+    )
+
+
+async def _trigger(
+    where: Where,
+    name: str,
+    pairs: list[str],
+    params: str | None,
+    version: int | None,
+    priority: str | None,
+    key: str | None,
+    app_dir: Path,
+    wait: bool,
+    timeout: str | None,
+    json: bool,
+) -> int:
+    from headrace.cli.failure import Stop
+    from headrace.engine.core.canonical import from_document
+    from headrace.engine.core.planning import build_plan
+
+    limit = seconds(timeout)
+    settings = where.settings()
+    async with embedded(settings, own=False) as home:
+        versions = {row.version: row for row in await find_versions(home.store, settings.project, name)}
+        wanted = max(versions) if version is None else version
+        if wanted not in versions:
+            raise Stop(
+                f"{name} has no version {wanted}.", hint=f"It has {', '.join(map(str, sorted(versions)))}."
+            )
+        plan, _ = build_plan(from_document(codec.loads(versions[wanted].document)))
+        given = gather(plan.workflow, pairs, params)
+        if lacking := missing(plan.workflow, given):
+            raise ask_for(plan.workflow, lacking, ("headrace", "trigger", name), pairs)
+        row = await home.submit(
+            plan,
+            given,
+            trigger={"kind": "manual", "by": me()},
+            folder=str(app_dir.absolute()),
+            file=None,
+            priority=priority,
+            key=key,
+        )
+        if home.owns and not wait:
+            say("No engine lives on this home, so this process runs it.")
+        if wait or home.owns:
+            return await follow(home, row, plan, json=json, stop_on_interrupt=home.owns, timeout=limit)
+    if json:
+        print_json(run_entry(row))
+    else:
+        say(f"Started run {short(row.id)} of {name}. headrace runs watch {short(row.id)} follows it.")
+    return Status.OK
