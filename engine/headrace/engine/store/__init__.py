@@ -1,1 +1,81 @@
-"""The store on SQLAlchemy: one schema for SQLite and PostgreSQL."""
+"""The store on SQLAlchemy: one schema for SQLite and PostgreSQL.
+
+`open_store` is the way in. An adapter's driver is imported only when a database of its kind is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.engine.ports.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from headrace.engine.ports.store import Store
+
+__all__ = ["check", "open_store", "upgrade"]
+
+
+async def open_store(url: str) -> Store:
+    """Open the database at `sqlite:///path` or `postgresql://…`.
+
+    A SQLite file is made, or brought to the current schema, where needed; a PostgreSQL database must have it
+    (`upgrade`). Raises StoreUnavailable.
+    """
+    path = _sqlite_path(url)
+    if path is not None:
+        from headrace.engine.store.sqlite import SqliteStore
+
+        return await SqliteStore.open(path)
+    from headrace.engine.store.postgres import PostgresStore
+
+    return await PostgresStore.open(url)
+
+
+async def upgrade(url: str) -> str:
+    """Bring a database to the current schema and return its revision. Safe to repeat, to interrupt and to run twice at once.
+
+    Raises StoreUnavailable.
+    """
+    path = _sqlite_path(url)
+    if path is not None:
+        from headrace.engine.store.sqlite import SqliteStore
+
+        await (await SqliteStore.open(path)).close()
+    else:
+        from headrace.engine.store.postgres import upgrade as upgrade_postgres
+
+        await upgrade_postgres(url)
+    from headrace.engine.store.schema import HEAD
+
+    return HEAD
+
+
+async def check(url: str) -> str:
+    """The revision of a database whose schema is current, changing nothing. Raises StoreUnavailable saying what to do."""
+    from headrace.engine.store import schema
+
+    path = _sqlite_path(url)
+    if path is not None:
+        from headrace.engine.store.sqlite import stored_revision
+
+        found = await stored_revision(path)
+    else:
+        from headrace.engine.store.postgres import stored_revision as stored_in_postgres
+
+        found = await stored_in_postgres(url)
+    schema.require_current(found, "The database")
+    return schema.HEAD
+
+
+def _sqlite_path(url: str) -> Path | None:
+    """The path of a SQLite URL, None for PostgreSQL. Raises StoreUnavailable for anything else."""
+    scheme, found, rest = url.partition("://")
+    if found and scheme in ("postgresql", "postgres"):
+        return None
+    if scheme == "sqlite" and rest.startswith("/") and rest not in ("/", "/:memory:"):
+        return Path(rest[1:])
+    raise StoreUnavailable(
+        f"{scheme}://… is not a database Headrace can use. "
+        "Give sqlite:///path/to/file (four slashes for an absolute path) or postgresql://user@host/name."
+    )

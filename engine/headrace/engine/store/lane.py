@@ -1,0 +1,74 @@
+"""A SQLite connection that belongs to one thread: the driver's own for hot statements, SQLAlchemy's over the same one for the rest.
+
+Transactions are begun and ended here, explicitly: the driver runs with `isolation_level=None` and SQLAlchemy in AUTOCOMMIT,
+because the drivers' own idea of when to begin loses updates.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+
+BUSY_SECONDS = 5.0
+PRAGMAS = {
+    "journal_mode": "wal",  # readers and the writer do not wait for each other
+    "synchronous": 2,  # FULL: what was acknowledged survives a loss of power
+    "foreign_keys": 1,
+    "wal_autocheckpoint": 8192,  # pages: rarely, and then much at once
+    "cache_size": -32768,  # KiB
+    "temp_store": 2,
+}
+"""What is set on every connection and read back: SQLite ignores a pragma that it does not like in silence."""
+
+
+class PragmaIgnored(sqlite3.OperationalError):
+    """SQLite did not accept a setting that the promises of the store rest on."""
+
+
+class Lane:
+    """One connection to the file at `path`. Raises sqlite3.Error."""
+
+    def __init__(self, path: str, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.raw = sqlite3.connect(
+            path,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            for name, value in PRAGMAS.items():
+                self.raw.execute(f"PRAGMA {name} = {value}")
+                stored = self.pragma(name)
+                if stored != value:
+                    raise PragmaIgnored(f"PRAGMA {name} is {stored}, although {value} was asked for")
+            # Now, not when first used: SQLAlchemy begins by ending whatever transaction it finds.
+            engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
+            self.sql = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        except BaseException:
+            self.raw.close()
+            raise
+
+    def pragma(self, name: str) -> object:
+        """The value in force."""
+        return self.raw.execute(f"PRAGMA {name}").fetchone()[0]
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
+        """Everything within, or nothing."""
+        self.raw.execute(begin)
+        try:
+            yield
+            self.raw.execute("COMMIT")
+        except BaseException:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the last one of all processes folds the WAL into the file."""
+        self.raw.close()

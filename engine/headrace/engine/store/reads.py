@@ -1,0 +1,306 @@
+"""What anyone may read, as functions over a SQLAlchemy connection: the same statements for SQLite and PostgreSQL.
+
+A function runs in one transaction of the caller's, so that several statements see one state of the database.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cache as once
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    column,
+    func,
+    join,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from headrace.engine.ports.store import (
+    DeadLetterRow,
+    HistoryRow,
+    InboxRow,
+    Loaded,
+    RowDamaged,
+    RunRow,
+    StoredValue,
+    TaskRow,
+    Timer,
+    VersionRow,
+)
+from headrace.engine.store import rows, tables
+from headrace.engine.store.checksums import checksum, verify
+
+T = TypeVar("T")
+log = logging.getLogger("headrace.store")
+
+CHUNK = 1000  # values bound by one statement
+RunKey = tuple[int, int, int, int]
+
+
+class PlanDamaged(RowDamaged):
+    """A stored workflow document does not match its checksum. Concerns the runs of that plan only."""
+
+    def __init__(self, plan: str) -> None:
+        super().__init__(0, "plan")
+        self.plan = plan
+        self.args = (
+            f"plan {plan}: its stored document is damaged (its checksum differs). Other plans are not touched.",
+        )
+
+
+# workflows -----------------------------------------------------------------------------------------------------
+
+_VERSION = select(*rows.VERSION_COLUMNS, tables.plans.c.document_crc).join_from(
+    tables.versions, tables.plans, tables.versions.c.plan == tables.plans.c.plan
+)
+
+
+def _version_row(row: Any) -> VersionRow:
+    *fields, crc = row
+    found = VersionRow._make(fields)
+    if checksum(found.document) != crc:
+        raise PlanDamaged(found.plan)
+    return found._replace(tags=tuple(json.loads(row.tags)))
+
+
+def version(connection: Connection, project: str, name: str, number: int | None) -> VersionRow | None:
+    """That version of a workflow, or its newest."""
+    v = tables.versions.c
+    query = _VERSION.where(v.project == project, v.name == name)
+    query = query.order_by(v.version.desc()).limit(1) if number is None else query.where(v.version == number)
+    row = connection.execute(query).first()
+    return None if row is None else _version_row(row)
+
+
+def versions(connection: Connection, project: str, name: str | None) -> list[VersionRow]:
+    """Every version of one workflow or of all, by name, oldest first."""
+    v = tables.versions.c
+    query = _VERSION.where(v.project == project).order_by(v.name, v.version)
+    if name is not None:
+        query = query.where(v.name == name)
+    return [_version_row(row) for row in connection.execute(query)]
+
+
+def plan(connection: Connection, digest: str) -> bytes | None:
+    """The canonical document of that hash. Raises PlanDamaged."""
+    p = tables.plans.c
+    row = connection.execute(select(p.document, p.document_crc).where(p.plan == digest)).first()
+    if row is None:
+        return None
+    document: bytes = row.document
+    if checksum(document) != row.document_crc:
+        raise PlanDamaged(digest)
+    return document
+
+
+# runs ----------------------------------------------------------------------------------------------------------
+
+_RUN = select(*rows.RUN_COLUMNS)
+
+
+def run(connection: Connection, no: int) -> RunRow | None:
+    """The run, whole and checked. Raises RowDamaged."""
+    row = connection.execute(_RUN.where(tables.runs.c.no == no)).first()
+    return None if row is None else rows.run_row(row, check=True)
+
+
+def _listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
+    return [rows.run_row(row, check=False) for row in connection.execute(query)]
+
+
+def find_runs(connection: Connection, project: str, prefix: str, limit: int = 10) -> list[RunRow]:
+    """Runs whose id begins with `prefix`, newest first. An id holds digits, a to f and dashes."""
+    r = tables.runs.c
+    wanted = _RUN.where(r.project == project, r.id >= prefix, r.id < prefix + "g")
+    return _listed(connection, wanted.order_by(r.no.desc()).limit(limit))
+
+
+def list_runs(
+    connection: Connection,
+    project: str,
+    *,
+    workflow: str | None,
+    state: int | None,
+    before: int | None,
+    limit: int,
+) -> list[RunRow]:
+    """Newest first, below the run number `before`."""
+    r = tables.runs.c
+    query = _RUN.where(r.project == project)
+    if workflow is not None:
+        query = query.where(r.workflow == workflow)
+    if state is not None:
+        query = query.where(r.state == state)
+    if before is not None:
+        query = query.where(r.no < before)
+    return _listed(connection, query.order_by(r.no.desc()).limit(limit))
+
+
+def children(connection: Connection, no: int) -> list[RunRow]:
+    """The runs that task runs of this one have started, oldest first."""
+    r = tables.runs.c
+    return _listed(connection, _RUN.where(r.parent_run == no).order_by(r.no))
+
+
+def live_runs(connection: Connection, part: int) -> list[int]:
+    """Numbers of the part's runs that have not finished, in order."""
+    r = tables.runs.c
+    query = select(r.no).where(r.part == part, r.finished_at.is_(None)).order_by(r.no)
+    return list(connection.scalars(query))
+
+
+def history(connection: Connection, no: int, after: int) -> list[HistoryRow]:
+    """A run's history after `after`, in order. Raises RowDamaged."""
+    h = tables.history.c
+    found = []
+    query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(h.run == no, h.seq > after).order_by(h.seq)
+    for *fields, crc in connection.execute(query):
+        row = HistoryRow._make(fields)
+        verify(no, f"history row {row.seq}", crc, row.body)
+        found.append(row)
+    return found
+
+
+def dead_letters(connection: Connection, project: str, limit: int) -> list[DeadLetterRow]:
+    """Newest first. Their errors are for reading only and are not checked."""
+    d = tables.dead_letters.c
+    columns = [d[name] for name in DeadLetterRow._fields]
+    query = select(*columns).where(d.project == project).order_by(d.at.desc(), d.run.desc(), d.task.desc())
+    return [DeadLetterRow._make(row) for row in connection.execute(query.limit(limit))]
+
+
+# task runs -----------------------------------------------------------------------------------------------------
+
+_TASK_KEY = (
+    tables.task_runs.c.run,
+    tables.task_runs.c.generation,
+    tables.task_runs.c.task,
+    tables.task_runs.c.map,
+)
+_TASKS = select(*(tables.task_runs.c[name] for name in rows.TASK_WRITTEN)).order_by(*_TASK_KEY)
+_RUNS: BindParameter[Any] = bindparam("runs", expanding=True)
+_LOADED_RUNS = _RUN.where(tables.runs.c.no.in_(_RUNS))
+_LOADED_TASKS = select(*rows.LOADED_COLUMNS).where(tables.task_runs.c.run.in_(_RUNS)).order_by(*_TASK_KEY)
+_LOADED_TIMERS = select(*(tables.timers.c[name] for name in Timer._fields)).where(
+    tables.timers.c.run.in_(_RUNS)
+)
+
+
+def task_rows(connection: Connection, no: int) -> list[TaskRow]:
+    """Every task run of the run, whole and checked. Raises RowDamaged."""
+    return [rows.task_row(row) for row in connection.execute(_TASKS.where(tables.task_runs.c.run == no))]
+
+
+def load(connection: Connection, numbers: Sequence[int]) -> list[Loaded]:
+    """Runs with what their machines need, in the order asked for; unknown ones are left out. Raises RowDamaged."""
+    found: dict[int, Loaded] = {}
+    blank = dict.fromkeys(("output", "error", "inputs"))
+    places = [rows.LOADED_FIELDS.index(name) if name not in blank else None for name in TaskRow._fields]
+    for chunk in _chunks(numbers):
+        asked = {"runs": list(chunk)}
+        for row in connection.execute(_LOADED_RUNS, asked):
+            found[row.no] = Loaded(rows.run_row(row, check=True), [], [])
+        for row in connection.execute(_LOADED_TASKS, asked):
+            task = TaskRow._make(None if place is None else row[place] for place in places)
+            found[task.run].tasks.append(task)
+        for row in connection.execute(_LOADED_TIMERS, asked):
+            found[row.run].timers.append(Timer._make(row))
+    return [found[no] for no in numbers if no in found]
+
+
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+
+
+def _asked(dialect: str) -> FromClause:
+    """The keys that were asked for, as a relation: one bound value for all of them."""
+    if dialect == "sqlite":
+        each = func.json_each(bindparam("keys")).table_valued("value", name="asked_keys")
+        fields = (
+            func.json_extract(each.c.value, f"$[{place}]", type_=BigInteger).label(key.name)
+            for place, key in enumerate(_TASK_KEY)
+        )
+        return select(*fields).subquery("asked")
+    arrays = (bindparam(key.name, type_=ARRAY(key.type)) for key in _TASK_KEY)
+    columns = (column(key.name, key.type) for key in _TASK_KEY)
+    return func.unnest(*arrays).table_valued(*columns, name="asked").render_derived()
+
+
+@once
+def _values(dialect: str) -> Select[Any]:
+    asked = _asked(dialect)
+    t = tables.task_runs
+    same = and_(*(asked.c[key.name] == key for key in _TASK_KEY))
+    return select(*rows.VALUE_COLUMNS, t.c.result_crc, t.c.inputs_crc).select_from(join(asked, t, same))
+
+
+def values(connection: Connection, keys: Sequence[RunKey]) -> list[StoredValue]:
+    """What is stored for those task runs; missing ones are left out. Raises RowDamaged."""
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        asked: dict[str, Any] = {"keys": json.dumps(keys)}
+    else:
+        asked = dict(zip((key.name for key in _TASK_KEY), map(list, zip(*keys, strict=True)), strict=True))
+    found = []
+    for *fields, result_crc, inputs_crc in connection.execute(_values(dialect), asked):
+        value = StoredValue._make(fields)
+        rows.check_task(value, result_crc, inputs_crc)
+        found.append(value)
+    return found
+
+
+def cached(
+    connection: Connection, project: str, keys: Sequence[str], now: float
+) -> dict[str, tuple[bytes | None, bytes | None]]:
+    """Unexpired entries. A damaged one is no entry: the work is done again."""
+    c = tables.cache.c
+    query = select(c.key, c.output, c.artifact, c.output_crc).where(
+        c.project == project, c.key.in_(bindparam("keys", expanding=True)), c.expires_at > now
+    )
+    found = {}
+    for chunk in _chunks(keys):
+        for row in connection.execute(query, {"keys": list(chunk)}):
+            if checksum(row.output, row.artifact) == row.output_crc:
+                found[row.key] = (row.output, row.artifact)
+            else:
+                log.warning("A cached result is damaged and is not used: %s", row.key)
+    return found
+
+
+# commands ------------------------------------------------------------------------------------------------------
+
+
+def inbox(connection: Connection, part: int, after: int, limit: int) -> list[InboxRow]:
+    """Commands for the part with ids above `after`, in order.
+
+    A damaged one is left out and logged, for whatever it would do to its run, it must not stop the others.
+    """
+    i = tables.inbox.c
+    columns = [i[name] for name in InboxRow._fields]
+    query = select(*columns, i.body_crc).where(i.part == part, i.id > after).order_by(i.id).limit(limit)
+    found = []
+    for *fields, crc in connection.execute(query):
+        row = InboxRow._make(fields)
+        if checksum(row.body) == crc:
+            found.append(row)
+        else:
+            log.error("Command %s (%s) for run %s is damaged and is not applied.", row.id, row.kind, row.run)
+    return found
+
+
+def part_state(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Of each part its epoch and its counter."""
+    p = tables.parts.c
+    query = select(p.part, p.epoch, p.seq).where(p.part.in_(numbers))
+    return {row.part: (row.epoch, row.seq) for row in connection.execute(query)}

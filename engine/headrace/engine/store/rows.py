@@ -1,0 +1,111 @@
+"""Between rows of the database and the records of `ports.store`, in both directions.
+
+What leaves the database whole is checked against its checksums; lists are not, so that one damaged run does not hide
+the others: reading that run itself says what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+
+from headrace.engine.core.states import RunState
+from headrace.engine.ports.store import NewRun, RunRow, RunUpdate, StoredValue, TaskRow, VersionRow
+from headrace.engine.store.checksums import checksum, verify
+from headrace.engine.store.tables import history, plans, runs, task_runs, versions
+
+LOADED_FIELDS = tuple(name for name in TaskRow._fields if name not in ("output", "error", "inputs"))
+LOADED_COLUMNS = tuple(task_runs.c[name] for name in LOADED_FIELDS)
+VALUE_COLUMNS = tuple(task_runs.c[name] for name in StoredValue._fields)
+VERSION_COLUMNS = tuple(
+    plans.c.document if name == "document" else versions.c[name] for name in VersionRow._fields
+)
+
+_RUN_FIELDS = tuple(name for name in RunRow._fields if name not in ("parent", "seq"))
+_PARENT = ("parent_run", "parent_generation", "parent_task", "parent_map")
+_CRC = ("given_crc", "output_crc", "generations_crc")
+_LAST_SEQ = (
+    select(func.coalesce(func.max(history.c.seq), 0))
+    .where(history.c.run == runs.c.no)
+    .correlate(runs)
+    .scalar_subquery()
+)
+RUN_COLUMNS = (*(runs.c[name] for name in (*_RUN_FIELDS, *_PARENT, *_CRC)), _LAST_SEQ.label("seq"))
+
+RUN_UPDATED = (*RunUpdate._fields, "output_crc", "generations_crc")
+TASK_WRITTEN = (*TaskRow._fields, "result_crc", "inputs_crc")
+
+
+def run_row(row: Any, *, check: bool) -> RunRow:
+    """The run in a row of RUN_COLUMNS. Raises RowDamaged when `check`."""
+    if check:
+        verify(row.no, "parameters", row.given_crc, row.params, row.trigger, row.event)
+        verify(row.no, "output", row.output_crc, row.output, row.artifact)
+        verify(row.no, "reruns", row.generations_crc, row.generations)
+    parent = None if row.parent_run is None else tuple(row._mapping[name] for name in _PARENT)
+    return RunRow(
+        **{name: row._mapping[name] for name in _RUN_FIELDS},
+        parent=parent,
+        seq=row.seq,
+    )
+
+
+def task_row(row: Sequence[Any]) -> TaskRow:
+    """The task run in a row of TASK_WRITTEN. Raises RowDamaged."""
+    *fields, result_crc, inputs_crc = row
+    task = TaskRow._make(fields)
+    check_task(task, result_crc, inputs_crc)
+    return task
+
+
+def check_task(row: TaskRow | StoredValue, result_crc: int | None, inputs_crc: int | None) -> None:
+    """Raise RowDamaged when a payload of the task run is not what was stored."""
+    verify(row.run, f"result of task {row.task}", result_crc, row.output, row.artifact, row.error)
+    verify(row.run, f"inputs of task {row.task}", inputs_crc, row.inputs)
+
+
+def task_values(row: TaskRow) -> tuple[Any, ...]:
+    """The row with its checksums, in the order of TASK_WRITTEN."""
+    return (
+        *row,
+        checksum(row.output, row.artifact, row.error),
+        checksum(row.inputs),
+    )
+
+
+def update_values(update: RunUpdate) -> tuple[Any, ...]:
+    """The update with its checksums, in the order of RUN_UPDATED."""
+    return (*update, checksum(update.output, update.artifact), checksum(update.generations))
+
+
+def run_values(run: NewRun) -> dict[str, Any]:
+    """The columns of a run that begins: queued, first generation."""
+    parent = run.parent or (None, None, None, None)
+    return {
+        "id": run.id,
+        "project": run.project,
+        "workflow": run.workflow,
+        "version": run.version,
+        "plan": run.plan,
+        "part": run.part,
+        "state": int(RunState.QUEUED),
+        "generation": 1,
+        "paused": False,
+        "params": run.params,
+        "trigger": run.trigger,
+        "event": run.event,
+        "given_crc": checksum(run.params, run.trigger, run.event),
+        "key": run.key,
+        "idempotency": run.idempotency,
+        **dict(zip(_PARENT, parent, strict=True)),
+        "depth": run.depth,
+        "priority": run.priority,
+        "tags": json.dumps(run.tags),
+        "created_at": run.created_at,
+        "scheduled_at": run.scheduled_at,
+        "folder": run.folder,
+        "file": run.file,
+    }

@@ -1,0 +1,274 @@
+"""The schema, once, for SQLite and PostgreSQL.
+
+Three rules shape it. `task_runs` has its primary key and no other index, so that PostgreSQL updates it in place (HOT); live
+work is found through the partial index of `runs`. Nothing that is updated in a hot batch is indexed. Every payload
+has a checksum beside it (`*_crc`, CRC-32; null when there is no payload). Rows that are not keyed by a run carry their project.
+
+Times are seconds since the epoch, JSON is bytes. The migrations in `migrations/` create the same thing step by step, and
+a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+Identity = BigInteger().with_variant(Integer(), "sqlite")
+"""A number that the database counts up. SQLite counts only columns of the type INTEGER."""
+
+RunId = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared byte by byte, so that a prefix is a range."""
+
+
+def _run_columns() -> tuple[Column[Any], ...]:
+    """The key of a task run: what names it everywhere."""
+    return (
+        Column("run", BigInteger, primary_key=True, autoincrement=False),
+        Column("generation", Integer, primary_key=True, autoincrement=False),
+        Column("task", Integer, primary_key=True, autoincrement=False),
+        Column("map", BigInteger, primary_key=True, autoincrement=False),
+    )
+
+
+schema_version = Table(
+    "headrace_schema",
+    metadata,
+    Column("version_num", Text, primary_key=True),
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", Text),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+
+engines = Table(
+    "engines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("backend_pid", Integer),
+    Column("lease_until", Double, nullable=False),
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("plan", Text, nullable=False),
+    Column("description", Text),
+    Column("tags", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("versions_plan", "project", "name", "plan", unique=True),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("document_crc", BigInteger),
+)
+"""Content-addressed, therefore shared by projects; who may read one is decided by the version that names it."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("no", Identity, primary_key=True),
+    Column("id", RunId, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("reason", Text),
+    Column("generation", Integer, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("params", LargeBinary, nullable=False),
+    Column("trigger", LargeBinary, nullable=False),
+    Column("event", LargeBinary),
+    Column("given_crc", BigInteger),
+    Column("key", Text),
+    Column("idempotency", Text),
+    Column("parent_run", BigInteger),
+    Column("parent_generation", Integer),
+    Column("parent_task", Integer),
+    Column("parent_map", BigInteger),
+    Column("depth", Integer, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("scheduled_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("output", LargeBinary),
+    Column("artifact", LargeBinary),
+    Column("output_crc", BigInteger),
+    Column("generations", LargeBinary),
+    Column("generations_crc", BigInteger),
+    Column("folder", Text),
+    Column("file", Text),
+    Index("runs_id", "id", unique=True),
+    Index("runs_listed", "project", "no"),
+    Index("runs_of_workflow", "project", "workflow", "no"),
+    Index(
+        "runs_live",
+        "part",
+        "no",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+    Index(
+        "runs_live_key",
+        "project",
+        "workflow",
+        "key",
+        unique=True,
+        # A rerun must always be able to begin, so a run holds its key against others in its first generation only.
+        sqlite_where=text("key IS NOT NULL AND finished_at IS NULL AND generation = 1"),
+        postgresql_where=text("key IS NOT NULL AND finished_at IS NULL AND generation = 1"),
+    ),
+    Index(
+        "runs_idempotency",
+        "project",
+        "idempotency",
+        unique=True,
+        sqlite_where=text("idempotency IS NOT NULL"),
+        postgresql_where=text("idempotency IS NOT NULL"),
+    ),
+    Index(
+        "runs_of_parent",
+        "parent_run",
+        "no",
+        sqlite_where=text("parent_run IS NOT NULL"),
+        postgresql_where=text("parent_run IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+    postgresql_with={"fillfactor": "70"},
+)
+
+task_runs = Table(
+    "task_runs",
+    metadata,
+    *_run_columns(),
+    Column("state", SmallInteger, nullable=False),
+    Column("reason", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("worker", Text),
+    Column("ready_at", Double),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("due_at", Double),
+    Column("output", LargeBinary),
+    Column("artifact", LargeBinary),
+    Column("error", LargeBinary),
+    Column("inputs", LargeBinary),
+    Column("child", Text),
+    Column("items", Integer),
+    Column("by", Text),
+    Column("result_crc", BigInteger),
+    Column("inputs_crc", BigInteger),
+    postgresql_with={"fillfactor": "60"},
+)
+"""In the order of `ports.store.TaskRow`, then the checksums: of output, artifact and error together, and of inputs."""
+
+history = Table(
+    "history",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("body_crc", BigInteger),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("part", Integer, nullable=False),
+    Column("run", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("body_crc", BigInteger),
+    Column("at", Double, nullable=False),
+    Index("inbox_of_part", "part", "id"),
+    sqlite_autoincrement=True,  # an id is never used twice, so that "after this id" stays true
+)
+
+timers = Table(
+    "timers",
+    metadata,
+    *_run_columns(),
+    Column("kind", Text, primary_key=True),
+    Column("part", Integer, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Index("timers_due", "part", "due_at"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("limit", Text, primary_key=True),
+    *_run_columns(),
+    Column("attempt", Integer, nullable=False),
+    Column("cost", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    *_run_columns(),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("project", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("error", LargeBinary, nullable=False),
+    Column("error_crc", BigInteger),
+    Index("dead_letters_listed", "project", "at"),
+)
+
+cache = Table(
+    "cache",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("output", LargeBinary),
+    Column("artifact", LargeBinary),
+    Column("output_crc", BigInteger),
+    Column("expires_at", Double, nullable=False),
+)

@@ -1,0 +1,125 @@
+"""What anyone may write, as functions over a SQLAlchemy connection: each runs in one transaction of the caller's.
+
+Two callers at once are told apart by unique indexes alone: the loser's insert does nothing, and it then reads what the
+winner wrote.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache as once
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Select, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, VersionRow
+from headrace.engine.store import reads, rows, tables
+from headrace.engine.store.checksums import checksum
+
+START = "start"
+EMPTY = b"{}"
+
+
+@once
+def insert_absent(dialect: str, table: Any) -> Insert:
+    """An insert that does nothing when any unique key is taken."""
+    build = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return build(table).on_conflict_do_nothing()
+
+
+def inbox_values(row: InboxRow) -> dict[str, Any]:
+    """The columns of a command; its id is counted by the database."""
+    values = row._asdict()
+    del values["id"]
+    return {**values, "body_crc": checksum(row.body)}
+
+
+INBOX_LOCK = 0x48454144  # the class of the advisory locks of inboxes; the object is the part
+
+
+def post(connection: Connection, row: InboxRow) -> int:
+    """Insert a command; returns its id.
+
+    PostgreSQL counts ids before it commits them, so a reader could see 6, go on after 6 and never see 5. Whoever inserts
+    holds the part's lock in shared mode until it has committed, and the reader waits for it once (`reads.inbox`).
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, row.part)))
+    query = insert(tables.inbox).values(inbox_values(row)).returning(tables.inbox.c.id)
+    return int(connection.execute(query).scalar_one())
+
+
+def register(connection: Connection, version: VersionRow) -> VersionRow:
+    """A new version of the workflow, or the existing one of the same plan with its description and tags renewed."""
+    dialect = connection.dialect.name
+    v = tables.versions.c
+    named = {"project": version.project, "name": version.name}
+    connection.execute(insert_absent(dialect, tables.workflows), {**named, "created_at": version.created_at})
+    if dialect != "sqlite":  # there, the transaction is the only writer already
+        w = tables.workflows.c
+        connection.execute(
+            select(w.name).where(w.project == version.project, w.name == version.name).with_for_update()
+        )
+    connection.execute(
+        insert_absent(dialect, tables.plans),
+        {"plan": version.plan, "document": version.document, "document_crc": checksum(version.document)},
+    )
+    described: Mapping[str, Any] = {"description": version.description, "tags": json.dumps(version.tags)}
+    same_name = (v.project == version.project, v.name == version.name)
+    number = connection.scalar(
+        update(tables.versions)
+        .where(*same_name, v.plan == version.plan)
+        .values(described)
+        .returning(v.version)
+    )
+    if number is None:
+        number = 1 + (connection.scalar(select(func.max(v.version)).where(*same_name)) or 0)
+        row = {
+            **named,
+            **described,
+            "version": number,
+            "plan": version.plan,
+            "created_at": version.created_at,
+        }
+        connection.execute(insert(tables.versions), row)
+    stored = reads.version(connection, version.project, version.name, number)
+    assert stored is not None
+    return stored
+
+
+def create_run(connection: Connection, run: NewRun, on_conflict: str) -> Created:
+    """The run and its `start` command; or the run that has its id, idempotency key or business key already."""
+    values = rows.run_values(run)
+    while True:
+        existing = _existing(connection, run, on_conflict)
+        if existing is not None:
+            return existing
+        query = insert_absent(connection.dialect.name, tables.runs).returning(tables.runs.c.no)
+        no = connection.execute(query, values).scalar()
+        if no is not None:
+            break
+    post(connection, InboxRow(0, run.part, no, START, EMPTY, run.created_at))
+    return Created(no, run.id, False)
+
+
+def _existing(connection: Connection, run: NewRun, on_conflict: str) -> Created | None:
+    r = tables.runs.c
+    found: Select[Any] = select(r.no, r.id)
+    row = connection.execute(found.where(r.id == run.id)).first()
+    if row is not None:  # an earlier try of the same call, whose answer was lost
+        return Created(row.no, row.id, False)
+    if run.idempotency is not None:
+        same = (r.project == run.project, r.idempotency == run.idempotency)
+        row = connection.execute(found.where(*same)).first()
+        if row is not None:
+            return Created(row.no, row.id, True)
+    if run.key is not None:
+        live = (r.project == run.project, r.workflow == run.workflow, r.key == run.key)
+        row = connection.execute(found.where(*live, r.finished_at.is_(None)).order_by(r.no).limit(1)).first()
+        if row is not None:
+            if on_conflict == "reject":
+                raise KeyTaken(run.key, row.id)
+            return Created(row.no, row.id, True)
+    return None
