@@ -350,7 +350,7 @@ class Board:
                 block.unmet[gslot] -= 1
                 if not block.unmet[gslot]:
                     self.exits.append((block, gslot))
-        if self.static.is_group[node] and state >= _FINAL:
+        if self.static.is_group[node] and node not in plan.items:
             self.push_members(block, slot, node)
 
     def push_members(self, block: Block, slot: int, group: int) -> None:
@@ -423,8 +423,7 @@ class Board:
                     if held & bit:
                         self.leaf_shown(block, bit)
         if self.static.is_group[block.owner]:
-            if state >= _FINAL:
-                self.push_members(block, slot, block.owner)
+            self.push_members(block, slot, block.owner)
         else:
             self.leaf_shown(block, shown)
         self.releases.append(block)

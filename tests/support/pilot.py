@@ -1,0 +1,218 @@
+"""A pilot flies one machine without a shell: it picks what is ready, plays the worker from a script, keeps what a
+store would keep, and can be told to crash and go on from its rows. One thread, no clock but its own."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from headrace.engine.core import events as e
+from headrace.engine.core.decision import Abort, Decision, Need, Row, Send, SetTimer, StartChild, Transition, Value
+from headrace.engine.core.evaluation import Evaluator, Filled
+from headrace.engine.core.keys import Key, written
+from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.run import Answers, RunInfo
+from headrace.engine.core.states import TaskState
+from headrace.engine.core.workflow import Json
+from headrace.engine.expressions import CelEvaluator
+
+
+@dataclass
+class Outcome:
+    """What the body of a task does: `fails` times it raises, then it ends as `state` with `output`."""
+
+    state: str = "succeeded"
+    output: Json = None
+    fails: int = 0
+
+
+Body = Callable[[str, Filled, int], Outcome]
+"""(written id, inputs, attempt) → outcome."""
+
+
+def script(outcomes: Mapping[str, Outcome]) -> Body:
+    """A body by written id; what is not named succeeds with null."""
+    return lambda name, inputs, attempt: outcomes.get(name, Outcome())
+
+
+@dataclass
+class Pilot:
+    """One run. `seed` shuffles the order in which attempts end; None keeps the order of dispatch."""
+
+    plan: Plan
+    body: Body = field(default_factory=lambda: script({}))
+    params: Mapping[str, Json] = field(default_factory=dict)
+    seed: int | None = None
+    evaluator: Evaluator = field(default_factory=CelEvaluator)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.info = RunInfo(1, "run-1", 1, self.params, "manual", 0.0, 0.0, "2026-01-01")
+        self.machine = RunMachine(self.plan, self.info, self.evaluator)
+        self.now = 0.0
+        self.rows: dict[tuple[int, Key], Row] = {}
+        self.transitions: list[Transition] = []
+        self.history: list[tuple[list[e.Event], list[Transition]]] = []
+        self.line: list[Key] = []
+        self.flying: list[Send] = []
+        self.timers: list[SetTimer] = []
+        self.started: list[str] = []
+        self.children: list[StartChild] = []
+        self.stale = 0
+        self.n = 0
+        self.output: bytes | None = None
+
+    # -- driving ------------------------------------------------------------------------------------------------------
+
+    def feed(self, *events: e.Event) -> Decision:
+        """One batch: the events, what they make ready, and the commit."""
+        decision = Decision()
+        self._decide(decision, list(events))
+        seen = 0
+        while True:
+            fresh = decision.ready[seen:]
+            seen = len(decision.ready)
+            self.line += [ready.key for ready in fresh]
+            gone = set(decision.withdrawn)
+            self.line = [key for key in self.line if key not in gone]
+            decision.withdrawn.clear()
+            if not self.line:
+                break
+            picks = []
+            for key in self.line:
+                self.n += 1
+                picks.append(e.Picked(self.now, key, "w1", 1, self.n))
+            self.line = []
+            if any(isinstance(event, e.RerunAsked) for event in decision.events):
+                self._commit(decision)
+                decision, seen = Decision(), 0
+            self._decide(decision, list(picks))
+        self._commit(decision)
+        if decision.more:
+            self.feed(e.Continued(self.now))
+        return decision
+
+    def _decide(self, decision: Decision, events: list[e.Event]) -> None:
+        deciding = self.machine.decide(decision, events)
+        try:
+            need = next(deciding)
+            while True:
+                need = deciding.send(self._answer(need, decision))
+        except StopIteration:
+            return
+
+    def _answer(self, need: Need, decision: Decision) -> Answers:
+        values = {}
+        for key in need.outputs | need.inputs:
+            row = decision.rows.get(key) or self.newest(key)
+            if row is not None:
+                output = None if row.output is None else json.loads(row.output)
+                inputs = row.inputs or (self.newest(key) or row).inputs
+                values[key] = Value(output, row.error, row.reason, row.child, inputs)
+        return Answers(values)
+
+    def newest(self, key: Key) -> Row | None:
+        rows = [(generation, row) for (generation, at), row in self.rows.items() if at == key]
+        return max(rows, key=lambda pair: pair[0])[1] if rows else None
+
+    def _commit(self, decision: Decision) -> None:
+        for key, row in decision.rows.items():
+            before = self.rows.get((decision.generation, key))
+            if before is not None and row.inputs is None:
+                row = replace(row, inputs=before.inputs)
+            if before is not None and row.items is None:
+                row = replace(row, items=before.items)
+            self.rows[decision.generation, key] = row
+        self.transitions += decision.transitions
+        self.history.append((list(decision.events), list(decision.transitions)))
+        self.stale += decision.stale
+        if decision.run is not None:
+            self.output = decision.run.output
+        for effect in decision.effects:
+            if isinstance(effect, Send):
+                self.flying.append(effect)
+                self.started.append(self.name(effect.key))
+            elif isinstance(effect, SetTimer):
+                self.timers = [t for t in self.timers if (t.key, t.kind) != (effect.key, effect.kind)] + [effect]
+            elif isinstance(effect, StartChild):
+                self.children.append(effect)
+            elif isinstance(effect, Abort):
+                self.flying = [send for send in self.flying if send.key != effect.key]
+                self.feed(
+                    e.AttemptCancelled(
+                        self.now, effect.key, effect.attempt, *self._delivery(effect.key), self.now, self.now
+                    )
+                )
+
+    def _delivery(self, key: Key) -> tuple[int, int]:
+        live = self.machine.board.live.get(key)
+        return (live.epoch, live.n) if live is not None else (0, 0)
+
+    def name(self, key: Key) -> str:
+        return written(self.plan.ids[key.task], key.map)
+
+    def land(self) -> None:
+        """One attempt in flight ends as the body says."""
+        index = self.random.randrange(len(self.flying)) if self.seed is not None else 0
+        send = self.flying.pop(index)
+        self.now += 1
+        outcome = self.body(self.name(send.key), send.inputs, send.attempt)
+        at, key, attempt, epoch, n = self.now, send.key, send.attempt, send.epoch, send.n
+        if outcome.state == "failed" or attempt <= outcome.fails:
+            error = e.Error("ValueError", "scripted", ("ValueError", "Exception"))
+            self.feed(e.AttemptFailed(at, key, attempt, epoch, n, at - 1, at, error, None, 0.5))
+        elif outcome.state == "skipped":
+            self.feed(e.AttemptSkipped(at, key, attempt, epoch, n, at - 1, at))
+        else:
+            output = None if outcome.output is None else json.dumps(outcome.output).encode()
+            self.feed(e.AttemptSucceeded(at, key, attempt, epoch, n, at - 1, at, output))
+
+    def fire(self) -> None:
+        """The next timer falls due."""
+        timer = min(self.timers, key=lambda timer: timer.due_at)
+        self.timers.remove(timer)
+        self.now = max(self.now, timer.due_at)
+        self.feed(e.TimerFired(self.now, timer.key, timer.kind, timer.due_at))
+
+    def fly(self) -> Pilot:
+        """To the end of the run. Fails when nothing can move any more."""
+        if self.machine.status.state.word == "queued":
+            self.feed(e.Started(self.now))
+        while not self.machine.final:
+            if self.flying:
+                self.land()
+            elif self.timers:
+                self.fire()
+            else:
+                raise AssertionError(f"stuck: {self.states()}")
+        return self
+
+    def crash(self) -> None:
+        """The engine dies; another loads what was committed. Attempts in flight go on."""
+        machine = self.machine
+        rows = [(generation, key, row) for (generation, key), row in self.rows.items()]
+        self.machine = RunMachine.restore(self.plan, self.info, self.evaluator, machine.status, rows)
+        self.line = []
+        self.feed(e.Resumed(self.now))
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def states(self) -> dict[str, str]:
+        """Final (or present) state by written id. Groups are left out; an expanded map stands by its items."""
+        found = {}
+        board = self.machine.board
+        for block, slot in board.slots():
+            key = block.key(slot)
+            if not board.static.is_group[key.task] and slot not in block.children:
+                found[self.name(key)] = TaskState(block.state[slot]).word
+        return found
+
+    @property
+    def state(self) -> str:
+        return self.machine.status.state.word
+
+    def attempts(self, name: str) -> int:
+        return self.started.count(name)
