@@ -44,7 +44,7 @@ def build() -> CommandLine:
         name="headrace",
         version_flags=(),
         help_format="plaintext",
-        default_parameter=Parameter(negative=(), show_env_var=False),
+        default_parameter=Parameter(negative=(), show_env_var=False, show_default=False),
     )
     groups = {
         name: App(name=name, help=text.rstrip(":") + ".", version_flags=()) for name, text in GROUPS.items()

@@ -56,7 +56,7 @@ COMMANDS = (
     Command("workflows show", "One workflow: versions, parameters, last runs.", "workflows:show", LOOK),
     Command("workflows diff", "What changed between two versions.", "workflows:diff", LOOK),
     Command("dlq list", "The newest dead letters.", "dead_letters:list_", LOOK),
-    Command("tasks retry", "Run a task of an ended run again, and what follows it.", "steer:retry_task", ACT),
+    Command("tasks retry", "Try a task again now.", "steer:retry_task", ACT),
     Command("tasks skip", "Skip a task that has not ended.", "steer:skip_task", ACT),
     Command("tasks succeed", "Count a task as succeeded.", "steer:succeed_task", ACT),
     Command("tasks cancel", "Cancel one task.", "steer:cancel_task", ACT),

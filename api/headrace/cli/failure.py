@@ -62,7 +62,13 @@ def _from_the_engine(error: BaseException) -> Status | None:
     if isinstance(error, StoreUnavailable | RowDamaged):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.SERVICE
-    if isinstance(error, KeyTaken):
+    if isinstance(error, KeyTaken) or _is_refusal(error):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.USAGE
     return None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """A command that the engine refused; if its module was never imported, it cannot have."""
+    commands = sys.modules.get("headrace.engine.shell.commands")
+    return commands is not None and isinstance(error, commands.Refused)

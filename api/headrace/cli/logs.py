@@ -15,7 +15,7 @@ from headrace.cli.failure import Status
 from headrace.cli.here import go, plan_of, reading
 from headrace.cli.output import clock_time, instant, paint, print_line, printable, say
 from headrace.cli.references import TaskRef, find_run, short, task_ref
-from headrace.cli.where import HERE, Where
+from headrace.cli.where import HERE, RunRef, TaskName, Where
 from headrace.engine.core.keys import unpack, written
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.artifacts import Logs
@@ -24,8 +24,8 @@ from headrace.engine.ports.store import RunRow, Store, TaskRow
 
 
 def logs(
-    run: str,
-    task: str | None = None,
+    run: RunRef,
+    task: TaskName | None = None,
     /,
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="Go on until the run ends.")] = False,
@@ -36,15 +36,7 @@ def logs(
     json: Annotated[bool, Parameter(help="One object a line.")] = False,
     where: Where = HERE,
 ) -> int:
-    """What a run's tasks wrote.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    task
-        A task, or one item of it: price, price[7]. Without it, all tasks.
-    """
+    """What a run's tasks wrote."""
     return go(_logs(where, run, task, follow, attempt, tail, json))
 
 

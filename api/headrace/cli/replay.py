@@ -10,20 +10,15 @@ from headrace.cli.failure import Status
 from headrace.cli.here import go, reading
 from headrace.cli.output import print_json, say
 from headrace.cli.references import find_run, short
-from headrace.cli.where import HERE, Where
+from headrace.cli.where import HERE, RunRef, Where
 
 
 def replay(
-    run: str, /, *, json: Annotated[bool, Parameter(help="For programs.")] = False, where: Where = HERE
+    run: RunRef, /, *, json: Annotated[bool, Parameter(help="For programs.")] = False, where: Where = HERE
 ) -> int:
     """Decide a run's history again and compare.
 
     Nothing runs and nothing is written. The exit status is 1 when something differs.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
     """
     return go(_replay(where, run, json))
 

@@ -14,7 +14,7 @@ from headrace.cli.here import embedded, go, plan_of, reading
 from headrace.cli.output import State, clock_time, instant, print_json, print_table, span
 from headrace.cli.references import find_run, short
 from headrace.cli.story import tell, written
-from headrace.cli.where import HERE, Where
+from headrace.cli.where import HERE, RunRef, Where
 from headrace.engine.core.states import RunState
 
 RunStateName = Literal["queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"]
@@ -70,20 +70,14 @@ async def _list(where: Where, workflow: str | None, state: str | None, limit: in
 
 
 def show(
-    run: str,
+    run: RunRef,
     /,
     *,
     all: Annotated[bool, Parameter(help="Every item of every map, not only what did not succeed.")] = False,
     json: Json = False,
     where: Where = HERE,
 ) -> int:
-    """One run and the state of its tasks.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    """
+    """One run and the state of its tasks."""
     return go(_show(where, run, all, json))
 
 
@@ -124,32 +118,21 @@ async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
 
 
 def watch(
-    run: str,
+    run: RunRef,
     /,
     *,
     json: Annotated[bool, Parameter(help="One event a line.")] = False,
     timeout: Timeout = None,
     where: Where = HERE,
 ) -> int:
-    """Follow a run until it ends.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    """
+    """Follow a run until it ends."""
     return go(_follow(where, run, timeout, json=json, watch=True))
 
 
-def wait(run: str, /, *, timeout: Timeout = None, json: Json = False, where: Where = HERE) -> int:
+def wait(run: RunRef, /, *, timeout: Timeout = None, json: Json = False, where: Where = HERE) -> int:
     """Wait for a run to end, in silence.
 
     The exit status is 0 when it succeeded, 1 when it did not, 4 when --timeout passed.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
     """
     return go(_follow(where, run, timeout, json=json, quiet=True))
 

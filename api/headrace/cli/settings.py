@@ -47,10 +47,12 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".headrace"), description="where embedded runs keep database, artifacts and logs")
     database_url: str | None = Field(
-        None, description="sqlite:///… or postgresql://…; unset: headrace.db in home"
+        None, repr=False, description="sqlite:///… or postgresql://…; unset: headrace.db in home"
     )
     kafka: Words = Field((), description="Kafka bootstrap servers, host:port; unset: embedded")
-    redis_url: str | None = Field(None, description="redis://…; unset: no cache outside the process")
+    redis_url: str | None = Field(
+        None, repr=False, description="redis://…; unset: no cache outside the process"
+    )
     server: str | None = Field(None, description="the API to talk to, https://…; unset: this machine")
     token: SecretStr | None = Field(None, description="the API token that goes with server")
     project: str = Field("default", description="the owner of workflows, runs, pools and secrets")

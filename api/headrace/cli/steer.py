@@ -15,116 +15,79 @@ from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
 from headrace.cli.here import embedded, go, me, plan_of
 from headrace.cli.output import print_json, say
-from headrace.cli.references import TaskRef, find_run, short, task_ref
-from headrace.cli.where import HERE, Where
+from headrace.cli.references import find_run, short
+from headrace.cli.story import written as written_view
+from headrace.cli.where import HERE, RunRef, TaskName, Where
+from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
 
 Reason = Annotated[str | None, Parameter(help="Why; it is kept with the decision.")]
 Json = Annotated[bool, Parameter(help="The run afterwards, as one object.")]
 
 
-def cancel(run: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
-    """Cancel a run; its teardowns still run.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    """
+def cancel(run: RunRef, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
+    """Cancel a run; its teardowns still run."""
     return go(_command(where, run, "cancel", {"reason": reason}, json))
 
 
-def kill(run: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
-    """End a run at once; nothing more runs.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    """
+def kill(run: RunRef, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
+    """End a run at once; nothing more runs."""
     return go(_command(where, run, "kill", {"reason": reason}, json))
 
 
-def pause(run: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
-    """Start nothing more until resumed.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    """
-    return go(_command(where, run, "pause", {"reason": reason}, json))
+def pause(run: RunRef, /, *, json: Json = False, where: Where = HERE) -> int:
+    """Start nothing more until resumed."""
+    return go(_command(where, run, "pause", {}, json))
 
 
-def resume(run: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
-    """Go on with a paused run.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    """
-    return go(_command(where, run, "resume", {"reason": reason}, json))
+def resume(run: RunRef, /, *, json: Json = False, where: Where = HERE) -> int:
+    """Go on with a paused run."""
+    return go(_command(where, run, "resume", {}, json))
 
 
 def rerun(
-    run: str,
+    run: RunRef,
     /,
     *,
     from_: Annotated[
         list[str] | None,
-        Parameter(name="--from", help="Tasks to begin with, or failed (the default); repeatable."),
+        Parameter(name="--from", help="A task to begin with, or failed (the default); repeatable."),
     ] = None,
     inputs: Annotated[
         str | None, Parameter(help="A JSON object that replaces the inputs of these tasks.")
     ] = None,
-    reason: Reason = None,
     json: Json = False,
     where: Where = HERE,
 ) -> int:
-    """Run what failed again, or the tasks you name, with everything downstream of them.
+    """Run what failed again, or the tasks you name.
 
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
+    Everything downstream of them runs again too, as a new generation; the old attempts stay to be read.
     """
-    return go(_rerun(where, run, from_ or ["failed"], inputs, reason, json))
+    replaced = None if inputs is None else _object("--inputs", inputs)
+    return go(_rerun(where, run, from_ or ["failed"], replaced, json))
 
 
 def retry_task(
-    run: str, task: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
+    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
 ) -> int:
-    """Run a task of an ended run again, and what follows it.
+    """Try a task again now.
 
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    task
-        A task, or one item of it: price, price[7].
+    One that waits for its next attempt gets it at once. In a run that has ended, the task and all that is downstream
+    of it run again as a new generation.
     """
-    return go(_rerun(where, run, [task], None, reason, json))
+    return go(_on_task(where, run, task, {"action": "retry", "reason": reason}, json))
 
 
 def skip_task(
-    run: str, task: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
+    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
 ) -> int:
-    """Skip a task that has not ended.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    task
-        A task, or one item of it: price, price[7].
-    """
-    return go(_on_task(where, run, task, "skip", None, reason, json))
+    """Skip a task that has not ended."""
+    return go(_on_task(where, run, task, {"action": "skip", "reason": reason}, json))
 
 
 def succeed_task(
-    run: str,
-    task: str,
+    run: RunRef,
+    task: TaskName,
     /,
     *,
     output: Annotated[str, Parameter(help="Its output, as JSON.")] = "null",
@@ -132,31 +95,16 @@ def succeed_task(
     json: Json = False,
     where: Where = HERE,
 ) -> int:
-    """Count a task as succeeded.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    task
-        A task, or one item of it: price, price[7].
-    """
-    return go(_on_task(where, run, task, "succeed", _object("--output", output), reason, json))
+    """Count a task as succeeded."""
+    body = {"action": "succeed", "reason": reason, "output": _object("--output", output)}
+    return go(_on_task(where, run, task, body, json))
 
 
 def cancel_task(
-    run: str, task: str, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
+    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
 ) -> int:
-    """Cancel one task.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    task
-        A task, or one item of it: price, price[7].
-    """
-    return go(_on_task(where, run, task, "cancel", None, reason, json))
+    """Cancel one task."""
+    return go(_on_task(where, run, task, {"action": "cancel", "reason": reason}, json))
 
 
 async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json: bool) -> int:
@@ -179,11 +127,10 @@ async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json
     return Status.OK
 
 
-async def _rerun(
-    where: Where, run: str, tasks: list[str], inputs: str | None, reason: str | None, json: bool
-) -> int:
+async def _rerun(where: Where, run: str, tasks: list[str], inputs: object, json: bool) -> int:
+    from headrace.engine.shell.commands import key_of
+
     settings = where.settings()
-    replaced = None if inputs is None else _object("--inputs", inputs)
     async with embedded(settings, own=False) as home:
         row = await find_run(home.store, settings.project, run)
         if not RunState(row.state).final:
@@ -192,41 +139,34 @@ async def _rerun(
                 hint="headrace runs wait, or cancel it first.",
             )
         plan = await plan_of(home.store, row.plan)
-        named: object = "failed"
+        named: str | list[str] = "failed"
         if tasks != ["failed"]:
-            named = [str(task_ref(task, plan.index)) for task in tasks]
-        await home.command(row.no, "rerun", {"by": me(), "reason": reason, "from": named, "inputs": replaced})
+            for task in tasks:
+                key_of(plan, task)
+            named = tasks
+        await home.command(row.no, "rerun", {"by": me(), "from": named, "inputs": inputs})
         return await follow(home, row, plan, json=json, stop_on_interrupt=True)
 
 
-async def _on_task(
-    where: Where, run: str, task: str, action: str, output: object, reason: str | None, json: bool
-) -> int:
+async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json: bool) -> int:
+    from headrace.engine.shell.commands import key_of
     from headrace.engine.shell.views import run_view
 
     settings = where.settings()
     async with embedded(settings, own=False) as home:
         row = await find_run(home.store, settings.project, run)
         plan = await plan_of(home.store, row.plan)
-        ref: TaskRef = task_ref(task, plan.index)
-        body = {
-            "task": ref.task,
-            "map_index": list(ref.items),
-            "action": action,
-            "by": me(),
-            "reason": reason,
-        }
-        if action == "succeed":
-            body["output"] = output
-        await home.command(row.no, "task", body)
+        key = key_of(plan, task)
+        await home.command(row.no, "task", {"by": me(), "task": task, **body})
+        if RunState(row.state).final:  # a retry began a new generation
+            return await follow(home, row, plan, json=json, stop_on_interrupt=True)
         view = await run_view(home.store, row.no)
     if json:
         print_json(run_document(view))
     else:
-        state = next(
-            (t.state for t in view.tasks if t.id == ref.task and tuple(t.map_path) == ref.items), "unknown"
-        )
-        say(f"{ref} of run {short(row.id)} is {state}.")
+        name = written(plan.ids[key.task], key.map)
+        state = next((one.state for one in view.tasks if written_view(one) == name), "on its way")
+        say(f"{name} of run {short(row.id)} is {state}.")
     return Status.OK
 
 

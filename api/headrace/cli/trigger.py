@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.documents import run_entry
-from headrace.cli.failure import Status
+from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
 from headrace.cli.here import embedded, go, me
 from headrace.cli.output import print_json, say
@@ -45,9 +45,8 @@ def trigger(
     name
         The workflow's name, as registered.
     """
-    return go(
-        _trigger(where, name, param or [], params, version, priority, key, app_dir, wait, timeout, json)
-    )
+    folder = os.path.abspath(app_dir)
+    return go(_trigger(where, name, param or [], params, version, priority, key, folder, wait, timeout, json))
 
 
 async def _trigger(
@@ -58,12 +57,11 @@ async def _trigger(
     version: int | None,
     priority: str | None,
     key: str | None,
-    app_dir: Path,
+    folder: str,
     wait: bool,
     timeout: str | None,
     json: bool,
 ) -> int:
-    from headrace.cli.failure import Stop
     from headrace.engine.core.canonical import from_document
     from headrace.engine.core.planning import build_plan
 
@@ -84,7 +82,7 @@ async def _trigger(
             plan,
             given,
             trigger={"kind": "manual", "by": me()},
-            folder=str(app_dir.absolute()),
+            folder=folder,
             file=None,
             priority=priority,
             key=key,

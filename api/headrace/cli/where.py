@@ -13,6 +13,10 @@ from headrace.cli.settings import Loaded, Settings, load_settings
 KEEP_OUT_OF_GIT = "# Everything here is made by headrace and can be made again.\n*\n"
 
 
+RunRef = Annotated[str, Parameter(help="A run's id, a unique beginning of it, or last.")]
+TaskName = Annotated[str, Parameter(help="A task, or one item of it: price, price[7], each.encode[2,1].")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Where:

@@ -7,24 +7,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.here import go
-from headrace.cli.where import HERE, Where
+from headrace.cli.where import HERE, RunRef, TaskName, Where
 
 
 def why(
-    run: str,
-    task: str | None = None,
+    run: RunRef,
+    task: TaskName | None = None,
     /,
     *,
     json: Annotated[bool, Parameter(help="For programs.")] = False,
     where: Where = HERE,
 ) -> int:
-    """Why a task waits, or what decided it.
-
-    Parameters
-    ----------
-    run
-        A run's id, a unique beginning of it, or last.
-    task
-        A task, or one item of it: price, price[7]. Without it, every task that waits.
-    """
+    """Why a task waits, or what decided it."""
     return go(_why(where, run, task, json))

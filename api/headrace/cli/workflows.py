@@ -138,12 +138,12 @@ async def _diff(where: Where, name: str, from_: int | None, to: int | None, json
             raise Stop(
                 f"{name} has no version {number}.", hint=f"It has {', '.join(map(str, sorted(versions)))}."
             )
-    texts = [
+    before, after = (
         to_yaml(from_document(codec.loads(versions[number].document))).splitlines()
         for number in (first, last)
-    ]
+    )
     lines = list(
-        difflib.unified_diff(*texts, f"{name} version {first}", f"{name} version {last}", lineterm="")
+        difflib.unified_diff(before, after, f"{name} version {first}", f"{name} version {last}", lineterm="")
     )
     if json:
         print_json({"schema": 1, "workflow": name, "from": first, "to": last, "diff": lines})
