@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from headrace.engine.core.expressions.lexer import MAX_INT, RESERVED, Token, quote, spell
 from headrace.engine.core.expressions.problems import ExpressionProblem
@@ -99,20 +99,20 @@ class _Parser:
 
     def expect(self, kind: str, where: str) -> Token:
         if self.token.kind != kind:
-            self.refuse(f"`{kind}` {where}")
+            raise self.unexpected(f"`{kind}` {where}")
         return self.take()
 
-    def refuse(self, expected: str) -> NoReturn:
+    def unexpected(self, expected: str) -> ExpressionProblem:
         token = self.token
         if token.kind == "end":
-            raise ExpressionProblem(f"the expression ends where {expected} is expected.", offset=token.start)
+            return ExpressionProblem(f"the expression ends where {expected} is expected.", offset=token.start)
         shown = spell(token)
         hint = None
         if token.kind == "name" and shown in _WORDS:
             hint = f"CEL writes `{_WORDS[shown]}`."
         elif token.kind == "?":
             hint = "Optional values (`.?`) are not supported: use get(map, key, default)."
-        raise ExpressionProblem(f"`{shown}` stands where {expected} is expected.", hint, token.start)
+        return ExpressionProblem(f"`{shown}` stands where {expected} is expected.", hint, token.start)
 
     def built(self, node: N) -> N:
         """Counts a node's levels and nodes; the tree may be MAX_DEPTH deep."""
@@ -133,7 +133,7 @@ class _Parser:
             raise ExpressionProblem("the expression is empty.", offset=self.token.start)
         node = self.expression()
         if self.token.kind != "end":
-            self.refuse("an operator or the end")
+            raise self.unexpected("an operator or the end")
         return node
 
     def expression(self) -> Node:
@@ -222,7 +222,7 @@ class _Parser:
     def member(self, base: Node) -> Node:
         token = self.token
         if token.kind != "name":
-            self.refuse("a field's name after `.`")
+            raise self.unexpected("a field's name after `.`")
         self.take()
         name = str(token.value)
         if self.token.kind == "(":
@@ -276,7 +276,7 @@ class _Parser:
                 return self.map_of(token)
             case _:
                 self.at -= 1
-        self.refuse("a value")
+        raise self.unexpected("a value")
 
     def named(self, token: Token) -> Node:
         name = str(token.value)
@@ -284,7 +284,7 @@ class _Parser:
             return Literal(value=_CONSTANTS[name], start=token.start, end=token.end)
         if name in RESERVED or (name == "not" and self.token.kind in ("name", "(")):
             self.at -= 1
-            self.refuse("a value")
+            raise self.unexpected("a value")
         if self.token.kind == "(":
             return self.call(name, token.start, token)
         return Name(name=name, start=token.start, end=token.end)

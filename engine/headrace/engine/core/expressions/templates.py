@@ -36,9 +36,9 @@ def parse_expression(text: str) -> Expression:
     return _expression(tokens, secrets=False)
 
 
-def tree_of(expression: Expression) -> Node:
-    """The syntax tree of a parsed expression; its offsets are of `expression.text`."""
-    return parse(scan(expression.text)[0])
+def tree_of(text: str) -> Node:
+    """The syntax tree of a parsed expression's text. Raises ExpressionProblem for text that was not parsed."""
+    return parse(scan(text)[0])
 
 
 def has_template(value: Json) -> bool:
