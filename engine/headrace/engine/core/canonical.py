@@ -198,7 +198,7 @@ class _Record:
 
     sequences = frozenset(
         (
-            *("depends_on", "teardown_of", "tags", "argv", "interpreter", "roles"),
+            *("teardown_of", "tags", "argv", "interpreter", "roles"),
             *("then", "default", "triggers", "notify"),
         )
     )
@@ -291,7 +291,7 @@ _WORKS: dict[Kind, _Record] = {
 _MAP = _Record(Map, leave=("over",), product=_PRODUCT)
 _TASK = _Record(
     Task,
-    leave=("id", "work", "compensate"),
+    leave=("id", "work", "depends_on", "compensate"),
     map=(lambda value: _map_out(value), lambda document: _map_in(document)),
     tolerate=_TOLERATE,
     retry=(_RETRY.document, _RETRY.value),
@@ -317,6 +317,8 @@ _WORKFLOW = _Record(
 
 def _task_out(task: Task, *, described: bool = True) -> Document:
     document = _work_out(task.work, described)
+    if task.depends_on:
+        document["depends_on"] = list(task.depends_on)
     document.update(_TASK.document(task))
     if "retry" in document:  # the language's default is another once the key is there
         document["retry"]["attempts"] = task.retry.attempts
@@ -333,6 +335,8 @@ def _task_out(task: Task, *, described: bool = True) -> Document:
 
 def _task_in(name: str, document: Mapping[str, Any]) -> Task:
     values = _TASK.values(document)
+    if "depends_on" in document:
+        values["depends_on"] = tuple(document["depends_on"])
     undo = document.get("compensate")
     if undo is not None:
         values["compensate"] = _task_in(undo.get("id", name), undo)

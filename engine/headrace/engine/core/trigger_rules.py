@@ -66,7 +66,7 @@ def rule_named(word: str) -> Rule:
     name = word.strip()
     if name in RULE_NAMES:
         return Rule[name.upper()]
-    hint = did_you_mean(name, RULE_NAMES) or f"The rules are {', '.join(RULE_NAMES)}."
+    hint = did_you_mean(name.lower(), RULE_NAMES) or f"The rules are {', '.join(RULE_NAMES)}."
     raise RuleProblem(f'"{name}" is no trigger rule.', hint)
 
 

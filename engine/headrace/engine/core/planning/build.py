@@ -16,7 +16,7 @@ from headrace.engine.core.planning.names import Check, Names, look_up
 from headrace.engine.core.planning.nodes import Nodes, lay_out
 from headrace.engine.core.planning.warnings import warn
 from headrace.engine.core.problems import InvalidWorkflow, Problem
-from headrace.engine.core.workflow import Group, Workflow
+from headrace.engine.core.workflow import Group, Switch, Workflow
 
 _SHOWN = 20  # tasks of a cycle that are written out
 
@@ -57,6 +57,7 @@ def build_plan(
         _report_cycles(nodes, between, back, order.levels, findings)
     findings.refuse()
 
+    _name_choices(nodes, names, edges)
     levels = _levels(nodes, order)
     run_leaves = _run_leaves(nodes, edges)
     plan = Plan(
@@ -89,7 +90,7 @@ def build_plan(
         level=levels,
     )
     if not checked:
-        warn(plan, names, findings)
+        warn(plan, nodes, names, findings)
     return plan, tuple(findings.warnings)
 
 
@@ -175,6 +176,16 @@ def _report_cycles(nodes: Nodes, up: Rows, down: Rows, levels: Sequence[int], fi
         )
 
 
+def _name_choices(nodes: Nodes, names: Names, edges: Edges) -> None:
+    """A Python function chooses by the ids that its author would write beside the switch."""
+    for node, task in enumerate(nodes.tasks):
+        if isinstance(task.work, Switch) and task.work.python is not None:
+            named = names.named.setdefault(node, {})
+            for target in edges.down.row(node):
+                if nodes.find(nodes.tasks[target].id, nodes.group[node]) == target:
+                    named.setdefault(nodes.tasks[target].id, target)
+
+
 # -- what is frozen ------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +205,7 @@ def _run_leaves(nodes: Nodes, edges: Edges) -> tuple[int, ...]:
     for node in range(nodes.sizes[0]):
         if nodes.sections[node] != Section.MAIN or node in quiet or nodes.plain_group(node):
             continue
-        if start[node] == start[node + 1] or all(target in quiet for target in edges.down.row(node)):
+        if start[node] == start[node + 1] or (quiet and quiet.issuperset(edges.down.row(node))):
             found.append(node)
     return tuple(found)
 

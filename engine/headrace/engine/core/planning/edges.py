@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from headrace.engine.core.planning.findings import Findings
 from headrace.engine.core.planning.graph import Rows, reachable, reverse, rows
+from headrace.engine.core.planning.lookup import Lookup
 from headrace.engine.core.planning.names import Names
 from headrace.engine.core.planning.nodes import Nodes
 from headrace.engine.core.problems import InvalidWorkflow, Problem
@@ -74,6 +75,7 @@ def connect(nodes: Nodes, names: Names, findings: Findings, limit: int) -> Edges
 
 def _written(nodes: Nodes, names: Names, findings: Findings, limit: int) -> Rows:
     index = nodes.index
+    lookup = Lookup(nodes, findings)
     start, to = array("i", (0,)), array("i")
     upstream, choosers = names.upstream, names.choosers
     flat = not nodes.members and nodes.sections.count(0) == len(nodes)
@@ -82,11 +84,11 @@ def _written(nodes: Nodes, names: Names, findings: Findings, limit: int) -> Rows
         if flat:
             found = [index.get(written, _NOWHERE) for written in task.depends_on]
             if _NOWHERE in found or node in found:
-                found = _dependencies(nodes, node, "depends_on", task.depends_on, findings)
+                found = _dependencies(lookup, node, "depends_on", task.depends_on)
         else:
-            found = _dependencies(nodes, node, "depends_on", task.depends_on, findings)
+            found = _dependencies(lookup, node, "depends_on", task.depends_on)
         if task.teardown_of:
-            found = [*found, *_dependencies(nodes, node, "teardown_of", task.teardown_of, findings)]
+            found = [*found, *_dependencies(lookup, node, "teardown_of", task.teardown_of)]
         if node in upstream or node in choosers:
             found = [*found, *upstream.get(node, ()), *choosers.get(node, ())]
         to.extend(sorted(set(found)))
@@ -96,61 +98,13 @@ def _written(nodes: Nodes, names: Names, findings: Findings, limit: int) -> Rows
     return Rows(start, to)
 
 
-def _dependencies(nodes: Nodes, node: int, key: str, ids: Sequence[str], findings: Findings) -> list[int]:
-    found: list[int] = []
-    for position, written in enumerate(ids):
-        target = _dependency(nodes, node, written, (key, position), findings)
-        if target is not None:
-            found.append(target)
-    return found
-
-
-def _dependency(
-    nodes: Nodes, node: int, written: str, place: tuple[str, int], findings: Findings
-) -> int | None:
-    name = nodes.ids[node]
-    target = nodes.find(written, nodes.group[node])
-    if target is None:
-        findings.problem(
-            "unknown_dependency",
-            f'task "{name}" waits for "{written}", which is not defined.',
-            (*nodes.path(node), *place),
-            name,
-            findings.nearest(written, nodes.names_near(nodes.group[node])),
-        )
-    elif target == node:
-        findings.problem(
-            "self_dependency", f'task "{name}" waits for itself.', (*nodes.path(node), *place), name
-        )
-    elif target in nodes.enclosing(node):
-        findings.problem(
-            "self_dependency",
-            f'task "{name}" waits for "{nodes.ids[target]}", the group that holds it.',
-            (*nodes.path(node), *place),
-            name,
-        )
-    elif not nodes.visible(target, nodes.home[node]):
-        outer = next(m for m in (*nodes.maps(target),) if nodes.visible(m, nodes.home[node]))
-        findings.problem(
-            "not_visible",
-            f'task "{name}" waits for "{nodes.ids[target]}", which lies inside the map "{nodes.ids[outer]}".',
-            (*nodes.path(node), *place),
-            name,
-            f'Wait for "{nodes.ids[outer]}", which ends when all its items have.',
-        )
-    elif nodes.sections[target] != nodes.sections[node]:
-        words = ("tasks", "on_failure", "finally")
-        here, there = words[nodes.sections[node]], words[nodes.sections[target]]
-        findings.problem(
-            "unknown_dependency",
-            f'task "{name}" of {here} waits for "{nodes.ids[target]}", which is in {there}.',
-            (*nodes.path(node), *place),
-            name,
-            f"The tasks of {here} may wait for each other only.",
-        )
-    else:
-        return target
-    return None
+def _dependencies(lookup: Lookup, node: int, key: str, ids: Sequence[str]) -> list[int]:
+    path = lookup.nodes.path(node)
+    found = (
+        lookup.for_task(written, node, (*path, key, position), "waits for", waits=True)
+        for position, written in enumerate(ids)
+    )
+    return [target for target in found if target is not None]
 
 
 # -- groups --------------------------------------------------------------------------------------------------------------

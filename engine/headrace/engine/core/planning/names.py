@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from headrace.engine.core.evaluation import Expression, Reference, Template
-from headrace.engine.core.expressions import ExpressionProblem, parse_expression, parse_template
+from headrace.engine.core.expressions import (
+    ENDED_RUN_FIELDS,
+    RUN_FIELDS,
+    ExpressionProblem,
+    check_names,
+    has_template,
+    parse_expression,
+    parse_template,
+)
 from headrace.engine.core.plan import Rule, RuleExpression, Section
 from headrace.engine.core.planning.findings import Findings
+from headrace.engine.core.planning.lookup import Lookup
 from headrace.engine.core.planning.nodes import Nodes
 from headrace.engine.core.planning.slots import Slot, silent, slots
 from headrace.engine.core.problems import Path
 from headrace.engine.core.trigger_rules import RuleProblem, is_name, parse_rule, rule_named
-from headrace.engine.core.workflow import Json, Switch, Workflow
+from headrace.engine.core.workflow import Switch, Workflow
 
 Check = Callable[[Expression], str | None]
 """A second look at an expression's syntax, by what will evaluate it: what is wrong, or None."""
 
-TASK_FIELDS = ("output", "state", "reason", "error", "run", "counts")
-RUN_FIELDS = ("id", "workflow", "version", "trigger", "scheduled_at", "date", "started_at")
-LATE_RUN_FIELDS = (*RUN_FIELDS, "state", "failed")  # on_failure, finally and the run's output see these too
 ROOTS = ("params", "run", "event", "tasks")
-
-_EXPRESSION_MARK = "${{"
-_BARE_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class _Reader:
             findings,
             check,
         )
+        self.lookup = Lookup(nodes, findings)
         self.checked: dict[str, str | None] = {}
 
     # -- one task ----------------------------------------------------------------------------------------------------
@@ -85,8 +88,8 @@ class _Reader:
         around = [spec.as_ for m in self.nodes.maps(node) if (spec := self.nodes.tasks[m].map) is not None]
         looped = ("loop",) if any(self._loops(group) for group in self.nodes.enclosing(node)) else ()
         for slot in slots(task):
-            expression = self.parse(slot, self.nodes.path(node), self.nodes.ids[node])
-            if expression is None:
+            parsed = self.parse(slot, self.nodes.path(node), self.nodes.ids[node])
+            if parsed is None:
                 continue
             maps = [*own, *around] if slot.item else around
             if slot.inside and own:
@@ -94,13 +97,13 @@ class _Reader:
             roots = [*ROOTS, *slot.extra, *looped, *(("secrets",) if slot.secrets else ())]
             if maps:
                 roots += ["item", "item_index", *maps, *(f"{name}_index" for name in maps)]
-            self.references(node, slot, expression.references, roots)
+            self.references(node, slot, parsed, roots)
             if slot.path == ("when",) and own:
                 mine = {"item", "item_index", own[0], f"{own[0]}_index"}
-                if any(reference.root in mine for reference in expression.references):
+                if any(reference.root in mine for reference in parsed.references):
                     self.names.when_per_item.add(node)
             if slot.path[0] == "map" and slot.path != ("map", "label"):
-                self.generated_map(node, slot, expression.references)
+                self.generated_map(node, parsed.references)
 
     def _loops(self, group: int) -> bool:
         return getattr(self.nodes.tasks[group].work, "loop", None) is not None
@@ -122,7 +125,7 @@ class _Reader:
                 if written not in named:
                     sources.append(written)
                     named[written] = -1
-                    target = self.target(written, node, path, "names")
+                    target = self.lookup.for_task(written, node, path, "names")
                     if target is not None:
                         named[written] = target
                 return named[written]
@@ -149,7 +152,7 @@ class _Reader:
             targets = []
             for position, written in enumerate(ids):
                 path = (*self.nodes.path(node), *place, position)
-                target = self.target(written, node, path, "chooses")
+                target = self.lookup.for_task(written, node, path, "chooses")
                 if target is None:
                     continue
                 if self.nodes.home[target] != self.nodes.home[node]:
@@ -171,7 +174,7 @@ class _Reader:
         if work.python is None:
             self.names.chosen[node] = found
 
-    def generated_map(self, node: int, slot: Slot, references: Iterable[Reference]) -> None:
+    def generated_map(self, node: int, references: Iterable[Reference]) -> None:
         if self.names.rules[node] == Rule.ALWAYS and any(r.root == "tasks" for r in references):
             self.findings.problem(
                 "invalid_trigger_rule",
@@ -186,10 +189,10 @@ class _Reader:
     def workflow_output(self) -> None:
         template = self.parse(Slot(("output",), self.workflow.output), (), None)
         if template is not None:
-            self.scope(template.references, ROOTS, LATE_RUN_FIELDS, ("output",), None)
+            self.scope(template, ROOTS, ("output",), None, ended=True)
             for reference in template.references:
                 if reference.root == "tasks" and reference.name is not None:
-                    target = self.task_named(reference.name, -1, 0, ("output",), None, "reads")
+                    target = self.lookup.for_output(reference.name, -1, ("output",))
                     if target is not None:
                         self.names.output[reference.name] = target
 
@@ -199,7 +202,7 @@ class _Reader:
                 path = ("params", name, "default")
                 template = self.parse(Slot(path, schema["default"]), (), None)
                 if template is not None:
-                    self.scope(template.references, ("run", "event"), RUN_FIELDS, path, None)
+                    self.scope(template, ("run", "event"), path, None)
 
     # -- pieces ------------------------------------------------------------------------------------------------------
 
@@ -208,7 +211,7 @@ class _Reader:
         try:
             if slot.bare:
                 parsed: Expression | Template = parse_expression(slot.source)
-            elif not _templated(slot.source):
+            elif not has_template(slot.source):
                 return None
             else:
                 parsed = parse_template(slot.source)
@@ -230,67 +233,55 @@ class _Reader:
         return parsed
 
     def references(
-        self, node: int, slot: Slot, references: Iterable[Reference], roots: Iterable[str]
+        self, node: int, slot: Slot, parsed: Expression | Template, roots: Collection[str]
     ) -> None:
-        path = (*self.nodes.path(node), *slot.path)
         late = self.nodes.sections[node] != Section.MAIN
-        self.scope(references, roots, LATE_RUN_FIELDS if late else RUN_FIELDS, path, self.nodes.ids[node])
-        for reference in references:
-            if reference.root != "tasks" or reference.name is None:
-                continue
-            written = reference.name
-            target = (
-                self.inner_target(written, node, path)
-                if slot.inside
-                else self.target(written, node, path, "reads")
-            )
-            if target is None:
-                continue
-            self.remember(node, written, target, path)
-            if slot.edges and not late:
-                self.names.upstream.setdefault(node, {}).setdefault(target, path)
-                if reference.path[:1] == ("state",):
-                    self.names.states.append((node, target, path))
+        here = (*self.nodes.path(node), *slot.path)
+        self.scope(parsed, roots, here, self.nodes.ids[node], ended=late)
+        for where, expression in _expressions(parsed):
+            path = (*here, *where)
+            for reference in expression.references:
+                if reference.root != "tasks" or reference.name is None:
+                    continue
+                written = reference.name
+                target = (
+                    self.lookup.for_output(written, node, path)
+                    if slot.inside
+                    else self.lookup.for_task(written, node, path, "reads")
+                )
+                if target is None:
+                    continue
+                self.remember(node, written, target, path)
+                if slot.edges and not late:
+                    self.names.upstream.setdefault(node, {}).setdefault(target, path)
+                    if reference.path[:1] == ("state",):
+                        self.names.states.append((node, target, path))
 
     def scope(
         self,
-        references: Iterable[Reference],
-        roots: Iterable[str],
-        run_fields: Collection[str],
+        parsed: Expression | Template,
+        roots: Collection[str],
         path: Path,
         task: str | None,
+        *,
+        ended: bool = False,
     ) -> None:
-        """Whether every name is one that may stand here."""
-        roots = tuple(dict.fromkeys(roots))
-        for reference in dict.fromkeys(references):
-            root, name = reference.root, reference.name
-            wrong = None
-            if root not in roots:
-                wrong = _UNKNOWN_ROOTS.get(root) or (
-                    f'Nothing here is called "{root}".',
-                    self.findings.nearest(root, roots) or f"There are {', '.join(roots)}.",
-                )
-            elif root == "params" and name is not None and name not in self.workflow.params:
-                known = self.workflow.params
-                some = f"It has {', '.join(known)}." if known else "It declares none."
-                wrong = (
-                    f'The workflow has no parameter "{name}".',
-                    self.findings.nearest(name, known) or some,
-                )
-            elif root == "run" and name is not None and name not in run_fields:
-                some = f"It has {', '.join(run_fields)}."
-                if name in LATE_RUN_FIELDS:
-                    some = "It is known in on_failure and finally only."
-                wrong = (f'`run` has no field "{name}".', self.findings.nearest(name, run_fields) or some)
-            elif root == "tasks" and reference.path and reference.path[0] not in TASK_FIELDS:
-                first = str(reference.path[0])
-                wrong = (
-                    f'A task has no field "{first}" (in `{_written(reference)}`).',
-                    self.findings.nearest(first, TASK_FIELDS)
-                    or f"It has {', '.join(TASK_FIELDS)}; what it gave is under output.",
-                )
-            if wrong is not None:
-                self.findings.problem("invalid_expression", wrong[0], path, task, wrong[1])
+        """Whether every name is one that may stand here. `ended`: the run's outcome is known by then."""
+        told: set[str] = set()
+        for where, expression in _expressions(parsed):
+            for reference in dict.fromkeys(expression.references):
+                elsewhere = _ELSEWHERE.get(reference.root) if reference.root not in roots else None
+                if reference.root == "run" and not ended and reference.name not in (None, *RUN_FIELDS):
+                    elsewhere = _LATE_FIELDS.get(reference.name or "")
+                if elsewhere is not None:
+                    message, hint = elsewhere
+                    self.findings.problem("invalid_expression", message, (*path, *where), task, hint)
+                    told.add(reference.root)
+        known = {*roots, *told}
+        for problem in check_names(parsed, known, self.workflow.params, None, ENDED_RUN_FIELDS):
+            self.findings.problem(
+                "invalid_expression", problem.message, (*path, *problem.path), task, problem.hint
+            )
 
     def remember(self, node: int, written: str, target: int, path: Path) -> None:
         known = self.names.named.setdefault(node, {})
@@ -304,93 +295,16 @@ class _Reader:
                 "Give one of them another id.",
             )
 
-    # -- tasks by id -------------------------------------------------------------------------------------------------
 
-    def target(self, written: str, node: int, path: Path, verb: str) -> int | None:
-        """The task that an id means to `node`, or None with a problem. Never the node itself."""
-        nodes = self.nodes
-        target = self.task_named(
-            written, nodes.group[node], nodes.home[node], path, nodes.ids[node], verb, nodes.sections[node]
-        )
-        if target is not None and (target == node or target in nodes.enclosing(node)):
-            itself = "itself" if target == node else f'"{nodes.ids[target]}", the group that holds it'
-            self.findings.problem(
-                "self_dependency",
-                f'"{nodes.ids[node]}" cannot wait for {itself}.',
-                path,
-                nodes.ids[node],
-            )
-            return None
-        return target
-
-    def inner_target(self, written: str, group: int, path: Path) -> int | None:
-        """The task that an id means in the output of a group."""
-        nodes = self.nodes
-        region = nodes.items.get(group, nodes.home[group])
-        return self.task_named(written, group, region, path, nodes.ids[group], "reads")
-
-    def task_named(
-        self,
-        written: str,
-        group: int,
-        region: int,
-        path: Path,
-        task: str | None,
-        verb: str,
-        section: int = Section.FINALLY,
-    ) -> int | None:
-        nodes = self.nodes
-        target = nodes.find(written, group)
-        if target is None:
-            self.findings.problem(
-                "unknown_dependency",
-                f'{_who(task)} {verb} "{written}", which is not defined.',
-                path,
-                task,
-                self.findings.nearest(written, nodes.names_near(group)),
-            )
-        elif not nodes.visible(target, region):
-            outer = next(
-                (m for m in nodes.maps(target) if nodes.visible(m, region)), nodes.owners[nodes.home[target]]
-            )
-            self.findings.problem(
-                "not_visible",
-                f'{_who(task)} {verb} "{nodes.ids[target]}", which lies inside the map "{nodes.ids[outer]}".',
-                path,
-                task,
-                f'From outside there is no one "{written}": use the output of "{nodes.ids[outer]}".',
-            )
-        elif nodes.sections[target] > section:
-            where = "on_failure" if nodes.sections[target] == Section.ON_FAILURE else "finally"
-            self.findings.problem(
-                "unknown_dependency",
-                f'{_who(task)} {verb} "{nodes.ids[target]}", which runs later, in {where}.',
-                path,
-                task,
-            )
-        else:
-            return target
-        return None
-
-
-def _who(task: str | None) -> str:
-    return "the output" if task is None else f'task "{task}"'
-
-
-_UNKNOWN_ROOTS: dict[str, tuple[str, str]] = {
+_INSIDE_A_MAP = "Give the task a `map`, or move it into a mapped group."
+_ELSEWHERE: dict[str, tuple[str, str]] = {
     "secrets": (
-        "A secret cannot stand here.",
+        "a secret cannot stand here.",
         "Secrets stand only in with, env, headers, query, json and form, as a whole piece.",
     ),
-    "item": ("`item` exists only inside a map.", "Give the task a `map`, or move it into a mapped group."),
-    "item_index": (
-        "`item_index` exists only inside a map.",
-        "Give the task a `map`, or move it into a mapped group.",
-    ),
-    "error": (
-        "`error` exists only in retry.rules.",
-        "An upstream task's error is `tasks.<id>.error`.",
-    ),
+    "item": ("`item` exists only inside a map.", _INSIDE_A_MAP),
+    "item_index": ("`item_index` exists only inside a map.", _INSIDE_A_MAP),
+    "error": ("`error` exists only in retry.rules.", "An upstream task's error is `tasks.<id>.error`."),
     "output": (
         "`output` exists only in poll and compensate.",
         "Another task's output is `tasks.<id>.output`.",
@@ -398,35 +312,13 @@ _UNKNOWN_ROOTS: dict[str, tuple[str, str]] = {
     "loop": ("`loop` exists only inside a group with a loop.", "Give the group a `loop`."),
     "message": ("`message` exists only in triggers.", "What a trigger brought is `event`."),
 }
-
-
-def _written(reference: Reference) -> str:
-    name = reference.name or ""
-    path = "".join(
-        f".{part}" if isinstance(part, str) and _BARE_WORD.match(part) else f"[{part!r}]"
-        for part in reference.path
-    )
-    return f"tasks.{name}{path}" if _BARE_WORD.match(name) else f'tasks["{name}"]{path}'
+_LATE_FIELDS = {
+    name: (f"`run.{name}` is not known yet.", "It exists in on_failure, finally and the workflow's output.")
+    for name in ENDED_RUN_FIELDS - RUN_FIELDS
+}
 
 
 def _expressions(parsed: Expression | Template) -> Iterable[tuple[Path, Expression]]:
     if isinstance(parsed, Expression):
         return [((), parsed)]
     return [(path, part) for path, parts in parsed.pieces for part in parts if isinstance(part, Expression)]
-
-
-def _templated(value: Json) -> bool:
-    """Whether any string in the value may hold an expression."""
-    if isinstance(value, str):
-        return _EXPRESSION_MARK in value
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            if _EXPRESSION_MARK in item:
-                return True
-        elif isinstance(item, Mapping):
-            pending += item.values()
-        elif isinstance(item, list | tuple):
-            pending += item
-    return False

@@ -141,10 +141,10 @@ def lay_out(workflow: Workflow, findings: Findings) -> Nodes:
     opened: list[tuple[int, int]] = [(-1, 0)]  # owner's position, region
     for position, region in opened:
         row = rows.get(position, [])
+        row.sort(key=ids.__getitem__)
         if region == 0:
-            row.sort(key=lambda p: (sections[p], ids[p]))
+            row.sort(key=sections.__getitem__)  # stable: by section, then by id
         else:
-            row.sort(key=ids.__getitem__)
             bases.append(len(order))
         sizes.append(len(row))
         first = len(order)
