@@ -1,0 +1,48 @@
+"""What a worker remembers of attempts it has reported, so that the same attempt sent again is answered, not repeated."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.engine.ports.messages import Report
+from headrace.runners.attempt import AttemptKey
+
+MOST = 10_000
+MOST_BYTES = 32 * 1024 * 1024
+OLDEST = 600.0
+"""Seconds."""
+
+
+class Finished:
+    """The last reports, oldest first: at most 10,000, 32 MiB of outputs, 10 minutes."""
+
+    def __init__(self) -> None:
+        self.reports: dict[AttemptKey, Report] = {}
+        self._bytes = 0
+
+    def keep(self, key: AttemptKey, report: Report) -> None:
+        self._drop(key)
+        self.reports[key] = report
+        if report.output is not None:
+            self._bytes += len(report.output)
+        while len(self.reports) > MOST or self._bytes > MOST_BYTES:
+            self._drop(next(iter(self.reports)))
+
+    def again(self, key: AttemptKey, epoch: int, n: int) -> Report:
+        """The report for a newer delivery of the attempt; remembered as such."""
+        report = self.reports[key]
+        if (epoch, n) > (report.epoch, report.n):
+            report = self.reports[key] = msgspec.structs.replace(report, epoch=epoch, n=n)
+        return report
+
+    def forget(self, now: float) -> None:
+        """Drop what was finished more than 10 minutes before `now` (wall time)."""
+        for key, report in list(self.reports.items()):
+            if report.finished_at is not None and report.finished_at > now - OLDEST:
+                break
+            self._drop(key)
+
+    def _drop(self, key: AttemptKey) -> None:
+        report = self.reports.pop(key, None)
+        if report is not None and report.output is not None:
+            self._bytes -= len(report.output)

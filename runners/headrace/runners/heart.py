@@ -1,0 +1,55 @@
+"""Says that the worker is there and what it can take: a beat every two seconds, and soon after a change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from headrace.engine.ports.broker import WorkerSide
+from headrace.engine.ports.messages import Beat
+from headrace.runners.pace import Pace
+
+EVERY, APART = 2.0, 0.1
+"""Seconds between two beats at most, and at least."""
+
+
+class Heart:
+    """Args:
+    side: where beats go.
+    about: what stays the same in all of them.
+    pace: knows how far ahead the worker may be sent tasks.
+    held: how many attempts the worker holds.
+    """
+
+    def __init__(self, side: WorkerSide, about: Beat, pace: Pace, held: Callable[[], int]) -> None:
+        self.draining = False
+        self._side = side
+        self._about = about
+        self._pace = pace
+        self._held = held
+        self._at = 0.0  # monotonic; of the last beat
+        self._said: int | None = None  # how far ahead, in the last beat
+
+    def changed(self) -> None:
+        """What was said last no longer holds."""
+        self._said = None
+
+    def wants(self, now: float) -> bool:
+        """Whether a beat is due at that time (monotonic seconds)."""
+        since = now - self._at
+        if since < APART:
+            return False
+        if since >= EVERY or self._said is None:
+            return True
+        ahead = self._pace.ahead()
+        return not self._said // 2 <= ahead <= max(self._said * 2, self._said + 4)
+
+    async def beat(self) -> None:
+        self._at = time.monotonic()
+        ahead = self._said = 0 if self.draining else self._pace.ahead()
+        beat = msgspec.structs.replace(self._about, ahead=ahead, held=self._held(), draining=self.draining)
+        with suppress(Exception):  # whatever the broker's client raises; the next beat says it anew
+            await self._side.beat(beat)

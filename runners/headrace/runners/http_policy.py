@@ -1,0 +1,4 @@
+"""Which addresses HTTP tasks may reach."""
+
+
+class HttpPolicy: ...

@@ -1,0 +1,130 @@
+"""What a worker has accepted and not started: a line per lane and priority class, and the slots that bound what runs.
+
+A lane is a way of executing: sync code on threads, coroutines on a loop, processes and HTTP calls on another.
+Lanes take from the line themselves, so starting the next task needs no round trip to the worker's loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+from headrace.runners.attempt import BUFFERED, DROPPED, ENDED, RUNNING, Attempt
+
+THREADS, COROUTINES, PROCESSES = range(3)
+LANES = 3
+CLASSES = 3
+
+
+class Line:
+    """Thread-safe. `kicks[lane]` is called, outside the lock, when that lane should come and take.
+
+    A slot goes to the highest class first and, within a class, to the oldest, whichever lane it waits for.
+    """
+
+    def __init__(self, slots: int) -> None:
+        if slots < 1:
+            raise ValueError("A worker needs at least one slot.")
+        self.slots = slots
+        self.running = 0
+        self.waiting = [0] * LANES
+        self.kicks: list[Callable[[], None]] = [lambda: None] * LANES
+        self.open = True  # False: nothing starts any more
+        self._lock = Lock()
+        self._queues: list[list[deque[Attempt]]] = [[deque() for _ in range(CLASSES)] for _ in range(LANES)]
+
+    def put(self, attempts: Iterable[Attempt]) -> None:
+        """Each into the lane it names. The caller kicks the lanes."""
+        with self._lock:
+            for attempt in attempts:
+                lane = attempt.lane
+                self._queues[lane][min(attempt.dispatch.priority, CLASSES - 1)].append(attempt)
+                self.waiting[lane] += 1
+
+    def take(self, lane: int) -> Attempt | None:
+        """The next attempt of this lane, with a slot; None when there is none or another lane's goes first."""
+        with self._lock:
+            attempt = self._take(lane)
+            first = None if attempt is not None else self._first()
+        if first is not None and first != lane:
+            self.kicks[first]()
+        return attempt
+
+    def give_back_and_take(self, lane: int, ended: Attempt) -> Attempt | None:
+        """Free the slot of an attempt that ended here, and take the next."""
+        with self._lock:
+            if ended.state == RUNNING:
+                ended.state = ENDED
+                self.running -= 1
+            attempt = self._take(lane)
+            first = None if attempt is not None else self._first()
+        if first is not None and first != lane:
+            self.kicks[first]()
+        return attempt
+
+    def give_back(self, ended: Attempt) -> None:
+        """Free the slot of a running attempt: it ended, or is given up. The second call does nothing."""
+        with self._lock:
+            if ended.state != RUNNING:
+                return
+            ended.state = ENDED
+            self.running -= 1
+            first = self._first()
+        if first is not None:
+            self.kicks[first]()
+
+    def move(self, attempt: Attempt, lane: int) -> None:
+        """A taken attempt turned out to belong to another lane: it waits there, at the head of its class."""
+        with self._lock:
+            if attempt.state == RUNNING:
+                attempt.state = BUFFERED
+                self.running -= 1
+            attempt.lane = lane
+            self._queues[lane][min(attempt.dispatch.priority, CLASSES - 1)].appendleft(attempt)
+            self.waiting[lane] += 1
+        self.kicks[lane]()
+
+    def withdraw(self, attempt: Attempt) -> bool:
+        """Take a buffered attempt out. False: it has been started."""
+        with self._lock:
+            if attempt.state != BUFFERED:
+                return False
+            attempt.state = DROPPED
+            return True
+
+    def _take(self, lane: int) -> Attempt | None:
+        waiting = self.waiting
+        if not waiting[lane] or self.running >= self.slots or not self.open:
+            return None
+        if sum(waiting) != waiting[lane] and self._first() != lane:
+            return None
+        for queue in self._queues[lane]:
+            while queue:
+                attempt = queue.popleft()
+                waiting[lane] -= 1
+                if attempt.state == BUFFERED:
+                    attempt.state = RUNNING
+                    self.running += 1
+                    return attempt
+        return None
+
+    def _first(self) -> int | None:
+        """The lane whose turn it is, if a slot is free."""
+        if self.running >= self.slots or not self.open:
+            return None
+        waiting = self.waiting
+        for cls in range(CLASSES):
+            best: tuple[float, int] | None = None
+            for lane in range(LANES):
+                if not waiting[lane]:
+                    continue
+                queue = self._queues[lane][cls]
+                while queue and queue[0].state != BUFFERED:
+                    queue.popleft()
+                    waiting[lane] -= 1
+                if queue and (best is None or queue[0].arrived < best[0]):
+                    best = (queue[0].arrived, lane)
+            if best is not None:
+                return best[1]
+        return None

@@ -1,0 +1,36 @@
+"""How fast this worker goes through tasks, and so how many it may be sent ahead of its free slots."""
+
+from __future__ import annotations
+
+AHEAD_SECONDS = 0.1
+MOST_AHEAD = 1000
+
+
+class Pace:
+    """A moving average of how long a slot is taken by a task.
+
+    *Ahead* is a time, not a number: what the worker will start within 100 ms. A fixed number either starves it of
+    short tasks or lets long ones block everybody behind them.
+    """
+
+    def __init__(self, slots: int, ahead: int = 0) -> None:
+        self._slots = slots
+        self._first = ahead
+        self._average: float | None = None
+        self._seconds = 0.0
+        self._count = 0
+
+    def took(self, seconds: float) -> None:
+        """A task held a slot for that long."""
+        self._seconds += seconds
+        self._count += 1
+
+    def ahead(self) -> int:
+        """0 to 1,000. What has been noted since the last call weighs half; nothing new: as before."""
+        if self._count:
+            seen = self._seconds / self._count
+            self._average = seen if self._average is None else (self._average + seen) / 2
+            self._seconds, self._count = 0.0, 0
+        if self._average is None:
+            return self._first
+        return min(MOST_AHEAD, int(self._slots * AHEAD_SECONDS / max(self._average, 1e-6)))

@@ -1,0 +1,224 @@
+"""From how an attempt ended to the report about it: outputs put where they belong, secrets taken out, delivery current."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from headrace.engine.ports.artifacts import Artifacts
+from headrace.engine.ports.broker import WorkerSide
+from headrace.engine.ports.messages import Alive, ArtifactRef, ErrorInfo, Report
+from headrace.runners.attempt import Attempt, AttemptKey, Outcome
+from headrace.runners.finished import Finished
+from headrace.runners.outbox import Outbox
+from headrace.runners.pace import Pace
+from headrace.runners.values import failure
+
+INLINE = 32 * 1024
+"""Bytes of output that travel in a report; more goes to the artifact store."""
+
+LARGEST_OUTPUT = 256 * 1024 * 1024
+
+_CANCELLED = Outcome("cancelled")
+_LOST = Outcome(
+    "failed",
+    error=ErrorInfo(
+        kind="lost",
+        kinds=["lost"],
+        reason="lease_lost",
+        message="The worker was stopped before the task ended.",
+    ),
+)
+
+
+class Reporter:
+    """What the worker holds, and what it has said about it. Used on the worker's loop only.
+
+    `spawn` runs a coroutine beside, for as long as the worker lives.
+    """
+
+    def __init__(
+        self,
+        side: WorkerSide,
+        worker_id: str,
+        incarnation: str,
+        *,
+        pace: Pace,
+        artifacts: Artifacts | None,
+        largest_output: int,
+        clock: Callable[[], float],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self.held: dict[AttemptKey, Attempt] = {}
+        self.finished = Finished()
+        self.acknowledged = asyncio.Event()  # set whenever something was
+        self.outbox = Outbox(side, worker_id, incarnation, self._acknowledged)
+        self._side = side
+        self._worker = worker_id
+        self._incarnation = incarnation
+        self._pace = pace
+        self._artifacts = artifacts
+        self._largest_output = largest_output
+        self._clock = clock
+        self._spawn = spawn
+
+    # about what is held ------------------------------------------------------------------------------------------
+    def finish(self, attempt: Attempt) -> None:
+        """The attempt ended, or is given up: its outcome and why it was stopped say how."""
+        if attempt.reported:
+            return
+        if attempt.started_at is not None and attempt.finished_at is not None:
+            self._pace.took(attempt.finished_at - attempt.started_at)
+        outcome, why = attempt.outcome, attempt.stopping
+        # a task that succeeds in spite of its cancellation has succeeded; one past its time limit has not
+        if why is not None and (outcome is None or why != "cancelled" or outcome.kind != "succeeded"):
+            outcome = _stopped(attempt, why)
+        elif outcome is None:
+            outcome = _LOST
+        redactor, output = attempt.redactor, outcome.output
+        if output is not None and (redactor is not None or len(output) > INLINE):
+            self._spawn(self._store(attempt, outcome, output))
+            return
+        error = outcome.error
+        if error is not None and redactor is not None:
+            error = redactor.error(error)
+        self._report(attempt, outcome.kind, output, error, outcome.retry_after)
+
+    def started(self, attempt: Attempt) -> None:
+        """It has been running for a while (W5)."""
+        attempt.announced = True
+        self.outbox.put(attempt.part, attempt.key, self._made(attempt, "started", None))
+
+    def hand_back(self, attempt: Attempt) -> None:
+        """It was not started here and will not be."""
+        self._report(attempt, "handed_back")
+
+    def cancel(self, attempt: Attempt) -> None:
+        """It was withdrawn before it started."""
+        self._report(attempt, "cancelled")
+
+    def adopt(self, attempt: Attempt, epoch: int, n: int) -> None:
+        """The same attempt was sent again: its newest delivery counts (W3)."""
+        if (epoch, n) <= (attempt.epoch, attempt.n):
+            return
+        attempt.epoch, attempt.n = epoch, n
+        last = attempt.last_report
+        if last is not None:
+            self._report(
+                attempt, last.kind, last.output, last.error, last.retry_after, last.artifact, last.finished_at
+            )
+
+    # about what is not -------------------------------------------------------------------------------------------
+    def repeat(self, part: int, key: AttemptKey, epoch: int, n: int) -> None:
+        """What was finished here was asked for again."""
+        self.outbox.put(part, key, self.finished.again(key, epoch, n))
+
+    def unknown(self, part: int, key: AttemptKey, epoch: int) -> None:
+        self.outbox.put(part, key, Report(*key, epoch, 0, "unknown"))
+
+    def cancel_unseen(self, part: int, key: AttemptKey, epoch: int) -> None:
+        """An abort came before the dispatch: when that comes, it is over already (W8)."""
+        report = Report(*key, epoch, 0, "cancelled", finished_at=self._clock())
+        self.finished.keep(key, report)
+        self.outbox.put(part, key, report)
+
+    async def alive(self, part: int, epoch: int) -> None:
+        """Name what is held of a part. Whatever has left `held` has its report in the log before this (W6, W7)."""
+        held = [key for key, attempt in self.held.items() if attempt.part == part]
+        try:
+            await self._side.report(part, Alive(self._worker, self._incarnation, part, epoch, held))
+        except Exception:  # whatever the broker's client raises; the next one says it anew
+            return
+
+    # making ------------------------------------------------------------------------------------------------------
+    async def _store(self, attempt: Attempt, outcome: Outcome, output: bytes) -> None:
+        """A large output goes to the artifact store; a secret in it goes nowhere."""
+        artifact: ArtifactRef | None = None
+        size = len(output)
+        if size > self._largest_output:
+            outcome = failure(
+                "invalid_output", f"The output has {size} bytes; {self._largest_output} are allowed."
+            )
+        else:
+            try:
+                if attempt.redactor is not None:
+                    output = await asyncio.to_thread(attempt.redactor.output, output)
+                if len(output) > INLINE:
+                    artifact = await self._put(output)
+            except Exception as error:  # whatever the store raises: the attempt may be tried again
+                outcome = failure("artifact_error", f"The output could not be stored: {error}")
+        inline = output if outcome.kind == "succeeded" and artifact is None else None
+        if not attempt.reported:
+            self._report(attempt, outcome.kind, inline, outcome.error, None, artifact)
+            self.outbox.flush()
+
+    async def _put(self, output: bytes) -> ArtifactRef:
+        if self._artifacts is None:
+            raise OSError("this worker has no artifact store.")
+        stored = await self._artifacts.put(output)
+        return ArtifactRef(stored.uri, stored.digest, stored.size)
+
+    def _report(
+        self,
+        attempt: Attempt,
+        kind: str,
+        output: bytes | None = None,
+        error: ErrorInfo | None = None,
+        retry_after: float | None = None,
+        artifact: ArtifactRef | None = None,
+        finished_at: float | None = None,
+    ) -> None:
+        attempt.reported = True
+        at = finished_at or attempt.finished_at or self._clock()
+        report = self._made(attempt, kind, at, output, artifact, error, retry_after)
+        attempt.last_report = report
+        self.outbox.put(attempt.part, attempt.key, report)
+
+    @staticmethod
+    def _made(
+        attempt: Attempt,
+        kind: str,
+        finished_at: float | None,
+        output: bytes | None = None,
+        artifact: ArtifactRef | None = None,
+        error: ErrorInfo | None = None,
+        retry_after: float | None = None,
+    ) -> Report:
+        run, generation, task, map, number = attempt.key
+        return Report(
+            run,
+            generation,
+            task,
+            map,
+            number,
+            attempt.epoch,
+            attempt.n,
+            kind,
+            attempt.started_at,
+            finished_at,
+            output,
+            artifact,
+            error,
+            retry_after,
+        )
+
+    def _acknowledged(self, items: list[tuple[AttemptKey, Report]]) -> None:
+        """These reports are in the log: only now their keys are no longer held (W6)."""
+        held, keep = self.held, self.finished.keep
+        for key, report in items:
+            attempt = held.get(key)
+            if attempt is not None and attempt.last_report is report:
+                del held[key]
+                if report.kind != "handed_back":
+                    keep(key, report)
+        self.acknowledged.set()
+
+
+def _stopped(attempt: Attempt, why: str) -> Outcome:
+    if why == "cancelled":
+        return _CANCELLED
+    if why == "lost":
+        return _LOST
+    limit = attempt.dispatch.job.limits.attempt or 0.0
+    return failure("timed_out", f"The attempt took longer than its limit of {limit:g} s.", "timeout")

@@ -1,0 +1,431 @@
+"""The worker: takes dispatches from its inbox, has them executed, reports. docs/design/protocol.md, W1 to W10.
+
+Everything here runs on the loop that `start` is called on and never runs user code; the lanes (execution.py) have
+threads of their own and hand over what has ended through one queue. One timer (`_patrol`) serves every limit in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from headrace.engine.ports.artifacts import Artifacts, Logs
+from headrace.engine.ports.broker import WorkerSide
+from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, ToWorker
+from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt, AttemptKey, Outcome
+from headrace.runners.capture import CAPTURE
+from headrace.runners.execution import Execution
+from headrace.runners.filling import fill
+from headrace.runners.heart import EVERY, Heart
+from headrace.runners.http_policy import HttpPolicy
+from headrace.runners.line import THREADS, Line
+from headrace.runners.pace import Pace
+from headrace.runners.reporting import LARGEST_OUTPUT, Reporter
+from headrace.runners.secrets import Secrets
+
+ANNOUNCE_AFTER = 0.1  # seconds a task runs before `started` is reported
+HAND_BACK_AFTER = 1.0  # seconds an attempt may wait for a slot
+ALIVE_EVERY = 5.0
+RECONNECT_AFTER = 0.1
+LOOK_FIRST, LOOK_LAST = 0.001, 0.016  # seconds between looks at a backlog of what was thought to be short
+KILL_MARGIN = 2.0  # seconds beyond the grace until a stopped attempt is reported without its end
+
+
+class Worker:
+    """Hosts the runners and speaks for them.
+
+    Args:
+        side: the broker's end.
+        worker_id: stable over restarts.
+        inbox: the inbox partition it listens on.
+        incarnation: new at each start; None: drawn.
+        queues, labels: which tasks it may be given.
+        slots: how many it executes at once.
+        app_dir: where code is looked up when a job names no folder.
+        artifacts: where outputs above 32 KiB go; None: they fail.
+        logs: where what tasks write goes; None: nowhere.
+        secrets: None: `HEADRACE_SECRET_*` of this process.
+        http_policy: which addresses HTTP tasks may reach; None: public ones.
+        state_folder: notes of running processes, so that the next start kills what a dead worker left.
+        ahead: how many tasks it may be sent beyond its slots before it knows how long they take.
+        reload: import changed files again (a folder being worked on).
+        largest_output: bytes; a larger output fails the attempt.
+        clock: wall time, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        side: WorkerSide,
+        *,
+        worker_id: str,
+        inbox: int = 0,
+        incarnation: str | None = None,
+        queues: Sequence[str] = ("default",),
+        labels: Mapping[str, str] | None = None,
+        slots: int = 16,
+        app_dir: str | Path = ".",
+        artifacts: Artifacts | None = None,
+        logs: Logs | None = None,
+        secrets: Secrets | None = None,
+        http_policy: HttpPolicy | None = None,
+        state_folder: Path | None = None,
+        ahead: int = 0,
+        reload: bool = False,
+        largest_output: int = LARGEST_OUTPUT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.id = worker_id
+        self.incarnation = incarnation or uuid.uuid4().hex
+        self.slots = slots
+        self.draining = False
+        self._side = side
+        self._artifacts = artifacts
+        self._logs = logs
+        self._secrets = secrets
+        self._state_folder = state_folder
+        self._clock = clock
+        pace = Pace(slots, ahead)
+        self._line = Line(slots)
+        self._execution = Execution(
+            self._line,
+            app_dir=str(app_dir),
+            state_folder=state_folder,
+            http_policy=http_policy or HttpPolicy(),
+            ended=self._note_ended,
+            notice=self._notice,
+            clock=clock,
+            reload=reload,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reporter = Reporter(
+            side,
+            worker_id,
+            self.incarnation,
+            pace=pace,
+            artifacts=artifacts,
+            largest_output=largest_output,
+            clock=clock,
+            spawn=self._spawn,
+        )
+        self._held = self._reporter.held
+        self._heart = Heart(
+            side,
+            Beat(worker_id, self.incarnation, inbox, list(queues), dict(labels or {}), slots, ahead, 0),
+            pace,
+            lambda: len(self._held),
+        )
+        self._epochs: dict[int, int] = {}  # part → the highest epoch seen
+        self._ended: deque[Attempt] = deque()
+        self._noticed = False
+        self._collected = asyncio.Event()  # set whenever something ended
+        self._alive_at = 0.0  # monotonic
+        self._patrol_timer: asyncio.TimerHandle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._look_after = LOOK_FIRST
+        self._filling = asyncio.Semaphore(slots)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
+
+    # life --------------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Kill what an earlier incarnation left running, listen on the inbox, then say so (W1)."""
+        self._loop = asyncio.get_running_loop()
+        if self._secrets is None:
+            self._secrets = Secrets.usual()
+        if self._state_folder is not None:
+            from headrace.runners.processes import reap
+
+            await asyncio.to_thread(reap, self._state_folder)
+        CAPTURE.install()
+        await self._side.start()
+        self._alive_at = time.monotonic()
+        self._spawn(self._receive())
+        await self._heart.beat()
+        self._patrol()
+
+    async def run(self) -> None:
+        """Start, and return when `stop` has ended it."""
+        await self.start()
+        await self._stopped.wait()
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Drain (W9): hand back what has not started, let the rest finish for `grace` seconds, stop what is left.
+
+        What is stopped is reported as lost: it costs an attempt and runs elsewhere.
+        """
+        if self._loop is None or self._stopped.is_set():
+            return
+        self.draining = self._heart.draining = True
+        await self._heart.beat()
+        self._line.open = False
+        for attempt in list(self._held.values()):
+            if self._line.withdraw(attempt):
+                self._reporter.hand_back(attempt)
+        self._reporter.outbox.flush()
+        await self._idle_within(grace)
+        for attempt in list(self._held.values()):
+            if attempt.state == RUNNING:
+                self._stop(attempt, "lost", min(attempt.dispatch.job.limits.grace, KILL_MARGIN))
+        await self._idle_within(2 * KILL_MARGIN)
+        for attempt in list(self._held.values()):
+            if attempt.state == RUNNING:
+                self._give_up(attempt)
+        with suppress(TimeoutError):  # the broker is gone: the leases will end
+            await asyncio.wait_for(self._settled(), KILL_MARGIN)
+        await self._close()
+
+    async def _settled(self) -> None:
+        """Until every report is acknowledged."""
+        self._reporter.outbox.flush()
+        while self._held:
+            self._reporter.acknowledged.clear()
+            await self._reporter.acknowledged.wait()
+
+    async def _close(self) -> None:
+        for timer in (self._patrol_timer, self._look_timer):
+            if timer is not None:
+                timer.cancel()
+        self._patrol_timer = self._look_timer = None
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reporter.outbox.close()
+        await self._side.stop()
+        await asyncio.to_thread(self._execution.close)
+        CAPTURE.uninstall()
+        self._stopped.set()
+
+    async def _idle_within(self, seconds: float) -> None:
+        """Until nothing runs, for at most that long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._line.running:
+                    self._collected.clear()
+                    await self._collected.wait()
+        self._collect()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # what comes in -----------------------------------------------------------------------------------------------
+    async def _receive(self) -> None:
+        while True:
+            try:
+                messages = await self._side.receive(None)
+            except Exception:  # the broker's client lost its connection; what runs goes on meanwhile (W10)
+                await asyncio.sleep(RECONNECT_AFTER)
+                continue
+            for message in messages:
+                self._handle(message)
+            self._reporter.outbox.flush()
+
+    def _handle(self, message: ToWorker) -> None:
+        if message.to != self.id or message.epoch < self._epochs.get(message.part, 0):
+            return  # a neighbour's in a shared inbox, or an old owner's (W2)
+        self._epochs[message.part] = message.epoch
+        if isinstance(message, Dispatches):
+            self._accept(message)
+        elif isinstance(message, Abort):
+            for key in message.keys:
+                self._abort(cast(AttemptKey, tuple(key)), message)
+        else:
+            self._answer(message)
+
+    def _accept(self, message: Dispatches) -> None:
+        now = time.monotonic()
+        held, finished, part, logs = self._held, self._reporter.finished.reports, message.part, self._logs
+        fresh: list[Attempt] = []
+        for dispatch in message.items:
+            key = (dispatch.run, dispatch.generation, dispatch.task, dispatch.map, dispatch.attempt)
+            if key in held:
+                self._reporter.adopt(held[key], dispatch.epoch, dispatch.n)
+            elif key in finished:
+                self._reporter.repeat(part, key, dispatch.epoch, dispatch.n)
+            else:
+                attempt = Attempt(key, dispatch, part, now)
+                attempt.logs = logs
+                held[key] = attempt
+                if self.draining:
+                    self._line.withdraw(attempt)
+                    self._reporter.hand_back(attempt)
+                elif dispatch.holes:
+                    self._spawn(self._fill(attempt))
+                else:
+                    fresh.append(attempt)
+        if fresh:
+            self._feed(fresh)
+        self._patrol_within(ANNOUNCE_AFTER)
+
+    async def _fill(self, attempt: Attempt) -> None:
+        assert self._secrets is not None
+        attempt.filling = True
+        async with self._filling:
+            filled = await fill(attempt.dispatch, self._secrets, self._artifacts)
+        if attempt.state != BUFFERED:
+            return
+        if isinstance(filled, Outcome):
+            attempt.state, attempt.outcome = ENDED, filled
+            self._reporter.finish(attempt)
+        else:
+            attempt.inputs, attempt.redactor = filled
+            attempt.filling, attempt.arrived = False, time.monotonic()
+            self._feed([attempt])
+        self._reporter.outbox.flush()
+
+    def _feed(self, attempts: list[Attempt]) -> None:
+        refused = self._execution.assign(attempts)
+        for attempt in refused:
+            attempt.state = ENDED
+            self._reporter.finish(attempt)
+        if refused:
+            attempts = [attempt for attempt in attempts if attempt.state == BUFFERED]
+        if attempts:
+            self._execution.feed(attempts)
+            self._look_after = LOOK_FIRST
+            if self._look_timer is None and self._loop is not None:
+                self._look_timer = self._loop.call_later(LOOK_FIRST, self._look)
+
+    def _abort(self, key: AttemptKey, message: Abort) -> None:
+        attempt = self._held.get(key)
+        if attempt is None:
+            finished = self._reporter.finished.reports.get(key)
+            if finished is None:
+                self._reporter.cancel_unseen(message.part, key, message.epoch)
+            else:
+                self._reporter.repeat(message.part, key, finished.epoch, finished.n)
+        elif self._line.withdraw(attempt):
+            self._reporter.cancel(attempt)
+        elif attempt.state == RUNNING:
+            self._stop(attempt, "cancelled", message.grace)
+
+    def _answer(self, ask: Ask) -> None:
+        whole = ask.keys is None
+        for asked in ask.keys or ():
+            key = cast(AttemptKey, tuple(asked))
+            finished = self._reporter.finished.reports.get(key)
+            if key in self._held:
+                whole = True
+            elif finished is not None:
+                self._reporter.repeat(ask.part, key, finished.epoch, finished.n)
+            else:
+                self._reporter.unknown(ask.part, key, ask.epoch)
+        if whole:
+            self._spawn(self._reporter.alive(ask.part, ask.epoch))
+
+    # what has ended ----------------------------------------------------------------------------------------------
+    def _note_ended(self, attempt: Attempt) -> None:
+        self._ended.append(attempt)
+
+    def _notice(self) -> None:
+        """Called by the lanes, on their threads: look at what has ended."""
+        if not self._noticed and self._loop is not None:
+            self._noticed = True
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        self._noticed = False
+        self._collected.set()
+        ended = self._ended
+        if not ended:
+            return
+        finish = self._reporter.finish
+        while ended:
+            finish(ended.popleft())
+        self._reporter.outbox.flush()
+        if self._heart.wants(time.monotonic()):
+            self._spawn(self._heart.beat())
+
+    def _look(self) -> None:
+        """While there is a backlog: have more threads at it if those that run do not get on, collect what they left."""
+        self._look_timer = None
+        if self._ended:
+            self._collect()
+            self._look_after = LOOK_FIRST
+        else:
+            self._execution.encourage()
+            self._look_after = min(self._look_after * 2, LOOK_LAST)
+        if self._line.waiting[THREADS] and self._loop is not None:
+            self._look_timer = self._loop.call_later(self._look_after, self._look)
+
+    def _stop(self, attempt: Attempt, why: str, grace: float) -> None:
+        if attempt.stopping is None:
+            attempt.stopping = why
+            attempt.grace = grace
+            attempt.give_up_at = time.monotonic() + grace + KILL_MARGIN
+            self._execution.interrupt(attempt)
+            self._patrol_within(grace + KILL_MARGIN)
+
+    def _give_up(self, attempt: Attempt) -> None:
+        """It does not stop: report it as stopped and do without what it occupies."""
+        self._execution.abandon(attempt)
+        self._reporter.finish(attempt)
+
+    # time --------------------------------------------------------------------------------------------------------
+    def _patrol_within(self, seconds: float) -> None:
+        if self._loop is None or (self.draining and self._stopped.is_set()):
+            return
+        at = self._loop.time() + seconds
+        if self._patrol_timer is None or self._patrol_timer.when() > at:
+            if self._patrol_timer is not None:
+                self._patrol_timer.cancel()
+            self._patrol_timer = self._loop.call_at(at, self._patrol)
+
+    def _patrol(self) -> None:
+        """Do what is due; be back when the next thing is."""
+        self._patrol_timer = None
+        now = time.monotonic()
+        due = now + EVERY
+        for attempt in list(self._held.values()):
+            if not attempt.reported:
+                due = min(due, self._look_after_attempt(attempt, now))
+        if now - self._alive_at >= ALIVE_EVERY:
+            self._alive_at = now
+            for part in {attempt.part for attempt in self._held.values()}:
+                self._spawn(self._reporter.alive(part, self._epochs.get(part, 0)))
+            self._reporter.finished.forget(self._clock())
+        if self._heart.wants(now):
+            self._spawn(self._heart.beat())
+        self._reporter.outbox.flush()
+        self._patrol_within(max(due - time.monotonic(), 0.001))
+
+    def _look_after_attempt(self, attempt: Attempt, now: float) -> float:
+        """What is due for one attempt that is not reported yet; returns when something will be."""
+        if attempt.filling:
+            return now + EVERY
+        if attempt.state == BUFFERED:
+            due = attempt.arrived + HAND_BACK_AFTER
+            if now >= due and self._line.withdraw(attempt):
+                self._reporter.hand_back(attempt)
+                self._heart.changed()  # say soon how many it really can take
+            return due if due > now else now + ANNOUNCE_AFTER
+        if attempt.state != RUNNING:
+            return now + ANNOUNCE_AFTER  # it ended and waits to be collected
+        if attempt.stopping is not None:
+            if now >= attempt.give_up_at:
+                self._give_up(attempt)
+            return attempt.give_up_at
+        began = attempt.began or now
+        due = began + ANNOUNCE_AFTER
+        if not attempt.announced:
+            if now < due:
+                return due
+            if attempt.started_at is None:
+                return now + ANNOUNCE_AFTER
+            self._reporter.started(attempt)
+        limit = attempt.dispatch.job.limits.attempt
+        if limit is None:
+            return now + EVERY
+        if now >= began + limit:
+            self._stop(attempt, "timed_out", attempt.dispatch.job.limits.grace)
+            return attempt.give_up_at
+        return began + limit
