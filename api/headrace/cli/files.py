@@ -44,10 +44,10 @@ def target(text: str) -> Target:
 
 def load_one(text: str) -> Source:
     """The one workflow that `FILE[:name]` means. Raises Stop when there is none or more than one; InvalidWorkflow."""
-    from headrace.dsl.source import load
-
     wanted = target(text)
     _must_exist(wanted.path)
+    from headrace.dsl.source import load
+
     sources = load(wanted.path, wanted.name)
     if len(sources) == 1:
         return sources[0]
@@ -62,17 +62,18 @@ def load_one(text: str) -> Source:
 
 def plan_one(text: str) -> Planned:
     """Load and plan `FILE[:name]`. Raises Stop, InvalidWorkflow."""
+    source = load_one(text)
     from headrace.dsl.source import plan
 
-    return plan(load_one(text))
+    return plan(source)
 
 
 def plan_to_run(text: str) -> Planned:
     """Load and plan `FILE[:name]`, and refuse what the engine does not do yet. Raises Stop, InvalidWorkflow."""
+    planned = plan_one(text)
     from headrace.dsl.source import not_supported
     from headrace.engine.core.problems import InvalidWorkflow
 
-    planned = plan_one(text)
     if refused := not_supported(planned.source.workflow):
         raise InvalidWorkflow(
             [problem.at(planned.source.locate(problem.path, problem.task)) for problem in refused]

@@ -31,9 +31,9 @@ def graph(
     file
         A workflow file; FILE.py:name for one workflow of a Python file.
     """
+    planned = plan_one(file)
     from headrace.engine.core import drawing
 
-    planned = plan_one(file)
     chosen = "json" if json else format or _by_suffix(output)
     if chosen == "json":
         document = drawing.graph_document(planned.plan, planned.warnings)

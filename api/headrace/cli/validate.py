@@ -25,16 +25,17 @@ def validate(
     files
         Workflow files (FILE.py:name for one workflow of a Python file), folders, or - for YAML on stdin.
     """
-    from headrace.dsl.source import load, not_supported, plan
-
     if not files:
         raise Stop("validate takes at least one file or folder.", hint="headrace validate .")
+    targets = list(expand(files))
+    if not targets:
+        raise Stop(f"no workflow file in {', '.join(files)}.")
+    from headrace.dsl.source import load, not_supported, plan
+
     problems: list[Problem] = []
     warnings: list[Problem] = []
     plans: list[tuple[str, str]] = []
-    seen = 0
-    for target in expand(files):
-        seen += 1
+    for target in targets:
         try:
             for source in load(target.path, target.name):
                 try:
@@ -54,8 +55,6 @@ def validate(
         except InvalidWorkflow as error:
             problems += error.problems
             warnings += error.warnings
-    if not seen:
-        raise Stop(f"no workflow file in {', '.join(files)}.")
     valid = not problems
     if json:
         print_json(verdict(problems, warnings, plans if valid else []))
