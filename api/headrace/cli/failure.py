@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Exit statuses. They are part of the interface: docs/reference/cli.md."""
+    """Exit statuses. They are part of the interface: docs/cli.md."""
 
     OK = 0
     RUN_FAILED = 1  # the run failed or was cancelled
