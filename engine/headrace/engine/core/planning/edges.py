@@ -7,15 +7,17 @@ count and draw: every group, mapped ones too, replaced by its roots and leaves.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning.findings import Findings
 from headrace.engine.core.planning.graph import Rows, reachable, reverse, rows
 from headrace.engine.core.planning.lookup import Lookup
 from headrace.engine.core.planning.names import Names
-from headrace.engine.core.planning.nodes import Nodes
+from headrace.engine.core.planning.nodes import Nodes, lay_out
 from headrace.engine.core.problems import InvalidWorkflow, Problem
 
 _NOWHERE = -1
@@ -254,3 +256,20 @@ def _followed(nodes: Nodes, leaves: Mapping[int, tuple[int, ...]]) -> dict[int, 
             reach.update(found.get(leaf, (leaf,)))
         found[group] = tuple(sorted(reach))
     return found
+
+
+def edges_between_tasks(plan: Plan) -> Rows:
+    """The upstream tasks of every task of a finished plan, groups replaced by their roots and leaves; kept with it."""
+    known = plan.memo.get(edges_between_tasks)
+    if isinstance(known, Rows):
+        return known
+    up = Rows(plan.up_start, plan.up)
+    if plan.members:
+        nodes = lay_out(plan.workflow, Findings())
+        leaves = dict(plan.group_leaves)
+        for region in plan.regions[1:]:
+            if region.owner in plan.members:
+                leaves[region.owner] = tuple(region.nodes[local] for local in region.leaves)
+        up = task_edges(nodes, up, leaves, sys.maxsize)
+    plan.memo[edges_between_tasks] = up
+    return up
