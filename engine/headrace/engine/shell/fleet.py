@@ -65,6 +65,7 @@ class Flight:
     """One attempt in flight."""
 
     __slots__ = (
+        "aborted",
         "asked_at",
         "attempt",
         "epoch",
@@ -99,6 +100,7 @@ class Flight:
         self.lane = lane
         self.lease = lease  # seconds without proof of life after which a running attempt is lost
         self.running = False
+        self.aborted = False  # the worker was told to stop it
         self.seen_at = now  # when it was sent, or last shown to be held
         self.asked_at = now
 

@@ -116,6 +116,9 @@ class Lane:
         self._pick(0, count, out)
         return out
 
+    def clear(self) -> None:
+        self._classes = tuple(_Class() for _ in range(CLASSES))
+
     def _pick(self, first: int, count: int, out: list[Entry]) -> None:
         classes, where = self._classes, self._where
         while first < CLASSES - 1 and not classes[first].depth:
@@ -181,5 +184,6 @@ class Line:
 
     def clear(self) -> None:
         """Forget everything: the part was lost."""
-        self._lanes.clear()
+        for lane in self._lanes.values():
+            lane.clear()
         self._where.clear()

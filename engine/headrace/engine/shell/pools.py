@@ -37,10 +37,19 @@ class Pools:
         pool = self._pool(name)
         if entry in pool.held:
             return [entry]
-        if entry not in self._asking:
+        self.want(name, entry, cost, priority)
+        return self._grant(pool)
+
+    def want(self, name: str, entry: Entry, cost: int, priority: int) -> None:
+        """Ask without being granted at once: `settle` answers later."""
+        pool = self._pool(name)
+        if entry not in pool.held and entry not in self._asking:
             self._asking[entry] = name
             heapq.heappush(pool.waiting, (priority, next(self._order), entry, cost))
-        return self._grant(pool)
+
+    def settle(self) -> list[Entry]:
+        """Grant whatever fits now, in all pools."""
+        return [entry for pool in self._pools.values() for entry in self._grant(pool)]
 
     def take(self, name: str, entry: Entry, cost: int) -> None:
         """Record slots that a restored attempt holds already."""
@@ -66,6 +75,11 @@ class Pools:
                 pool.used -= pool.held.pop(entry)
             granted += self._grant(pool)
         return granted
+
+    def reset(self) -> None:
+        """Forget everything: the part was lost."""
+        self._pools.clear()
+        self._asking.clear()
 
     def used(self, name: str) -> int:
         return self._pool(name).used

@@ -1,0 +1,206 @@
+"""Commands: what people and other runs ask through the inbox, as bodies to post and as events to decide.
+
+A body is a JSON object, checked when it is read: whoever may write to the inbox is not trusted to write sense. A
+command that cannot be carried out is refused with a reason that history keeps and the one who waits is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from headrace.engine.core.evaluation import Artifact
+from headrace.engine.core.events import (
+    CancelAsked,
+    ChildEnded,
+    Event,
+    PauseAsked,
+    RerunAsked,
+    ResumeAsked,
+    Started,
+    TaskAsked,
+)
+from headrace.engine.core.keys import LEVELS, MAX_ITEMS, Key, pack
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.problems import did_you_mean
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.ports.store import InboxRow
+from headrace.engine.shell.live import LiveRun
+
+KINDS = ("start", "cancel", "kill", "pause", "resume", "rerun", "task", "child_ended")
+COMMANDS = frozenset(("cancel", "kill", "pause", "resume", "rerun", "task"))
+"""Those that a person gives; one of them a run and turn."""
+
+Action: TypeAlias = Literal["retry", "skip", "succeed", "cancel"]
+
+
+class Refused(Exception):
+    """The command cannot be carried out; the text says why and what to do."""
+
+
+class StopBody(msgspec.Struct, omit_defaults=True):
+    """cancel, kill."""
+
+    by: str
+    reason: str | None = None
+
+
+class AskBody(msgspec.Struct, omit_defaults=True):
+    """pause, resume."""
+
+    by: str
+
+
+class RerunBody(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
+    """`from`: "failed", or task runs as written (`price[7]`)."""
+
+    by: str
+    from_: Literal["failed"] | list[str] = "failed"
+    inputs: Any = None
+
+
+class TaskBody(msgspec.Struct, omit_defaults=True):
+    """A person acts on one task run. `output` counts for `succeed`."""
+
+    by: str
+    task: str
+    action: Action
+    reason: str | None = None
+    output: Any = None
+
+
+class ChildEndedBody(msgspec.Struct, omit_defaults=True):
+    """A child became final; `key` is (generation, task, map) of the task run that waits for it."""
+
+    key: tuple[int, int, int]
+    child: str
+    state: str
+    output: msgspec.Raw | None = None
+    artifact: Artifact | None = None
+    error: str | None = None
+
+
+Body: TypeAlias = StopBody | AskBody | RerunBody | TaskBody | ChildEndedBody | dict[str, Any]
+
+_BODIES: Mapping[str, Any] = {
+    "cancel": msgspec.json.Decoder(StopBody),
+    "kill": msgspec.json.Decoder(StopBody),
+    "pause": msgspec.json.Decoder(AskBody),
+    "resume": msgspec.json.Decoder(AskBody),
+    "rerun": msgspec.json.Decoder(RerunBody),
+    "task": msgspec.json.Decoder(TaskBody),
+    "child_ended": msgspec.json.Decoder(ChildEndedBody),
+}
+
+
+def encode(kind: str, body: Body) -> bytes:
+    """A body to post. Raises Refused for one that would not be understood."""
+    data = msgspec.json.encode(body)
+    read(kind, data)
+    return data
+
+
+def read(kind: str, body: bytes) -> Any:
+    """The typed body. Raises Refused."""
+    if kind == "start":
+        return None
+    decoder = _BODIES.get(kind)
+    if decoder is None:
+        raise Refused(f'There is no command "{kind}". {did_you_mean(kind, KINDS) or ""}'.rstrip())
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as wrong:
+        raise Refused(f"The body of {kind} is wrong: {wrong}.") from wrong
+
+
+def event_of(row: InboxRow, live: LiveRun, at: float) -> Event:
+    """The event that an inbox row means for a run. Raises Refused."""
+    if row.kind == "start":
+        return Started(at)
+    body = read(row.kind, row.body)
+    machine = live.machine
+    state = machine.status.state
+    word = state.word
+    match body:
+        case StopBody(by, reason):
+            kill = row.kind == "kill"
+            if state.final:
+                raise Refused(f"The run is {word} already.")
+            if state is RunState.CANCELLING and not kill:
+                raise Refused("The run is being cancelled already; kill stops it without its teardowns.")
+            return CancelAsked(at, by, kill, reason)
+        case AskBody(by) if row.kind == "pause":
+            if state.final or state in (RunState.CANCELLING, RunState.PAUSED):
+                raise Refused(f"The run is {word}; only a queued or running one can be paused.")
+            return PauseAsked(at, by)
+        case AskBody(by):
+            if not machine.status.paused:
+                raise Refused(f"The run is {word}; only a paused one can be resumed.")
+            return ResumeAsked(at, by)
+        case RerunBody(by, from_, inputs):
+            if not state.final:
+                raise Refused(f"The run is {word}; only a final one can be rerun. Cancel it first.")
+            keys = None if from_ == "failed" else tuple(key_of(live.using.plan, text) for text in from_)
+            if keys is None and state is RunState.SUCCEEDED:
+                raise Refused(
+                    "The run succeeded: there is nothing to rerun from. Name the tasks to run again."
+                )
+            for key in keys or ():
+                if machine.state_of(key) is None:
+                    raise Refused(f'The run has no task run "{live.using.plan.ids[key.task]}" of that index.')
+            return RerunAsked(at, by, keys, inputs)
+        case TaskBody():
+            return _task_asked(body, live, at)
+        case ChildEndedBody(key, child, final, output, artifact, error):
+            generation, task, map_ = key
+            if generation != machine.generation:
+                raise Refused("The task run that waited for this child belongs to an earlier generation.")
+            inline = None if output is None else bytes(output)
+            return ChildEnded(at, Key(task, map_), child, final, inline, artifact, error)
+        case _:
+            raise Refused(f'There is no command "{row.kind}".')
+
+
+def _task_asked(body: TaskBody, live: LiveRun, at: float) -> Event:
+    key = key_of(live.using.plan, body.task)
+    machine = live.machine
+    state = machine.state_of(key)
+    if state is None:
+        raise Refused(f'The run has no task run "{body.task}".')
+    if machine.status.state.final:
+        # Nothing of a final run moves; trying a task again is a new generation from there.
+        if body.action == "retry":
+            return RerunAsked(at, body.by, (key,))
+        raise Refused(f"The run is {machine.status.state.word}; retry the task, or rerun the run.")
+    if state.final:
+        raise Refused(f"{body.task} is {state.word} already; when the run has ended, rerun it from there.")
+    if body.action == "retry" and state is not TaskState.RETRYING:
+        raise Refused(
+            f"{body.task} is {state.word}; only one that waits for its next attempt can be retried."
+        )
+    return TaskAsked(at, body.by, key, body.action, body.reason, body.output)
+
+
+_WRITTEN = re.compile(r"(?P<id>[^\[\]]+)(?:\[(?P<indexes>\d+(?:,\d+)*)\])?")
+
+
+def key_of(plan: Plan, text: str) -> Key:
+    """The key of a task run as people write it: `price`, `price[7]`, `each.encode[2,1]`. Raises Refused."""
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        raise Refused(f'"{text}" is no task run: write task, or task[index].')
+    name = match["id"]
+    task = plan.index.get(name)
+    if task is None:
+        near = did_you_mean(name, plan.ids)
+        raise Refused(f'The workflow has no task "{name}".' + (f" {near}" if near else ""))
+    indexes = tuple(map(int, match["indexes"].split(","))) if match["indexes"] else ()
+    level = plan.regions[plan.home[task]].level
+    most = level + 1 if task in plan.items else level
+    if not level <= len(indexes) <= min(most, LEVELS) or any(index > MAX_ITEMS for index in indexes):
+        takes = {0: "no index", 1: "one index", 2: "two indexes", 3: "three indexes"}
+        raise Refused(f'Task "{name}" takes {takes[most]}, not {len(indexes)}.')
+    return Key(task, pack(indexes))

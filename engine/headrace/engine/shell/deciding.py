@@ -1,0 +1,175 @@
+"""Driving machines: many runs decide at once, and what they lack is fetched for all of them together.
+
+A machine's `decide` is a generator that yields a `Need` when it lacks values. Those it can have from this very batch
+or from the cache it gets at once; the rest of all runs becomes one query. A run whose machine raises is reported and
+left out; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from headrace.engine.core.decision import Need, Value
+from headrace.engine.core.evaluation import Artifact
+from headrace.engine.core.events import Event
+from headrace.engine.core.keys import Key
+from headrace.engine.core.run import Answers
+from headrace.engine.core.states import TaskState
+from headrace.engine.ports.store import StoredValue
+from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.rows import value_of, value_of_row
+from headrace.engine.shell.values import ValueCache
+
+Deciding = Generator[Need, Answers, None]
+_FINAL = TaskState.SUCCEEDED
+
+
+class StoredValues(Protocol):
+    """Where values are stored."""
+
+    async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]: ...
+
+    async def cached(
+        self, project: str, keys: Sequence[str], now: float
+    ) -> dict[str, tuple[bytes | None, bytes | None]]: ...
+
+
+class Failure(NamedTuple):
+    """A run whose machine raised: a fault of ours, confined to that run."""
+
+    live: LiveRun
+    exception: Exception
+
+
+class _Open:
+    """One `decide` that waits for values."""
+
+    __slots__ = ("cache", "deciding", "live", "need", "values")
+
+    def __init__(self, live: LiveRun, deciding: Deciding, need: Need) -> None:
+        self.live = live
+        self.deciding = deciding
+        self.need = need
+        self.values: dict[Key, Value] = {}
+        self.cache: dict[str, bytes] = {}
+
+
+class Decider:
+    """Answers machines from the batch, the cache and the store. `now` of `decide`: seconds since the epoch."""
+
+    def __init__(self, store: StoredValues, values: ValueCache) -> None:
+        self._store = store
+        self._values = values
+
+    async def decide(self, work: Iterable[tuple[LiveRun, list[Event]]], now: float) -> list[Failure]:
+        """Let every run decide its events; each adds to its own `decision`. Answers with the runs that failed."""
+        failures: list[Failure] = []
+        waiting: list[_Open] = []
+        for live, events in work:
+            self._advance(live, live.machine.decide(live.decision, events), None, waiting, failures)
+        while waiting:
+            asked, waiting = waiting, []
+            await self._answer(asked, now)
+            for one in asked:
+                self._advance(one.live, one.deciding, Answers(one.values, one.cache), waiting, failures)
+        return failures
+
+    def _advance(
+        self,
+        live: LiveRun,
+        deciding: Deciding,
+        answers: Answers | None,
+        waiting: list[_Open],
+        failures: list[Failure],
+    ) -> None:
+        try:
+            need = next(deciding) if answers is None else deciding.send(answers)
+            waiting.append(_Open(live, deciding, need))
+        except StopIteration:
+            pass
+        except Exception as exception:
+            failures.append(Failure(live, exception))
+
+    async def _answer(self, asked: list[_Open], now: float) -> None:
+        """Fill in the values and cache answers of everything asked: at most one query for all values."""
+        missing: dict[tuple[int, Key], _Open] = {}
+        keys: list[tuple[int, int, int, int]] = []
+        for one in asked:
+            live, need = one.live, one.need
+            for key in need.outputs | need.inputs:
+                if not self._at_hand(one, key):
+                    missing[live.no, key] = one
+                    # The row lies in the generation that last ran the task; the newest one there is holds.
+                    generations = range(1, live.decision.generation + 1)
+                    keys.extend((live.no, generation, key.task, key.map) for generation in generations)
+        if keys:
+            newest: dict[tuple[int, Key], StoredValue] = {}
+            for stored in await self._store.values(keys):
+                at = stored.run, Key(stored.task, stored.map)
+                if at not in newest or newest[at].generation < stored.generation:
+                    newest[at] = stored
+            for (run, key), found in newest.items():
+                one = missing[run, key]
+                value = value_of(found)
+                one.values[key] = value
+                if found.state >= _FINAL:
+                    size = len(found.output or b"") + len(found.error or b"")
+                    self._values.put(run, one.live.decision.generation, key, value, size)
+        await self._load(asked)
+        await self._ask_cache([one for one in asked if one.need.cache], now)
+
+    def _at_hand(self, one: _Open, key: Key) -> bool:
+        """Take the value from this batch's own rows or the cache. Inputs are only ever in the rows or the store."""
+        live = one.live
+        row = live.decision.rows.get(key)
+        if row is not None:
+            if key in one.need.inputs and row.inputs is None:
+                return False
+            one.values[key] = value_of_row(row)
+            return True
+        if key in one.need.inputs:
+            return False
+        value = self._values.get(live.no, live.decision.generation, key)
+        if value is None:
+            return False
+        one.values[key] = value
+        return True
+
+    async def _load(self, asked: list[_Open]) -> None:
+        wanted: dict[str, Artifact] = {}
+        for one in asked:
+            for key in one.need.load:
+                value = one.values.get(key)
+                if value is not None and isinstance(value.output, Artifact):
+                    wanted[value.output.digest] = value.output
+        if not wanted:
+            return
+        contents = dict(
+            zip(
+                wanted,
+                await asyncio.gather(*(self._values.load(artifact) for artifact in wanted.values())),
+                strict=True,
+            )
+        )
+        for one in asked:
+            for key in one.need.load:
+                value = one.values.get(key)
+                if value is not None and isinstance(value.output, Artifact):
+                    one.values[key] = value._replace(output=contents[value.output.digest])
+
+    async def _ask_cache(self, asked: list[_Open], now: float) -> None:
+        projects: dict[str, list[_Open]] = {}
+        for one in asked:
+            projects.setdefault(one.live.row.project, []).append(one)
+        for project, ones in projects.items():
+            keys = sorted({key for one in ones for key in one.need.cache})
+            found = await self._store.cached(project, keys, now)
+            for one in ones:
+                for key in one.need.cache:
+                    hit = found.get(key)
+                    # A result that lies in the artifact store is made again: a hit is answered inline.
+                    if hit is not None and hit[1] is None:
+                        one.cache[key] = b"null" if hit[0] is None else hit[0]
+                one.live.cache.update(one.cache)

@@ -1,0 +1,130 @@
+"""A run in memory: its machine, its plan, and where its share of the current turn stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headrace.engine.core.decision import Decision, Effect, Ready, Transition
+from headrace.engine.core.keys import Key
+from headrace.engine.core.run import RunInfo
+from headrace.engine.ports.store import RunRow
+from headrace.engine.shell.history import Refusal
+from headrace.engine.shell.line import Lane, Line
+from headrace.engine.shell.plans import PlanInUse
+
+if TYPE_CHECKING:
+    from headrace.engine.core.machine import RunMachine
+
+
+class LiveRun:
+    """One run in memory. Everything below `decision` belongs to the current turn and is emptied by `turned`."""
+
+    __slots__ = (
+        "_classes",
+        "_effects_seen",
+        "_ready_seen",
+        "_transitions_seen",
+        "_withdrawn_seen",
+        "alone",
+        "broken",
+        "cache",
+        "commanded",
+        "decision",
+        "info",
+        "machine",
+        "no",
+        "refused",
+        "row",
+        "seq",
+        "timed",
+        "using",
+    )
+
+    def __init__(self, row: RunRow, info: RunInfo, machine: RunMachine, using: PlanInUse) -> None:
+        self.no = row.no
+        self.row = row
+        self.info = info
+        self.machine = machine
+        self.using = using
+        self.seq = row.seq
+        self.broken = False
+        self._classes: dict[int, int] = {}
+        self.turned()
+
+    def turned(self) -> None:
+        """The turn is over: begin the next with an empty decision."""
+        self.decision = Decision(generation=self.machine.generation)
+        self.alone = False  # a rerun: no other event may share its turn
+        self.commanded = False  # at most one person's command a turn
+        self.refused: list[Refusal] = []
+        self.cache: dict[str, bytes | None] = {}  # what the task cache answered
+        self.timed: dict[Key | None, None] = {}  # whose timers were set
+        self._transitions_seen = self._effects_seen = self._ready_seen = self._withdrawn_seen = 0
+
+    @property
+    def tenant(self) -> str:
+        """Who takes turns in the line."""
+        return self.row.project
+
+    @property
+    def folder(self) -> str | None:
+        return self.row.folder
+
+    def priority(self, task: int) -> int:
+        """The class in the line: 0 high, 1 normal, 2 low."""
+        known = self._classes.get(task)
+        if known is None:
+            known = self._classes[task] = self.machine.priority_of(task)
+        return known
+
+    def lane(self, task: int, line: Line) -> Lane:
+        lanes = self.using.lanes
+        lane = lanes.get(task)
+        if lane is None:
+            spec = self.using.plan.tasks[task]
+            lane = lanes[task] = line.lane(spec.queue, spec.labels)
+        return lane
+
+    def lease(self, task: int) -> float:
+        """Seconds that a running attempt of the task lives without proof of life."""
+        return self.using.plan.tasks[task].timeouts.heartbeat.total_seconds()
+
+    # What a decision gained since it was last looked at: several rounds of one turn add to the same decision.
+
+    def new_transitions(self) -> list[Transition]:
+        moved = self.decision.transitions
+        out = moved[self._transitions_seen :] if self._transitions_seen else moved
+        self._transitions_seen = len(moved)
+        return out
+
+    def new_effects(self) -> list[Effect]:
+        effects = self.decision.effects
+        out = effects[self._effects_seen :] if self._effects_seen else effects
+        self._effects_seen = len(effects)
+        return out
+
+    def new_ready(self) -> list[Ready]:
+        ready = self.decision.ready
+        out = ready[self._ready_seen :] if self._ready_seen else ready
+        self._ready_seen = len(ready)
+        return out
+
+    def new_withdrawn(self) -> Iterator[tuple[int, Key]]:
+        withdrawn = self.decision.withdrawn
+        out = withdrawn[self._withdrawn_seen :]
+        self._withdrawn_seen = len(withdrawn)
+        no = self.no
+        return ((no, key) for key in out)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the decision says anything; stale events alone do not."""
+        decision = self.decision
+        return bool(
+            decision.transitions
+            or decision.rows
+            or decision.effects
+            or decision.run is not None
+            or self.refused
+        )

@@ -1,0 +1,139 @@
+"""Bringing runs into memory: new ones, and all live ones after a claim, in bulk."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from headrace.engine.core.evaluation import Evaluator
+from headrace.engine.core.events import Event, HandedBack, Redelivered, Resumed, Started, WorkerLost
+from headrace.engine.core.keys import Key
+from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.ports.store import Loaded, RowDamaged
+from headrace.engine.shell.fleet import Fleet, Flight, Member
+from headrace.engine.shell.line import Line
+from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.part import Part, Turn
+from headrace.engine.shell.patient import PatientStore
+from headrace.engine.shell.plans import PlanMissing, Plans
+from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.rows import machine_rows, run_info, run_status
+
+_logger = logging.getLogger(__name__)
+draw: Callable[[], float] = random.random
+
+
+def over(flight: Flight, live: LiveRun, now: float) -> Event:
+    """What a flight that nobody holds any more comes to.
+
+    One that had not started goes to the line again and costs no attempt, unless its task says `on_lost: fail`; one
+    that had is lost, and the retry policy decides.
+    """
+    if flight.running:
+        return WorkerLost(now, flight.key, flight.attempt, draw())
+    if live.using.plan.tasks[flight.key.task].on_lost == "fail" and not flight.aborted:
+        return Redelivered(now, flight.key, flight.member.worker, flight.epoch, flight.n)
+    return HandedBack(now, flight.key, flight.attempt, flight.epoch, flight.n)
+
+
+class Loader:
+    """Loads runs of one part into a turn, with the first event of each."""
+
+    def __init__(
+        self,
+        store: PatientStore,
+        plans: Plans,
+        evaluator: Evaluator,
+        fleet: Fleet,
+        line: Line,
+        pools: Pools,
+        *,
+        sole: bool,
+        grants: bool,
+    ) -> None:
+        self._store = store
+        self._plans = plans
+        self._evaluator = evaluator
+        self._fleet = fleet
+        self._line = line
+        self._pools = pools
+        self._sole = sole
+        self._grants = grants
+
+    async def load(self, part: Part, turn: Turn, numbers: Sequence[int]) -> None:
+        """Load runs that are not in memory. One that is damaged or has no readable plan is set aside, alone."""
+        wanted = [no for no in dict.fromkeys(numbers) if no not in part.runs and no not in part.broken]
+        while wanted:
+            try:
+                loads = await self._store.load(wanted)
+            except RowDamaged as damaged:
+                self._set_aside(part, damaged.run, str(damaged))
+                wanted.remove(damaged.run)
+                continue
+            for loaded in loads:
+                await self._admit(part, turn, loaded)
+            return
+
+    async def _admit(self, part: Part, turn: Turn, loaded: Loaded) -> None:
+        row = loaded.run
+        if row.part != part.number:
+            return
+        try:
+            using = await self._plans.get(row.plan)
+            info, status = run_info(row), run_status(row)
+            machine = RunMachine.restore(
+                using.plan, info, self._evaluator, status, machine_rows(loaded.tasks), grants=self._grants
+            )
+        except PlanMissing as missing:
+            self._set_aside(part, row.no, str(missing))
+            return
+        except Exception as fault:
+            _logger.exception("run %s cannot be restored", row.id)
+            self._set_aside(part, row.no, f"it cannot be restored: {type(fault).__name__}: {fault}")
+            return
+        live = LiveRun(row, info, machine, using)
+        part.runs[row.no] = live
+        turn.touched[live] = None
+        part.timers.restore(loaded.timers)
+        if status.state is RunState.QUEUED:
+            if part.admission.ask(live):
+                turn.add(live, Started(turn.now))
+        elif not status.state.final:
+            part.admission.started(live)
+            if status.started_at is not None:
+                turn.add(live, Resumed(turn.now))
+                self._take_over(live, turn)
+                if self._grants:
+                    self._ask_again(live, loaded)
+
+    def _take_over(self, live: LiveRun, turn: Turn) -> None:
+        """The attempts in flight: over when their workers died with the last owner, else theirs to confirm."""
+        for key, state, attempt, epoch, n, worker in live.machine.in_flight():
+            lane = live.lane(key.task, self._line)
+            member = self._fleet.member(worker) or Member(worker, None, turn.mono)
+            flight = Flight(live.no, key, attempt, epoch, n, member, lane, live.lease(key.task), turn.mono)
+            flight.running = state is TaskState.RUNNING
+            self._hold(live, key)
+            if self._sole:
+                turn.add(live, over(flight, live, turn.now))
+            else:
+                self._fleet.restore(flight, worker, flight.running, turn.mono)
+
+    def _hold(self, live: LiveRun, key: Key) -> None:
+        pool = live.using.plan.tasks[key.task].pool
+        if pool is not None and self._grants:
+            self._pools.take(pool.name, (live.no, key), pool.cost)
+
+    def _ask_again(self, live: LiveRun, loaded: Loaded) -> None:
+        """Requests for slots lived in memory only: whoever is queued asks again, and is granted in the first turns."""
+        for row in loaded.tasks:
+            key = Key(row.task, row.map)
+            pool = live.using.plan.tasks[row.task].pool
+            if pool is not None and live.machine.state_of(key) is TaskState.QUEUED:
+                self._pools.want(pool.name, (live.no, key), pool.cost, live.priority(row.task))
+
+    def _set_aside(self, part: Part, run: int, why: str) -> None:
+        _logger.error("run %d is set aside: %s", run, why)
+        part.broken[run] = why

@@ -1,0 +1,217 @@
+"""Reacting to decisions: what they say is carried to the fleet, the line, the pools, the timers and the outbox.
+
+Nothing leaves the engine here: all of it is part of the turn, and is sent once the turn is committed. The answers that
+exist at once (a slot granted, a child refused, a place with a worker) become the next round's events.
+"""
+
+from __future__ import annotations
+
+from headrace.engine.core.decision import (
+    Abort,
+    CancelChild,
+    ClearTimers,
+    DeadLetter,
+    Effect,
+    ReleaseSlots,
+    RequestSlots,
+    Send,
+    SetTimer,
+    StartChild,
+    StoreCache,
+)
+from headrace.engine.core.events import ChildEnded, ChildRefused, Picked, SlotsGranted
+from headrace.engine.core.keys import Key
+from headrace.engine.core.states import TaskState
+from headrace.engine.shell.children import CannotStart, Children, Resolved, refusal
+from headrace.engine.shell.fleet import Fleet, Flight, spread
+from headrace.engine.shell.line import Entry, Line
+from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.part import Part, Turn
+from headrace.engine.shell.plans import Plans
+from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.rows import cache_row, dead_letter
+
+# plain integers: transitions hold such, and are compared by the thousand
+_DISPATCHED, _RUNNING, _QUEUED = map(int, (TaskState.DISPATCHED, TaskState.RUNNING, TaskState.QUEUED))
+_IN_FLIGHT = frozenset((_DISPATCHED, _RUNNING))
+_new = tuple.__new__
+
+
+class Reactor:
+    """Carries out the effects of one part's decisions, and fills its workers from the line."""
+
+    def __init__(
+        self, fleet: Fleet, line: Line, pools: Pools, children: Children, plans: Plans, *, picked: int
+    ) -> None:
+        self._fleet = fleet
+        self._line = line
+        self._pools = pools
+        self._children = children
+        self._plans = plans
+        self._picked = picked
+        self._resolved: Resolved = {}
+
+    async def react(self, part: Part, turn: Turn, lives: list[LiveRun]) -> None:
+        """Take in what the runs have decided since the last round; further events go to the turn."""
+        self._resolved.clear()
+        for live in lives:
+            returned = self._moved(live, turn)
+            self._lined(live, returned)
+            for effect in live.new_effects():
+                if type(effect) is Send:
+                    self._send(live, turn, effect)
+                else:
+                    await self._other(part, live, turn, effect)
+
+    def _moved(self, live: LiveRun, turn: Turn) -> set[Key] | None:
+        """Flights that started or landed. Answers with what was handed back: it goes to the head of the line."""
+        fleet, no = self._fleet, live.no
+        returned: set[Key] | None = None
+        for _, key, before, after, _, _ in live.new_transitions():
+            if before in _IN_FLIGHT:
+                if after == _RUNNING:
+                    flight = fleet.flights.get((no, key))
+                    if flight is not None:
+                        flight.running = True
+                        flight.seen_at = turn.mono
+                else:
+                    fleet.landed((no, key))
+                    if after == _QUEUED:
+                        returned = returned or set()
+                        returned.add(key)
+        return returned
+
+    def _lined(self, live: LiveRun, returned: set[Key] | None) -> None:
+        """Into the line and out of it."""
+        no, line = live.no, self._line
+        ready = live.new_ready()
+        if ready:
+            task = -1
+            entries: list[Entry] = []
+            first: list[Entry] = []
+            for key, _ in ready:
+                if key.task != task:
+                    self._push(live, task, entries, first)
+                    task, entries, first = key.task, [], []
+                if returned is not None and key in returned:
+                    first.append((no, key))
+                else:
+                    entries.append((no, key))
+            self._push(live, task, entries, first)
+        line.withdraw(live.new_withdrawn())
+
+    def _push(self, live: LiveRun, task: int, entries: list[Entry], first: list[Entry]) -> None:
+        if entries:
+            live.lane(task, self._line).push(live.priority(task), live.tenant, entries)
+        if first:
+            live.lane(task, self._line).push(live.priority(task), live.tenant, first, front=True)
+
+    def _send(self, live: LiveRun, turn: Turn, effect: Send) -> None:
+        fleet = self._fleet
+        member = fleet.member(effect.worker)
+        if member is None:  # it went between picking and deciding: the next sweep finds nobody there
+            return
+        key = effect.key
+        lane = live.lane(key.task, self._line)
+        flight = Flight(
+            live.no,
+            key,
+            effect.attempt,
+            effect.epoch,
+            effect.n,
+            member,
+            lane,
+            live.lease(key.task),
+            turn.mono,
+        )
+        fleet.sent(flight)
+        turn.outbox.send(live, effect, flight)
+
+    async def _other(self, part: Part, live: LiveRun, turn: Turn, effect: Effect) -> None:
+        no, batch = live.no, turn.batch
+        match effect:
+            case SetTimer(key, kind, due_at):
+                part.timers.set(no, live.decision.generation, key, kind, due_at)
+                live.timed[key] = None
+            case ClearTimers(key):
+                part.timers.clear(no, key, batch)
+            case Abort(key, _, worker, _):
+                member = self._fleet.member(worker)
+                if member is not None:
+                    turn.outbox.abort(live, effect, member, live.lane(key.task, self._line).queue)
+                flight = self._fleet.flights.get((no, key))
+                if flight is not None:
+                    flight.aborted = True
+            case RequestSlots(key, pool, cost):
+                self._grant(part, turn, self._pools.request(pool, (no, key), cost, live.priority(key.task)))
+            case ReleaseSlots(key, pool, _):
+                self._grant(part, turn, self._pools.release(pool, (no, key)))
+            case StartChild():
+                await self._start(live, turn, effect)
+            case CancelChild():
+                command = await self._children.stop(live, effect, turn.now)
+                if command is not None:
+                    batch.inbox_new.append(command)
+            case StoreCache():
+                batch.cache.append(cache_row(live.row.project, effect))
+            case DeadLetter():
+                batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect))
+            case Send():
+                self._send(live, turn, effect)
+
+    def _grant(self, part: Part, turn: Turn, granted: list[Entry]) -> None:
+        for run, key in granted:
+            live = part.runs.get(run)
+            if live is not None:
+                turn.add(live, SlotsGranted(turn.now, key))
+
+    async def _start(self, live: LiveRun, turn: Turn, effect: StartChild) -> None:
+        key = effect.key
+        try:
+            child = await self._children.start(live, effect, turn.now, self._resolved)
+        except CannotStart as refused:
+            turn.add(live, ChildRefused(turn.now, key, refusal(key, refused)))
+            return
+        turn.batch.runs_new.append(child.run)
+        self._plans.offer(child.plan)
+        row = live.decision.rows.get(key)
+        if row is not None:
+            row.child = child.run.id
+        if not effect.wait:
+            turn.add(live, ChildEnded(turn.now, key, child.run.id, "succeeded", None))
+
+    # -- the line ------------------------------------------------------------------------------------------------
+
+    def pick(self, part: Part, turn: Turn) -> bool:
+        """Give what waits to workers with room. Answers whether some was left for which there is room."""
+        line, runs, now, epoch = self._line, part.runs, turn.now, part.epoch
+        if not len(line):
+            return False
+        for lane in line:
+            members = self._fleet.room(lane, turn.mono)
+            if not members:
+                continue
+            budget = self._picked - turn.picked
+            if budget <= 0:
+                return True
+            room = sum(room for _, room in members)
+            entries = lane.pick(min(room, budget))
+            turn.picked += len(entries)
+            at = 0
+            deferred: list[Entry] = []
+            for member, count in spread(members, len(entries)):
+                worker = member.worker
+                for entry in entries[at : at + count]:
+                    run, key = entry
+                    live = runs.get(run)
+                    if live is None:
+                        continue
+                    if live.alone:
+                        deferred.append(entry)
+                        continue
+                    turn.of(live).append(_new(Picked, (now, key, worker, epoch, part.delivery())))
+                at += count
+            for entry in deferred:
+                live = runs[entry[0]]
+                lane.push(live.priority(entry[1].task), live.tenant, (entry,), front=True)
+        return False

@@ -1,0 +1,27 @@
+"""What an engine can be told. Durations are seconds, sizes bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The defaults are those of docs/design/protocol.md."""
+
+    parts: int = 1  # of all engines together
+    sole: bool = (
+        True  # the workers live and die with this process: at its start nothing is in flight any more
+    )
+    poll_seconds: float = 0.15  # how often to look for what other processes wrote
+    sweep_seconds: float = 1.0  # how often to look for silence
+    fresh_seconds: float = 6.0  # a worker without a beat for so long gets nothing
+    patience_seconds: float = 5.0  # an attempt unanswered for so long is asked after
+    gathered: int = 5_000  # reports in one turn, at most
+    picked: int = 2_000  # attempts dispatched in one turn, at most
+    inbox_rows: int = 500
+    loaded: int = 500  # runs loaded in one turn, at most
+    value_cache_bytes: int = 16 << 20
+    artifact_bytes: int = 16 << 20  # larger ones are not loaded into expressions
+    pools: Mapping[str, int] = field(default_factory=dict)  # name → slots; empty: pools do not limit
