@@ -55,7 +55,7 @@ def step(value: Any, key: Any, text: Any) -> Any:
         if type(key) is str:
             if key in value:
                 return value[key]
-            raise Fault(missing(text(), key, value))
+            raise Fault(lambda: missing(text(), key, value))
         raise Fault(f"{text()} is a map, whose keys are strings, not {kind(key)}")
     if type(value) is list:
         if type(key) is not int:

@@ -7,7 +7,7 @@ from typing import Any
 from headrace.engine.expressions.faults import Exhausted
 
 BUDGET = 1_000_000
-"""Units of about 0.1 µs: one judgement holds the interpreter for about a tenth of a second at most."""
+"""Units of 0.1 to 0.2 µs: one judgement holds the interpreter for a tenth of a second or two at the very most."""
 
 MAX_SIZE = 16 * 1024 * 1024
 """The largest value an expression may give: characters of its texts, and 8 for every element."""

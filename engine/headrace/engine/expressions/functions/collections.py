@@ -81,7 +81,10 @@ def total(work: Work, values: Any) -> int | float:
 
 def json_text(work: Work, value: Any) -> str:
     """Compact JSON text with sorted keys."""
-    return compact_json(to_json(work, value))
+    room = work.room
+    checked = to_json(work, value)
+    work.spend((room - work.room) >> 4)
+    return compact_json(checked)
 
 
 def parse_json(work: Work, source: Any) -> Json:

@@ -101,15 +101,22 @@ def trim(work: Work, source: Any) -> str:
 
 
 def lower_ascii(work: Work, source: Any) -> str:
+    """ASCII letters in lower case, all others as they are."""
     checked = text("lowerAscii", source)
-    work.spend(1 + (len(checked) >> 3))
-    return checked.lower() if checked.isascii() else checked.translate(_LOWER)
+    return checked.lower() if _is_ascii(work, checked) else checked.translate(_LOWER)
 
 
 def upper_ascii(work: Work, source: Any) -> str:
+    """ASCII letters in upper case, all others as they are."""
     checked = text("upperAscii", source)
-    work.spend(1 + (len(checked) >> 3))
-    return checked.upper() if checked.isascii() else checked.translate(_UPPER)
+    return checked.upper() if _is_ascii(work, checked) else checked.translate(_UPPER)
+
+
+def _is_ascii(work: Work, source: str) -> bool:
+    """Other texts are translated character by character, and pay for it."""
+    ascii_only = source.isascii()
+    work.spend(1 + (len(source) >> (5 if ascii_only else 1)))
+    return ascii_only
 
 
 def _matches(work: Work, source: Any, pattern: Any) -> bool:
