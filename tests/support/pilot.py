@@ -7,9 +7,20 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from headrace.engine.core import events as e
-from headrace.engine.core.decision import Abort, Decision, Need, Row, Send, SetTimer, StartChild, Transition, Value
+from headrace.engine.core.decision import (
+    Abort,
+    Decision,
+    Need,
+    Row,
+    Send,
+    SetTimer,
+    StartChild,
+    Transition,
+    Value,
+)
 from headrace.engine.core.evaluation import Evaluator, Filled
 from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import RunMachine
@@ -55,7 +66,7 @@ class Pilot:
         self.now = 0.0
         self.rows: dict[tuple[int, Key], Row] = {}
         self.transitions: list[Transition] = []
-        self.history: list[tuple[list[e.Event], list[Transition]]] = []
+        self.history: list[Decision] = []
         self.line: list[Key] = []
         self.flying: list[Send] = []
         self.timers: list[SetTimer] = []
@@ -127,7 +138,7 @@ class Pilot:
                 row = replace(row, items=before.items)
             self.rows[decision.generation, key] = row
         self.transitions += decision.transitions
-        self.history.append((list(decision.events), list(decision.transitions)))
+        self.history.append(decision)
         self.stale += decision.stale
         if decision.run is not None:
             self.output = decision.run.output
@@ -136,7 +147,9 @@ class Pilot:
                 self.flying.append(effect)
                 self.started.append(self.name(effect.key))
             elif isinstance(effect, SetTimer):
-                self.timers = [t for t in self.timers if (t.key, t.kind) != (effect.key, effect.kind)] + [effect]
+                self.timers = [t for t in self.timers if (t.key, t.kind) != (effect.key, effect.kind)] + [
+                    effect
+                ]
             elif isinstance(effect, StartChild):
                 self.children.append(effect)
             elif isinstance(effect, Abort):
@@ -197,6 +210,18 @@ class Pilot:
         self.machine = RunMachine.restore(self.plan, self.info, self.evaluator, machine.status, rows)
         self.line = []
         self.feed(e.Resumed(self.now))
+
+    def replayed(self) -> Pilot:
+        """A second machine that decides the history again; fails where it differs."""
+        again = Pilot(self.plan, self.body, self.params, evaluator=self.evaluator)
+        again.rows = self.rows
+        for before in self.history:
+            decision = Decision()
+            for start, end in pairwise([*before.rounds, len(before.events)]):
+                again._decide(decision, before.events[start:end])
+            assert decision.transitions == before.transitions
+        assert again.states() == self.states()
+        return again
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

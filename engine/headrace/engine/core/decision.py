@@ -165,6 +165,7 @@ class Decision:
     run: RunChange | None = None
     stale: int = 0  # events that were out of date and changed nothing
     more: bool = False  # a slice ended: feed `Continued` after the commit
+    rounds: list[int] = field(default_factory=list)  # where in `events` each call of `decide` began
 
 
 class Need(NamedTuple):

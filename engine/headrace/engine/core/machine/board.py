@@ -167,6 +167,10 @@ class Board:
         self.status = status
         self.grants = grants  # pools are enforced: ask for slots
         self.static = Static.of(plan)
+        self.decision = Decision()  # the batch's
+        self.at = 0.0  # time of the event being decided
+        self.cause = 0  # its position in the decision's events
+        self.slice_end = 0
         self.clear()
 
     def clear(self) -> None:
@@ -191,10 +195,6 @@ class Board:
         self.sweeps: deque[Iterator[None]] = deque()
         self.ending = False
         self.fresh: dict[Key, bytes | Artifact | None] = {}  # outputs of this batch, not yet in the store
-        self.slice_end = 0
-        self.at = 0.0
-        self.cause = 0
-        self.decision = Decision()
 
     # -- addresses ------------------------------------------------------------------------------------------------
 

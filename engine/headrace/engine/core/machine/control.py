@@ -120,7 +120,7 @@ def pause(board: Board, event: PauseAsked) -> bool:
 
 def resume(board: Board, event: ResumeAsked) -> bool:
     status = board.status
-    if not status.paused:
+    if not status.paused or status.state.final:
         return False
     status.paused = False
     board.move_run(RunState.RUNNING)

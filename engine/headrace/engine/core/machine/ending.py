@@ -90,6 +90,7 @@ def close(board: Board, output: bytes | None, wrong: str | None) -> None:
     state, reason = outcome(board)
     if wrong is not None:
         state, reason = RunState.FAILED, f"expression_error: output: {wrong}"
+    board.status.paused = False
     board.move_run(state, reason)
     board.note_run(output)
     if board.plan.workflow.deadline is not None:

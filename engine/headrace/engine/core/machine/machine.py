@@ -103,6 +103,7 @@ class RunMachine:
             board.decision = decision
             board.fresh.clear()
             decision.generation = board.status.generation
+        decision.rounds.append(len(decision.events))
         for event in events:
             board.cause = len(decision.events)
             decision.events.append(event)
