@@ -361,7 +361,8 @@ class Engine:
             await self._store.commit((batch,))
             part.seq = batch.seq
             counters.commits += 1
-            if any(news.part == part.number for news in (*batch.inbox_new, *batch.runs_new)):
+            parts = {row.part for row in batch.inbox_new} | {run.part for run in batch.runs_new}
+            if part.number in parts:
                 part.inbox_due = self._again = True
         turn.outbox.publish(self._broker)
         counters.dispatched += turn.outbox.dispatched
