@@ -44,12 +44,7 @@ def graph(
 
         text = codec.dumps(document, ensure_ascii=False, indent=2) + "\n"
     else:
-        text = {
-            "text": drawing.text,
-            "svg": drawing.svg,
-            "mermaid": drawing.mermaid,
-            "dot": drawing.dot,
-        }[chosen](planned.plan)
+        text = drawing.DRAWINGS[chosen](planned.plan)
     if output is None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:

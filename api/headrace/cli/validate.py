@@ -72,26 +72,14 @@ def verdict(
     plans: list[tuple[str, str]] | tuple[()] = (),
 ) -> dict[str, object]:
     """The object of `validate --json`; `workflow` and `plan` are null unless exactly one workflow was valid."""
+    from headrace.engine.core.drawing import problem_document
+
     only = plans[0] if len(plans) == 1 else (None, None)
     return {
         "schema": 1,
         "valid": not problems,
         "workflow": only[0],
         "plan": only[1],
-        "problems": [_entry(problem) for problem in problems],
-        "warnings": [_entry(problem) for problem in warnings],
-    }
-
-
-def _entry(problem: Problem) -> dict[str, object]:
-    place = problem.place
-    return {
-        "code": problem.code,
-        "message": problem.message,
-        "hint": problem.hint,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
-        "path": list(problem.path),
-        "task": problem.task,
+        "problems": [problem_document(problem) for problem in problems],
+        "warnings": [problem_document(problem) for problem in warnings],
     }
