@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated
@@ -57,12 +58,13 @@ async def _logs(
             if entry.generation == row.generation and _means(ref, plan.ids[entry.task], entry.map)
         ]
         lines = await _written_so_far(files, row, wanted, plan.ids, attempt)
+        shown = Counter(map(_attempt, lines))
         if tail is not None:
-            lines = lines[-tail:]
+            lines = lines[max(len(lines) - tail, 0) :]
         several = ref is None or len({(line.task_id, line.map) for line in lines}) > 1
         _show(lines, several, json)
         if follow and not RunState(row.state).final:
-            await _go_on(store, files, row, ref, attempt, len(lines), json)
+            await _go_on(store, files, row, ref, attempt, shown, json)
         elif not lines and not json:
             said = f"{ref} of run {short(row.id)}" if ref else f"run {short(row.id)}"
             say(f"{said} wrote nothing (the run is {state_word(row)}).")
@@ -82,17 +84,24 @@ async def _written_so_far(
 
 
 async def _go_on(
-    store: Store, files: Logs, row: RunRow, ref: TaskRef | None, attempt: int | None, seen: int, json: bool
+    store: Store,
+    files: Logs,
+    row: RunRow,
+    ref: TaskRef | None,
+    attempt: int | None,
+    shown: Counter[tuple[object, ...]],
+    json: bool,
 ) -> None:
     """Print what is written from now on, until the run has ended and nothing more comes."""
 
     async def print_all() -> None:
-        skip = seen
         async for line in files.follow(row.id):
             if not _means(ref, line.task_id, line.map) or attempt not in (None, line.attempt):
                 continue
-            if skip:  # follow() begins at the beginning
-                skip -= 1
+            if line.generation != row.generation:
+                continue
+            if shown[_attempt(line)]:  # follow() begins at the beginning of each attempt
+                shown[_attempt(line)] -= 1
                 continue
             _show([line], ref is None or not ref.items, json)
 
@@ -108,6 +117,10 @@ async def _go_on(
         printing.cancel()
         with suppress(asyncio.CancelledError):
             await printing
+
+
+def _attempt(line: Log) -> tuple[object, ...]:
+    return line.task_id, line.map, line.generation, line.attempt
 
 
 def _means(ref: TaskRef | None, task: str, packed: int) -> bool:
