@@ -12,7 +12,6 @@ from functools import cache as once
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    BigInteger,
     BindParameter,
     Connection,
     FromClause,
@@ -223,41 +222,24 @@ def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
 
 
-def _asked(dialect: str) -> FromClause:
-    """The keys that were asked for, as a relation: one bound value for all of them."""
-    if dialect == "sqlite":
-        each = func.json_each(bindparam("keys")).table_valued("value", name="asked_keys")
-        fields = (
-            func.json_extract(each.c.value, f"$[{place}]", type_=BigInteger).label(key.name)
-            for place, key in enumerate(_TASK_KEY)
-        )
-        return select(*fields).subquery("asked")
-    arrays = (bindparam(key.name, type_=ARRAY(key.type)) for key in _TASK_KEY)
-    columns = (column(key.name, key.type) for key in _TASK_KEY)
-    return func.unnest(*arrays).table_valued(*columns, name="asked").render_derived()
-
-
-@once
-def _values(dialect: str) -> Select[Any]:
-    asked = _asked(dialect)
+def stored_values(asked: FromClause) -> Select[Any]:
+    """What is stored for the task runs whose keys are in the relation `asked`, with the checksums."""
     t = tables.task_runs
     same = and_(*(asked.c[key.name] == key for key in _TASK_KEY))
     return select(*rows.VALUE_COLUMNS, t.c.result_crc, t.c.inputs_crc).select_from(join(asked, t, same))
 
 
+@once
+def _values() -> Select[Any]:
+    arrays = (bindparam(key.name, type_=ARRAY(key.type)) for key in _TASK_KEY)
+    columns = (column(key.name, key.type) for key in _TASK_KEY)
+    return stored_values(func.unnest(*arrays).table_valued(*columns, name="asked").render_derived())
+
+
 def values(connection: Connection, keys: Sequence[RunKey]) -> list[StoredValue]:
-    """What is stored for those task runs; missing ones are left out. Raises RowDamaged."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        asked: dict[str, Any] = {"keys": json.dumps(keys)}
-    else:
-        asked = dict(zip((key.name for key in _TASK_KEY), map(list, zip(*keys, strict=True)), strict=True))
-    found = []
-    for *fields, result_crc, inputs_crc in connection.execute(_values(dialect), asked):
-        value = StoredValue._make(fields)
-        rows.check_task(value, result_crc, inputs_crc)
-        found.append(value)
-    return found
+    """What is stored for those task runs; missing ones are left out. PostgreSQL only. Raises RowDamaged."""
+    asked = {key.name: list(values) for key, values in zip(_TASK_KEY, zip(*keys, strict=True), strict=True)}
+    return [rows.stored_value(row) for row in connection.execute(_values(), asked)]
 
 
 def cached(

@@ -13,7 +13,15 @@ from typing import Any
 from sqlalchemy import func, select
 
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import NewRun, RunRow, RunUpdate, StoredValue, TaskRow, VersionRow
+from headrace.engine.ports.store import (
+    NewRun,
+    RowDamaged,
+    RunRow,
+    RunUpdate,
+    StoredValue,
+    TaskRow,
+    VersionRow,
+)
 from headrace.engine.store.checksums import checksum, verify
 from headrace.engine.store.tables import history, plans, runs, task_runs, versions
 
@@ -57,14 +65,23 @@ def task_row(row: Sequence[Any]) -> TaskRow:
     """The task run in a row of TASK_WRITTEN. Raises RowDamaged."""
     *fields, result_crc, inputs_crc = row
     task = TaskRow._make(fields)
-    check_task(task, result_crc, inputs_crc)
+    _check_task(task, result_crc, inputs_crc)
     return task
 
 
-def check_task(row: TaskRow | StoredValue, result_crc: int | None, inputs_crc: int | None) -> None:
-    """Raise RowDamaged when a payload of the task run is not what was stored."""
-    verify(row.run, f"result of task {row.task}", result_crc, row.output, row.artifact, row.error)
-    verify(row.run, f"inputs of task {row.task}", inputs_crc, row.inputs)
+def stored_value(row: Sequence[Any]) -> StoredValue:
+    """The value in a row of VALUE_COLUMNS and the two checksums. Raises RowDamaged."""
+    *fields, result_crc, inputs_crc = row
+    value = StoredValue._make(fields)
+    _check_task(value, result_crc, inputs_crc)
+    return value
+
+
+def _check_task(row: TaskRow | StoredValue, result_crc: int | None, inputs_crc: int | None) -> None:
+    if checksum(row.output, row.artifact, row.error) != result_crc:
+        raise RowDamaged(row.run, f"result of task {row.task}")
+    if checksum(row.inputs) != inputs_crc:
+        raise RowDamaged(row.run, f"inputs of task {row.task}")
 
 
 def task_values(row: TaskRow) -> tuple[Any, ...]:
@@ -109,3 +126,7 @@ def run_values(run: NewRun) -> dict[str, Any]:
         "folder": run.folder,
         "file": run.file,
     }
+
+
+RUN_BEGUN = tuple(run_values(NewRun("", "", "", 0, "", 0, b"", b"", 0.0, 0.0, "")))
+"""The columns that `run_values` fills."""

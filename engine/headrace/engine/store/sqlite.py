@@ -65,7 +65,7 @@ class SqliteStore:
             raise StoreUnavailable(
                 f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed. Use a newer Python, or PostgreSQL."
             )
-        store = cls(Path(os.path.abspath(path)), busy_seconds)
+        store = cls(Path(os.getcwd(), path), busy_seconds)
         await asyncio.to_thread(store._writer.start)
         return store
 
@@ -131,11 +131,14 @@ class SqliteStore:
     # how everything below runs -------------------------------------------------------------------------------------
 
     async def _read(self, what: Callable[..., T], *args: Any, **named: Any) -> T:
+        return await self._look(lambda lane: what(lane.sql, *args, **named))
+
+    async def _look(self, what: Callable[[Lane], T]) -> T:
         def read() -> T:
             try:
                 lane = self._reading()
                 with lane.transaction():
-                    return what(lane.sql, *args, **named)
+                    return what(lane)
             except sqlite3.Error as error:
                 raise self._explain(error) from error
             except DBAPIError as error:
@@ -196,7 +199,7 @@ class SqliteStore:
         return all(state.get(batch.part) == (batch.epoch, batch.seq) for batch in batches)
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
-        return await self._read(reads.values, keys) if keys else []
+        return await self._look(lambda lane: sqlite_batch.values(lane.raw, keys)) if keys else []
 
     async def cached(
         self, project: str, keys: Sequence[str], now: float

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
+from zlib import crc32
 
-from sqlalchemy import BigInteger, bindparam, column, delete, func, insert, select, tuple_, update
+from sqlalchemy import CTE, BigInteger, bindparam, column, delete, func, insert, select, tuple_, update
 from sqlalchemy import values as values_of
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.schema import Table
 
-from headrace.engine.ports.store import Batch, NewRun, TimerKey
+from headrace.engine.ports.store import Batch, NewRun, StoredValue, TimerKey
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
+from headrace.engine.store.reads import stored_values
 from headrace.engine.store.texts import ManyRows, Text
 from headrace.engine.store.writes import EMPTY, START, inbox_values, insert_absent
 
@@ -74,27 +77,53 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
         )
 
 
+def values(connection: sqlite3.Connection, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
+    """What is stored for those task runs; missing ones are left out. Raises RowDamaged."""
+    return [rows.stored_value(row) for row in _values().fetch(connection, keys)]
+
+
 # task runs -----------------------------------------------------------------------------------------------------
 
 
+class _Shape:
+    """Rows of task_runs that fill the same columns, on their way to one statement."""
+
+    def __init__(self, row: list[Any]) -> None:
+        self.filled = bytes([value is not None for value in row])
+        self.take = itemgetter(*(place for place, filled in enumerate(self.filled) if filled))
+        self._count = row.count(None)
+        empty = [place for place, filled in enumerate(self.filled) if not filled]
+        self._empties: Callable[[list[Any]], object] = itemgetter(*empty) if empty else _nothing
+        self._nothing = self._empties(row)
+        self.rows: list[tuple[Any, ...]] = []
+
+    def fits(self, row: list[Any]) -> bool:
+        """Whether the row fills just these columns; far cheaper than working out which it fills."""
+        return row.count(None) == self._count and bool(self._empties(row) == self._nothing)
+
+
+def _nothing(row: list[Any]) -> None:
+    """What a row with no empty column has in its empty columns."""
+
+
 def _write_tasks(connection: sqlite3.Connection, batch: Batch) -> None:
-    shaped: dict[bytes, list[list[Any]]] = {}
+    shapes: dict[bytes, _Shape] = {}
     for task in batch.tasks:
         row: list[Any] = list(task)
-        output, artifact, error, inputs = task.output, task.artifact, task.error, task.inputs
+        output, inputs = task.output, task.inputs
         if output is not None:
             row[_OUTPUT] = bytearray(output)
-        row.append(checksum(output, artifact, error))
-        row.append(checksum(inputs))
-        shape = bytes([value is not None for value in row])
-        filled = [value for value in row if value is not None]
-        group = shaped.get(shape)
-        if group is None:
-            shaped[shape] = [filled]
+        row.append(checksum(output, task.artifact, task.error))
+        row.append(None if inputs is None else crc32(inputs))
+        for shape in shapes.values():  # a batch has a handful
+            if shape.fits(row):
+                break
         else:
-            group.append(filled)
-    for shape, group in shaped.items():
-        _upsert_tasks(shape).execute(connection, group)
+            shape = _Shape(row)
+            shapes[shape.filled] = shape
+        shape.rows.append(shape.take(row))
+    for shape in shapes.values():
+        _upsert_tasks(shape.filled).execute(connection, shape.rows)
 
 
 @cache
@@ -149,13 +178,20 @@ def _upsert(table: Table) -> ManyRows:
     return ManyRows(statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
 
+def _given(name: str, names: Sequence[str]) -> CTE:
+    """Rows that are bound, as a relation."""
+    row: tuple[Any, ...] = tuple(bindparam(column_name) for column_name in names)
+    return values_of(*(column(column_name) for column_name in names), name=name).data([row]).cte(name)
+
+
+@cache
+def _values() -> ManyRows:
+    return ManyRows(stored_values(_given("asked", _KEY)))
+
+
 @cache
 def _update_runs() -> ManyRows:
-    new = (
-        values_of(*(column(name) for name in rows.RUN_UPDATED), name="new")
-        .data([tuple(bindparam(name) for name in rows.RUN_UPDATED)])
-        .cte("new")
-    )
+    new = _given("new", rows.RUN_UPDATED)
     r = tables.runs.c
     kept = ("generations", "generations_crc")
     changed: dict[str, Any] = {
@@ -169,11 +205,7 @@ def _update_runs() -> ManyRows:
 @cache
 def _cleared(by_kind: bool) -> ManyRows:
     names = (*_KEY, "kind") if by_kind else _KEY
-    gone = (
-        values_of(*(column(name) for name in names), name="gone")
-        .data([tuple(bindparam(name) for name in names)])
-        .cte("gone")
-    )
+    gone = _given("gone", names)
     t = tables.timers.c
     return ManyRows(delete(tables.timers).where(tuple_(*(t[name] for name in names)).in_(select(gone))))
 
@@ -191,12 +223,10 @@ def _posted() -> Text:
 
 @cache
 def _begun() -> Text:
-    names = rows.run_values(_NOBODY)
-    statement = insert_absent("sqlite", tables.runs).values({name: bindparam(name) for name in names})
+    statement = insert_absent("sqlite", tables.runs).values(
+        {name: bindparam(name) for name in rows.RUN_BEGUN}
+    )
     return Text(statement.returning(tables.runs.c.no))
-
-
-_NOBODY = NewRun("", "", "", 0, "", 0, EMPTY, EMPTY, 0.0, 0.0, "")
 
 
 @cache

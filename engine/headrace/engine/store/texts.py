@@ -52,3 +52,14 @@ class ManyRows:
             while count - start >= size:
                 connection.execute(text, list(chain.from_iterable(rows[start : start + size])))
                 start += size
+
+    def fetch(self, connection: sqlite3.Connection, rows: Sequence[Iterable[Any]]) -> list[tuple[Any, ...]]:
+        """What a query answers for every row."""
+        found: list[tuple[Any, ...]] = []
+        start, count = 0, len(rows)
+        for size, text in self._texts:
+            while count - start >= size:
+                bound = list(chain.from_iterable(rows[start : start + size]))
+                found += connection.execute(text, bound).fetchall()
+                start += size
+        return found

@@ -1,0 +1,268 @@
+"""Batches written to PostgreSQL: one statement, sent once, whose parts read the same arrays and the same fence.
+
+    fence   the rows of `parts` whose epoch is still the batch's, locked; fewer than batches: nothing below writes anything
+    moved   offset and counter of the parts
+    …       one common table expression per kind of row that the batches hold
+
+A statement is a transaction of its own, so an engine that is stopped in the middle leaves none open. Its text is compiled
+once per combination of kinds (a handful in practice) and prepared by the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    TableValuedAlias,
+    and_,
+    bindparam,
+    column,
+    delete,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
+from sqlalchemy.sql.schema import Table
+from sqlalchemy.types import TypeEngine
+
+from headrace.engine.ports.store import Batch
+from headrace.engine.store import rows, tables
+from headrace.engine.store.checksums import checksum
+from headrace.engine.store.writes import EMPTY, INBOX_LOCK, START, inbox_values
+
+_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_KEY = ("run", "generation", "task", "map")
+_KEPT = frozenset(("inputs", "inputs_crc", "child", "items", "generations", "generations_crc"))
+_TIMER = (*_KEY, "kind", "part", "due_at")
+_RUN = rows.RUN_BEGUN
+_INBOX = ("part", "run", "kind", "body", "body_crc", "at")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A compiled statement, the names of its arguments in order, and the values of those that never change."""
+
+    text: str
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+
+def prepare(batches: Sequence[Batch]) -> tuple[Statement, list[Any]]:
+    """The statement for these batches and its arguments. It answers with the parts that still were theirs: fewer than
+    there are batches means that nothing was written."""
+    values: dict[str, Any] = _columns(
+        "part_",
+        ("part", "epoch", "seq", "next_offset"),
+        [(b.part, b.epoch, b.seq, b.next_offset) for b in batches],
+    )
+    values["expected"] = len(batches)
+    kinds = []
+    for kind, (names, read) in _KINDS.items():
+        found = [row for batch in batches for row in read(batch)]
+        if found:
+            kinds.append(kind)
+            values.update(_columns(kind, names, found))
+    statement = _statement(tuple(kinds))
+    values = {**statement.constants, **values}
+    return statement, [values[name] for name in statement.names]
+
+
+def _columns(kind: str, names: Sequence[str], found: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+    return {
+        f"{kind}_{name}": list(values) for name, values in zip(names, zip(*found, strict=True), strict=True)
+    }
+
+
+def _ordered(values: dict[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(values[name] for name in names)
+
+
+_KINDS: dict[str, tuple[tuple[str, ...], Callable[[Batch], Iterable[tuple[Any, ...]]]]] = {
+    "task": (rows.TASK_WRITTEN, lambda b: map(rows.task_values, b.tasks)),
+    "run": (rows.RUN_UPDATED, lambda b: map(rows.update_values, b.runs)),
+    "history": (
+        ("run", "seq", "at", "body", "body_crc"),
+        lambda b: ((*row, checksum(row.body)) for row in b.history),
+    ),
+    "cleared": ((*_KEY, "kind"), lambda b: b.cleared),
+    "timer": (_TIMER, lambda b: ((*t[:5], b.part, t.due_at) for t in b.timers)),
+    "done": (("id",), lambda b: ((id_,) for id_ in b.inbox_done)),
+    "posted": (_INBOX, lambda b: (_ordered(inbox_values(row), _INBOX) for row in b.inbox_new)),
+    "begun": (_RUN, lambda b: (_ordered(rows.run_values(run), _RUN) for run in b.runs_new)),
+    "cached": (
+        ("project", "key", "output", "artifact", "output_crc", "expires_at"),
+        lambda b: ((*c[:4], checksum(c.output, c.artifact), c.expires_at) for c in b.cache),
+    ),
+    "dead": (
+        (*_KEY, "attempt", "at", "error", "error_crc"),
+        lambda b: ((*d, checksum(d.error)) for d in b.dead),
+    ),
+}
+"""Of each kind of row: the columns, and the rows of a batch."""
+
+
+# the statement -------------------------------------------------------------------------------------------------
+
+Condition = ColumnElement[bool]
+
+
+@cache
+def _statement(kinds: tuple[str, ...]) -> Statement:
+    p = tables.parts.c
+    given = _given("part_", tables.parts, ("part", "epoch", "seq", "next_offset"))
+    fence = (
+        select(p.part)
+        .join_from(tables.parts, given, and_(p.part == given.c.part, p.epoch == given.c.epoch))
+        .order_by(p.part)
+        .with_for_update(of=tables.parts)
+        .cte("fence")
+    )
+    ours = select(func.count(fence.c.part)).scalar_subquery() == bindparam("expected", type_=BigInteger)
+    moved = (
+        update(tables.parts)
+        .where(p.part == given.c.part, p.part.in_(select(fence.c.part)), ours)
+        .values(seq=given.c.seq, next_offset=func.coalesce(given.c.next_offset, p.next_offset))
+        .cte("moved")
+    )
+    writes = [moved]
+    for kind in kinds:
+        writes += _written(kind, kinds, ours)
+    compiled = select(fence.c.part).add_cte(*writes).compile(dialect=_DIALECT)
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    return Statement(str(compiled), tuple(compiled.positiontup or ()), constants)
+
+
+def _written(kind: str, kinds: tuple[str, ...], ours: Condition) -> list[CTE]:
+    """The expressions that write one kind of row, where `ours` holds."""
+    names = _KINDS[kind][0]
+    given = _given(kind, _TABLES[kind], names)
+    if kind in ("task", "timer", "cached"):
+        return [_upserted(given, _TABLES[kind], names, ours).cte(f"{kind}_written")]
+    if kind == "history":
+        return [_inserted(given, _TABLES[kind], names, ours).cte("history_written")]
+    if kind == "run":
+        return [_updated_runs(given, ours)]
+    if kind == "cleared":
+        return [_cleared_timers(given, ours, renewed="timer" in kinds)]
+    if kind == "done":
+        return [delete(tables.inbox).where(tables.inbox.c.id == given.c.id, ours).cte("done_written")]
+    if kind == "posted":
+        locks = _inbox_locks("posted_locks", given, ours)
+        return [_inserted(given, tables.inbox, names, ours, _all_held(locks)).cte("posted_written")]
+    if kind == "begun":
+        return _begun_runs(given, ours)
+    return [_dead_letters(given, ours)]
+
+
+_TABLES = {
+    "task": tables.task_runs,
+    "run": tables.runs,
+    "history": tables.history,
+    "cleared": tables.timers,
+    "timer": tables.timers,
+    "done": tables.inbox,
+    "posted": tables.inbox,
+    "begun": tables.runs,
+    "cached": tables.cache,
+    "dead": tables.dead_letters,
+}
+
+
+def _given(kind: str, table: Table, names: Sequence[str]) -> TableValuedAlias:
+    """Arrays that are bound, as a relation with the types of the table's columns, and the place of each row."""
+    types: dict[str, TypeEngine[Any]] = {name: table.c[name].type.dialect_impl(_DIALECT) for name in names}
+    arrays = (bindparam(f"{kind}_{name}", type_=ARRAY(types[name])) for name in names)
+    columns = (column(name, types[name]) for name in names)
+    rows_given = func.unnest(*arrays).table_valued(*columns, with_ordinality="place")
+    return rows_given.render_derived(name=f"{kind}_given")
+
+
+def _inserted(given: FromClause, table: Table, names: Sequence[str], *where: Condition) -> postgresql.Insert:
+    query = select(*(given.c[name] for name in names)).where(*where).order_by(given.c.place)
+    return postgresql.insert(table).from_select(list(names), query)
+
+
+def _upserted(given: FromClause, table: Table, names: Sequence[str], ours: Condition) -> postgresql.Insert:
+    statement = _inserted(given, table, names, ours)
+    keys = [c.name for c in table.primary_key]
+    new = statement.excluded
+    changed = {
+        name: func.coalesce(new[name], table.c[name]) if name in _KEPT else new[name]
+        for name in names
+        if name not in keys
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _updated_runs(given: FromClause, ours: Condition) -> CTE:
+    r = tables.runs.c
+    changed: dict[str, Any] = {
+        name: func.coalesce(given.c[name], r[name]) if name in _KEPT else given.c[name]
+        for name in rows.RUN_UPDATED
+        if name != "no"
+    }
+    return update(tables.runs).where(r.no == given.c.no, ours).values(changed).cte("run_written")
+
+
+def _cleared_timers(given: FromClause, ours: Condition, *, renewed: bool) -> CTE:
+    """A timer that the same batch sets again is left alone: one statement may change a row only once."""
+    t = tables.timers.c
+    key = and_(*(t[name] == given.c[name] for name in _KEY))
+    where = [key, or_(given.c.kind.is_(None), t.kind == given.c.kind), ours]
+    if renewed:
+        new = _given("timer", tables.timers, _TIMER)
+        same = and_(*(t[name] == new.c[name] for name in (*_KEY, "kind")))
+        where.append(~exists(select(literal_column("1")).select_from(new).where(same)))
+    return delete(tables.timers).where(*where).cte("cleared_written")
+
+
+def _begun_runs(given: FromClause, ours: Condition) -> list[CTE]:
+    """Children that do not exist yet, each with its `start` command."""
+    r = tables.runs.c
+    runs = _inserted(given, tables.runs, _RUN, ours).on_conflict_do_nothing()
+    begun = runs.returning(r.no, r.part, r.created_at).cte("begun_written")
+    locks = _inbox_locks("begun_locks", given, ours)
+    start = select(
+        begun.c.part,
+        begun.c.no,
+        literal(START),
+        literal(EMPTY),
+        literal(checksum(EMPTY), BigInteger),
+        begun.c.created_at,
+    )
+    starts = postgresql.insert(tables.inbox).from_select(
+        list(_INBOX), start.where(_all_held(locks)).order_by(begun.c.no)
+    )
+    return [begun, starts.cte("begun_starts")]
+
+
+def _inbox_locks(name: str, given: FromClause, ours: Condition) -> CTE:
+    """Takes the inbox locks of the parts that get a command, as `writes.post` does."""
+    targets = select(given.c.part).where(ours).distinct().subquery(f"{name}_parts")
+    return select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, targets.c.part).label("held")).cte(name)
+
+
+def _all_held(locks: CTE) -> Condition:
+    """True, once the locks are held: a condition on no row, evaluated before any row gets its id."""
+    return select(func.count(locks.c.held)).scalar_subquery() >= 0
+
+
+def _dead_letters(given: FromClause, ours: Condition) -> CTE:
+    names = _KINDS["dead"][0]
+    project = select(tables.runs.c.project).where(tables.runs.c.no == given.c.run).scalar_subquery()
+    query = select(*(given.c[name] for name in names), project).where(ours)
+    statement = postgresql.insert(tables.dead_letters).from_select([*names, "project"], query)
+    return statement.on_conflict_do_nothing().cte("dead_written")
