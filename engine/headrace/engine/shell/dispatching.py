@@ -9,59 +9,56 @@ from headrace.engine.core.decision import Abort as AbortEffect
 from headrace.engine.core.decision import Send
 from headrace.engine.core.evaluation import Artifact, Secret
 from headrace.engine.core.evaluation import Hole as CoreHole
-from headrace.engine.core.workflow import Http, PythonCall, Shell, Switch, Task
+from headrace.engine.core.workflow import Http, Kind, PythonCall, Shell, Switch, Task
 from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.messages import Abort, Ask, Dispatch, Dispatches, Hole, Job, Limits, ToWorker
 from headrace.engine.shell.fleet import Flight, Member
 from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.plans import Profile
 
 ENVELOPE = 500
 """Items in one message, at most."""
 
 
-def job_of(live: LiveRun, node: int) -> Job:
+def job_of(live: LiveRun, node: int, limits: Limits) -> Job:
     """What all attempts of a task share; made once per plan, task and folder."""
     jobs = live.using.jobs
-    at = node, live.folder
+    folder = live.row.folder
+    at = node, folder
     job = jobs.get(at)
     if job is None:
         plan = live.using.plan
         task = plan.tasks[node]
-        attempt = task.timeouts.attempt
+        kind = plan.kinds[node]
         job = jobs[at] = Job(
             plan.workflow.name,
             plan.ids[node],
-            task.kind.value,
+            _WORDS[kind],
             work_of(task),
-            Limits(
-                None if attempt is None else attempt.total_seconds(),
-                task.timeouts.heartbeat.total_seconds(),
-                task.timeouts.grace.total_seconds(),
-            ),
+            limits,
             task.isolation,
             task.on_lost,
-            live.folder,
+            folder,
         )
     return job
 
 
+_WORDS = {kind: kind.value for kind in Kind}
+
+
 def work_of(task: Task) -> dict[str, Any]:
     """The fixed half of what is to be done; templates travel as inputs. Raises TypeError for what no worker does."""
-    match task.work:
-        case PythonCall(function):
-            return {"function": function}
-        case Switch(python=str(function)):
-            return {"function": function}
-        case Shell() as shell:
-            return {"run": shell.run, "interpreter": list(shell.interpreter), "cwd": shell.cwd}
-        case Http() as http:
-            return {
-                "method": http.method,
-                "expect": [list(span) for span in http.expect],
-                "redirects": http.redirects,
-            }
-        case other:
-            raise TypeError(f"no worker executes {type(other).__name__}")
+    work = task.work
+    if isinstance(work, PythonCall):
+        return {"function": work.function}
+    if isinstance(work, Shell):
+        return {"run": work.run, "interpreter": list(work.interpreter), "cwd": work.cwd}
+    if isinstance(work, Http):
+        expect = [list(span) for span in work.expect]
+        return {"method": work.method, "expect": expect, "redirects": work.redirects}
+    if isinstance(work, Switch) and work.python is not None:
+        return {"function": work.python}
+    raise TypeError(f"no worker executes {type(work).__name__}")
 
 
 def hole_of(hole: CoreHole) -> Hole:
@@ -76,7 +73,7 @@ def hole_of(hole: CoreHole) -> Hole:
     return Hole(list(hole.path), parts)
 
 
-def dispatch_of(live: LiveRun, send: Send) -> Dispatch:
+def dispatch_of(live: LiveRun, send: Send, profile: Profile) -> Dispatch:
     (task, map_), attempt, epoch, n, _, inputs = send
     return Dispatch(
         live.no,
@@ -87,10 +84,10 @@ def dispatch_of(live: LiveRun, send: Send) -> Dispatch:
         attempt,
         epoch,
         n,
-        job_of(live, task),
+        job_of(live, task, profile.limits),
         inputs.value,
         [hole_of(hole) for hole in inputs.holes] if inputs.holes else [],
-        live.priority(task),
+        live.priority(profile),
     )
 
 
@@ -106,11 +103,12 @@ class Outbox:
         self.dispatched = 0
 
     def send(self, live: LiveRun, effect: Send, flight: Flight) -> None:
-        at = flight.member, flight.lane.queue
+        profile = flight.profile
+        at = flight.member, profile.lane.queue
         items = self._sends.get(at)
         if items is None:
             items = self._sends[at] = []
-        items.append(dispatch_of(live, effect))
+        items.append(dispatch_of(live, effect, profile))
 
     def abort(self, live: LiveRun, effect: AbortEffect, member: Member, queue: str) -> None:
         key = effect.key
@@ -122,7 +120,7 @@ class Outbox:
         """Ask a worker after attempts; `generations` gives each run's."""
         queues: dict[str, list[tuple[int, int, int, int, int]]] = {}
         for flight in flights:
-            queues.setdefault(flight.lane.queue, []).append(
+            queues.setdefault(flight.profile.lane.queue, []).append(
                 (
                     flight.run,
                     generations[flight.run],

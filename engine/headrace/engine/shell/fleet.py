@@ -14,6 +14,7 @@ from typing import NamedTuple
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.messages import Alive, Beat
 from headrace.engine.shell.line import Entry, Lane
+from headrace.engine.shell.plans import Profile
 
 
 class Member:
@@ -62,47 +63,41 @@ class Member:
 
 
 class Flight:
-    """One attempt in flight."""
+    """One attempt in flight. `entry`: its run and key."""
 
     __slots__ = (
         "aborted",
         "asked_at",
         "attempt",
+        "entry",
         "epoch",
-        "key",
-        "lane",
-        "lease",
         "member",
         "n",
-        "run",
+        "profile",
         "running",
         "seen_at",
     )
 
     def __init__(
-        self,
-        run: int,
-        key: Key,
-        attempt: int,
-        epoch: int,
-        n: int,
-        member: Member,
-        lane: Lane,
-        lease: float,
-        now: float,
+        self, entry: Entry, attempt: int, epoch: int, n: int, member: Member, profile: Profile, now: float
     ) -> None:
-        self.run = run
-        self.key = key
+        self.entry = entry
         self.attempt = attempt
         self.epoch = epoch
         self.n = n
         self.member = member
-        self.lane = lane
-        self.lease = lease  # seconds without proof of life after which a running attempt is lost
+        self.profile = profile
         self.running = False
         self.aborted = False  # the worker was told to stop it
-        self.seen_at = now  # when it was sent, or last shown to be held
-        self.asked_at = now
+        self.seen_at = self.asked_at = now  # when it was sent, or last shown to be held; or asked after
+
+    @property
+    def run(self) -> int:
+        return self.entry[0]
+
+    @property
+    def key(self) -> Key:
+        return self.entry[1]
 
 
 class Silence(NamedTuple):
@@ -176,7 +171,7 @@ class Fleet:
 
     def sent(self, flight: Flight) -> None:
         """An attempt is about to be sent; one of the same task run is replaced."""
-        entry = flight.run, flight.key
+        entry = flight.entry
         before = self.flights.get(entry)
         if before is not None:
             before.member.busy -= 1
@@ -199,7 +194,7 @@ class Fleet:
         flight.member = member
         flight.running = running
         self.sent(flight)
-        self._restored.add((flight.run, flight.key))
+        self._restored.add(flight.entry)
 
     def restored_on(self, worker: str) -> bool:
         """Whether some taken-over attempt still waits for this worker's word."""
@@ -233,9 +228,9 @@ class Fleet:
         for flight in self.flights.values():
             member = flight.member
             if flight.running:
-                if flight.seen_at < now - flight.lease:
+                if flight.seen_at < now - flight.profile.lease:
                     found.lost.append(flight)
-                elif flight.seen_at < now - flight.lease / 2 and flight.asked_at < impatient:
+                elif flight.seen_at < now - flight.profile.lease / 2 and flight.asked_at < impatient:
                     found.ask.setdefault(member, []).append(flight)
                     flight.asked_at = now
             elif member.beat_at < gone_before:

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING
 from headrace.engine.core.decision import Decision, Effect, Ready, Transition
 from headrace.engine.core.keys import Key
 from headrace.engine.core.run import RunInfo
+from headrace.engine.core.workflow import Priority
 from headrace.engine.ports.store import RunRow
 from headrace.engine.shell.history import Refusal
-from headrace.engine.shell.line import Lane, Line
-from headrace.engine.shell.plans import PlanInUse
+from headrace.engine.shell.line import Line
+from headrace.engine.shell.plans import PlanInUse, Profile
 
 if TYPE_CHECKING:
     from headrace.engine.core.machine import RunMachine
+
+
+CLASS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
 class LiveRun:
     """One run in memory. Everything below `decision` belongs to the current turn and is emptied by `turned`."""
 
     __slots__ = (
-        "_classes",
+        "_class",
         "_effects_seen",
         "_ready_seen",
         "_transitions_seen",
@@ -49,7 +53,7 @@ class LiveRun:
         self.using = using
         self.seq = row.seq
         self.broken = False
-        self._classes: dict[int, int] = {}
+        self._class = CLASS[info.priority]
         self.turned()
 
     def turned(self) -> None:
@@ -71,24 +75,15 @@ class LiveRun:
     def folder(self) -> str | None:
         return self.row.folder
 
-    def priority(self, task: int) -> int:
-        """The class in the line: 0 high, 1 normal, 2 low."""
-        known = self._classes.get(task)
-        if known is None:
-            known = self._classes[task] = self.machine.priority_of(task)
-        return known
+    def profile(self, task: int, line: Line) -> Profile:
+        """What dispatching needs to know of a task."""
+        known = self.using.profiles.get(task)
+        return self.using.profile(task, line) if known is None else known
 
-    def lane(self, task: int, line: Line) -> Lane:
-        lanes = self.using.lanes
-        lane = lanes.get(task)
-        if lane is None:
-            spec = self.using.plan.tasks[task]
-            lane = lanes[task] = line.lane(spec.queue, spec.labels)
-        return lane
-
-    def lease(self, task: int) -> float:
-        """Seconds that a running attempt of the task lives without proof of life."""
-        return self.using.plan.tasks[task].timeouts.heartbeat.total_seconds()
+    def priority(self, profile: Profile) -> int:
+        """The class in the line: 0 high, 1 normal, 2 low; the task's own, else the run's."""
+        own = profile.priority
+        return self._class if own is None else CLASS[own]
 
     # What a decision gained since it was last looked at: several rounds of one turn add to the same decision.
 

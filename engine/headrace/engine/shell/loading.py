@@ -111,9 +111,9 @@ class Loader:
     def _take_over(self, live: LiveRun, turn: Turn) -> None:
         """The attempts in flight: over when their workers died with the last owner, else theirs to confirm."""
         for key, state, attempt, epoch, n, worker in live.machine.in_flight():
-            lane = live.lane(key.task, self._line)
             member = self._fleet.member(worker) or Member(worker, None, turn.mono)
-            flight = Flight(live.no, key, attempt, epoch, n, member, lane, live.lease(key.task), turn.mono)
+            profile = live.profile(key.task, self._line)
+            flight = Flight((live.no, key), attempt, epoch, n, member, profile, turn.mono)
             flight.running = state is TaskState.RUNNING
             self._hold(live, key)
             if self._sole:
@@ -132,7 +132,8 @@ class Loader:
             key = Key(row.task, row.map)
             pool = live.using.plan.tasks[row.task].pool
             if pool is not None and live.machine.state_of(key) is TaskState.QUEUED:
-                self._pools.want(pool.name, (live.no, key), pool.cost, live.priority(row.task))
+                priority = live.priority(live.profile(row.task, self._line))
+                self._pools.want(pool.name, (live.no, key), pool.cost, priority)
 
     def _set_aside(self, part: Part, run: int, why: str) -> None:
         _logger.error("run %d is set aside: %s", run, why)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from headrace.engine.core.plan import Plan
-from headrace.engine.ports.messages import Job
-from headrace.engine.shell.line import Lane
+from headrace.engine.core.workflow import Priority, Task
+from headrace.engine.ports.messages import Job, Limits
+from headrace.engine.shell.line import Lane, Line
 
 KEPT = 64
 """Plans that stay in memory though no live run uses them."""
@@ -29,19 +30,53 @@ class PlanStore(Protocol):
     async def plan(self, plan: str) -> bytes | None: ...
 
 
-class PlanInUse:
-    """A plan and what is derived from it: each task's lane, the job that all its attempts share, and whose values
-    some expression reads."""
+class Profile(NamedTuple):
+    """What dispatching needs to know of a task, shared by all tasks that say the same."""
 
-    __slots__ = ("__weakref__", "jobs", "lanes", "plan", "read")
+    lane: Lane
+    lease: float  # seconds that a running attempt lives without proof of life
+    priority: Priority | None  # the task's own
+    limits: Limits
+
+
+class PlanInUse:
+    """A plan and what is derived from it: each task's profile and job, and whose values some expression reads."""
+
+    __slots__ = ("__weakref__", "_shared", "jobs", "plan", "profiles", "read")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.lanes: dict[int, Lane] = {}
+        self.profiles: dict[int, Profile] = {}
         self.jobs: dict[tuple[int, str | None], Job] = {}
         self.read = frozenset(plan.section_names.values()).union(
             *(names.values() for names in plan.names.values())
         )
+        self._shared: dict[tuple[str, int, int, Priority | None], Profile] = {}
+
+    def profile(self, node: int, line: Line) -> Profile:
+        """The task's profile, made at first use."""
+        known = self.profiles.get(node)
+        if known is None:
+            task = self.plan.tasks[node]
+            # By identity: tasks of one plan mostly share their labels and timeouts, which the plan keeps alive.
+            says = task.queue, id(task.labels), id(task.timeouts), task.priority
+            known = self._shared.get(says)
+            if known is None:
+                known = self._shared[says] = _profile(task, line)
+            self.profiles[node] = known
+        return known
+
+
+def _profile(task: Task, line: Line) -> Profile:
+    timeouts = task.timeouts
+    lease = timeouts.heartbeat.total_seconds()
+    attempt = None if timeouts.attempt is None else timeouts.attempt.total_seconds()
+    return Profile(
+        line.lane(task.queue, task.labels),
+        lease,
+        task.priority,
+        Limits(attempt, lease, timeouts.grace.total_seconds()),
+    )
 
 
 class Plans:

@@ -101,30 +101,22 @@ class Reactor:
         line.withdraw(live.new_withdrawn())
 
     def _push(self, live: LiveRun, task: int, entries: list[Entry], first: list[Entry]) -> None:
-        if entries:
-            live.lane(task, self._line).push(live.priority(task), live.tenant, entries)
-        if first:
-            live.lane(task, self._line).push(live.priority(task), live.tenant, first, front=True)
+        if entries or first:
+            profile = live.profile(task, self._line)
+            lane, priority = profile.lane, live.priority(profile)
+            if entries:
+                lane.push(priority, live.tenant, entries)
+            if first:
+                lane.push(priority, live.tenant, first, front=True)
 
     def _send(self, live: LiveRun, turn: Turn, effect: Send) -> None:
-        fleet = self._fleet
-        member = fleet.member(effect.worker)
+        key, attempt, epoch, n, worker, _ = effect
+        member = self._fleet.member(worker)
         if member is None:  # it went between picking and deciding: the next sweep finds nobody there
             return
-        key = effect.key
-        lane = live.lane(key.task, self._line)
-        flight = Flight(
-            live.no,
-            key,
-            effect.attempt,
-            effect.epoch,
-            effect.n,
-            member,
-            lane,
-            live.lease(key.task),
-            turn.mono,
-        )
-        fleet.sent(flight)
+        profile = live.profile(key.task, self._line)
+        flight = Flight((live.no, key), attempt, epoch, n, member, profile, turn.mono)
+        self._fleet.sent(flight)
         turn.outbox.send(live, effect, flight)
 
     async def _other(self, part: Part, live: LiveRun, turn: Turn, effect: Effect) -> None:
@@ -138,12 +130,12 @@ class Reactor:
             case Abort(key, _, worker, _):
                 member = self._fleet.member(worker)
                 if member is not None:
-                    turn.outbox.abort(live, effect, member, live.lane(key.task, self._line).queue)
+                    turn.outbox.abort(live, effect, member, live.profile(key.task, self._line).lane.queue)
                 flight = self._fleet.flights.get((no, key))
                 if flight is not None:
                     flight.aborted = True
             case RequestSlots(key, pool, cost):
-                self._grant(part, turn, self._pools.request(pool, (no, key), cost, live.priority(key.task)))
+                self._grant(part, turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
             case ReleaseSlots(key, pool, _):
                 self._grant(part, turn, self._pools.release(pool, (no, key)))
             case StartChild():
@@ -158,6 +150,9 @@ class Reactor:
                 batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect))
             case Send():
                 self._send(live, turn, effect)
+
+    def _priority(self, live: LiveRun, key: Key) -> int:
+        return live.priority(live.profile(key.task, self._line))
 
     def _grant(self, part: Part, turn: Turn, granted: list[Entry]) -> None:
         for run, key in granted:
@@ -213,5 +208,5 @@ class Reactor:
                 at += count
             for entry in deferred:
                 live = runs[entry[0]]
-                lane.push(live.priority(entry[1].task), live.tenant, (entry,), front=True)
+                lane.push(self._priority(live, entry[1]), live.tenant, (entry,), front=True)
         return False

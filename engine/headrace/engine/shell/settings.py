@@ -24,4 +24,5 @@ class EngineSettings:
     loaded: int = 500  # runs loaded in one turn, at most
     value_cache_bytes: int = 16 << 20
     artifact_bytes: int = 16 << 20  # larger ones are not loaded into expressions
+    quiet_gc: bool = True  # let Python's collector of cycles run rarely: what the engine drops has none
     pools: Mapping[str, int] = field(default_factory=dict)  # name → slots; empty: pools do not limit
