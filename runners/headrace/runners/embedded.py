@@ -1,0 +1,272 @@
+"""The embedded mode: store, broker, engine and one worker in this process, kept in one home folder.
+
+A process either owns the home (its engine decides) or only posts to its inbox. `Embedded` owns when asked to, or when
+a command finds nobody who does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.engine.artifacts import FileArtifacts, FileLogs
+from headrace.engine.broker.memory import MemoryBroker
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.states import RunState
+from headrace.engine.core.workflow import Json
+from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.store import InboxRow, NewRun, RunRow, Store, StoreUnavailable, VersionRow
+from headrace.engine.shell.children import run_id
+from headrace.engine.shell.engine import Engine
+from headrace.engine.shell.plans import build
+from headrace.engine.shell.settings import EngineSettings
+from headrace.engine.store import open_store
+from headrace.runners import authored
+from headrace.runners.http_policy import HttpPolicy
+from headrace.runners.secrets import Secrets
+from headrace.runners.watching import Change, Watched, follow_history
+from headrace.runners.worker import Worker
+
+PART = 0
+ANSWER_WITHIN = 30.0
+"""Seconds in which a live owner must have taken a command from its inbox."""
+
+
+class OwnerSilent(Exception):
+    """Another process owns the home but does not take the command."""
+
+
+class Embedded:
+    """An open home. Made by `open`."""
+
+    def __init__(
+        self,
+        store: Store,
+        home: Path,
+        *,
+        project: str,
+        slots: int | None,
+        policy: HttpPolicy,
+        secrets_dir: Path | None,
+    ) -> None:
+        self.store = store
+        self.home = home
+        self.project = project
+        self.logs = FileLogs(home / "logs")
+        self.artifacts = FileArtifacts(home / "artifacts")
+        self.evaluator = CelEvaluator()
+        self._slots = slots or max(16, 4 * (os.cpu_count() or 1))
+        self._policy = policy
+        self._secrets_dir = secrets_dir
+        self._engine: Engine | None = None
+        self._worker: Worker | None = None
+        self._turning: asyncio.Task[None] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        home: Path,
+        *,
+        database_url: str | None = None,
+        project: str = "default",
+        slots: int | None = None,
+        http_allow: Sequence[str] = (),
+        secrets_dir: Path | None = None,
+        own: bool = True,
+    ) -> AsyncIterator[Embedded]:
+        """Open a home folder, which must exist. With `own`, this process decides for every run in it; raises
+        StoreUnavailable when another one does."""
+        store = await open_store(database_url or f"sqlite:///{home.absolute() / 'headrace.db'}")
+        policy = HttpPolicy(allow=http_allow, allow_loopback=True)
+        opened = cls(store, home, project=project, slots=slots, policy=policy, secrets_dir=secrets_dir)
+        try:
+            if own:
+                await opened.take_over()
+            yield opened
+        finally:
+            await opened.close()
+
+    # -- owning ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def owns(self) -> bool:
+        """Whether this process decides."""
+        return self._engine is not None
+
+    async def take_over(self, only: int | None = None) -> None:
+        """Become the owner and go on with what is live; `only`: with this run alone."""
+        broker = MemoryBroker(parts=1, inboxes=1)
+        engine = Engine(
+            self.store,
+            broker.engine_side(),
+            self.evaluator,
+            self.artifacts,
+            part=PART,
+            engine_id=f"embedded-{os.getpid()}",
+            settings=EngineSettings(only=None if only is None else frozenset((only,))),
+            resolver=authored.resolver(self.store),
+            check_params=authored.checker(self.evaluator),
+        )
+        await engine.start()
+        self._engine = engine
+        worker = Worker(
+            broker.worker_side("embedded", 0),
+            worker_id="embedded",
+            slots=self._slots,
+            artifacts=self.artifacts,
+            logs=self.logs,
+            secrets=Secrets.usual(self._secrets_dir),
+            http_policy=self._policy,
+            state_folder=self.home / "processes",
+            ahead=64,
+        )
+        await worker.start()
+        self._worker = worker
+        self._turning = asyncio.create_task(engine.run(), name="headrace-engine")
+
+    async def close(self) -> None:
+        """Stop what runs, give up the home."""
+        if self._worker is not None:
+            await self._worker.stop()
+        if self._engine is not None:
+            await self._engine.stop()
+        if self._turning is not None:
+            with suppress(asyncio.CancelledError):
+                await self._turning
+        self.logs.close()
+        await self.store.close()
+
+    # -- runs -----------------------------------------------------------------------------------------------------------
+
+    async def register(self, plan: Plan) -> VersionRow:
+        """A new version of the workflow, or the existing one of the same hash."""
+        return await self.store.register(authored.version_row(plan, self.project, time.time()))
+
+    async def submit(
+        self,
+        plan: Plan,
+        params: Mapping[str, Json],
+        *,
+        trigger: Mapping[str, Json],
+        folder: str | None = None,
+        file: str | None = None,
+        priority: str | None = None,
+        key: str | None = None,
+    ) -> RunRow:
+        """Check the parameters and start a run. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
+        from headrace.dsl.params import complete
+        from headrace.engine.shell.times import day_of, rfc3339
+
+        now = time.time()
+        version = await self.register(plan)
+        identity = run_id(now)
+        scope = {
+            "run": {
+                "id": identity,
+                "workflow": plan.workflow.name,
+                "version": version.version,
+                "trigger": str(trigger["kind"]),
+                "scheduled_at": rfc3339(now),
+                "date": day_of(now),
+                "started_at": None,
+            },
+            "event": None,
+        }
+        completed = complete(plan.workflow, params, scope=scope, evaluator=self.evaluator)
+        created = await self.store.create_run(
+            NewRun(
+                id=identity,
+                project=self.project,
+                workflow=plan.workflow.name,
+                version=version.version,
+                plan=plan.hash,
+                part=PART,
+                params=msgspec.json.encode(completed),
+                trigger=msgspec.json.encode(dict(trigger)),
+                created_at=now,
+                scheduled_at=now,
+                priority=priority or plan.workflow.priority.value,
+                key=key,
+                folder=folder,
+                file=file,
+                tags=plan.workflow.tags,
+            )
+        )
+        if self._engine is not None:
+            self._engine.plans.offer(plan)
+            self._engine.wake()
+        elif not await self.store.has_owner(PART):
+            await self.take_over(only=created.no)
+        row = await self.store.run(created.no)
+        assert row is not None
+        return row
+
+    async def live(self) -> list[RunRow]:
+        """The runs of this home that have not ended, oldest first."""
+        rows = [await self.store.run(no) for no in await self.store.live_runs(PART)]
+        return [row for row in rows if row is not None]
+
+    async def watch(self, run_id: str) -> AsyncIterator[Change]:
+        """The run's changes from now on, until it is final."""
+        row = (await self.store.find_runs(self.project, run_id))[0]
+        plan = await self.plan(row.plan)
+        if self._engine is None:
+            async for change in follow_history(self.store, plan, row.no):
+                yield change
+            return
+        watched = Watched(plan, row.no, RunState(row.state))
+        forget = self._engine.listen(watched.heard)
+        assert self._turning is not None
+        self._turning.add_done_callback(watched.broke)
+        try:
+            again = await self.store.run(row.no)  # it may have moved before anybody listened
+            assert again is not None
+            watched.state = RunState(again.state)
+            async for change in watched.follow():
+                yield change
+        finally:
+            forget()
+            self._turning.remove_done_callback(watched.broke)
+
+    async def plan(self, plan_hash: str) -> Plan:
+        """The stored plan of that hash. Raises StoreUnavailable when there is none."""
+        if self._engine is not None:
+            return (await self._engine.plans.get(plan_hash)).plan
+        document = await self.store.plan(plan_hash)
+        if document is None:
+            raise StoreUnavailable(f"The store has no plan {plan_hash}; was the database restored in part?")
+        return build(document)
+
+    # -- commands -------------------------------------------------------------------------------------------------------
+
+    async def command(self, run: int, kind: str, body: Mapping[str, Any]) -> None:
+        """Post a command and wait until an engine has decided about it. Where no engine lives this process becomes the
+        owner, for this run alone. Raises OwnerSilent."""
+        row = InboxRow(0, PART, run, kind, msgspec.json.encode(dict(body)), time.time())
+        posted = await self.store.post(row)
+        if self._engine is None and not await self.store.has_owner(PART):
+            with suppress(StoreUnavailable):  # somebody was faster
+                await self.take_over(only=run)
+        if self._engine is not None:
+            self._engine.wake()
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                while await self._waits(posted):
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise OwnerSilent(
+                f"The process that owns {self.home} has not taken the command within {ANSWER_WITHIN:.0f} s. "
+                "It stays in the inbox and takes effect when an engine reads it."
+            ) from None
+
+    async def _waits(self, posted: int) -> bool:
+        rows = await self.store.inbox(PART, posted - 1, 1)
+        return bool(rows) and rows[0].id == posted
