@@ -194,7 +194,8 @@ def approval(
             for name, schema in form.items()
         }
     work.update(making.values(roles=roles, approvers=approvers))
-    work.update(making.values(self=self_))
+    if self_ is not None:
+        work["self"] = self_
     work.update(making.durations(expires=expires))
     work.update(making.values(on_expiry=on_expiry, on_reject=on_reject))
     answer: Approval = making.made(title if list(work) == ["title"] else work)

@@ -62,11 +62,10 @@ Part = str | Root
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Formula:
-    """Parts that make CEL text when joined. `path`: nothing but a root, fields and literal items."""
+    """Parts that make CEL text when joined, and how tightly their outermost operator binds."""
 
     parts: tuple[Part, ...]
     level: int = PRIMARY
-    path: bool = True
 
     def text(self, view: View | None) -> str:
         return "".join([part if isinstance(part, str) else part.written(view) for part in self.parts])
@@ -79,22 +78,22 @@ class Formula:
         return self.parts if self.level >= level else ("(", *self.parts, ")")
 
     def field(self, name: str) -> Formula:
-        return Formula((*self.within(PRIMARY), selector(name)), PRIMARY, self.path)
+        return Formula((*self.within(PRIMARY), selector(name)))
 
     def item(self, key: int | str) -> Formula:
         suffix = f"[{key}]" if isinstance(key, int) else selector(key)
-        return Formula((*self.within(PRIMARY), suffix), PRIMARY, self.path)
+        return Formula((*self.within(PRIMARY), suffix))
 
     def looked_up(self, key: Formula) -> Formula:
-        return Formula((*self.within(PRIMARY), "[", *key.parts, "]"), PRIMARY, False)
+        return Formula((*self.within(PRIMARY), "[", *key.parts, "]"))
 
     def unary(self, operator: str) -> Formula:
-        return Formula((operator, *self.within(UNARY + 1)), UNARY, False)
+        return Formula((operator, *self.within(UNARY + 1)), UNARY)
 
     def binary(self, operator: str, right: Formula, level: int) -> Formula:
         """Left-associative, as all of CEL's operators; a comparison of comparisons is put in parentheses."""
         left = self.within(level + 1 if level == RELATION else level)
-        return Formula((*left, f" {operator} ", *right.within(level + 1)), level, False)
+        return Formula((*left, f" {operator} ", *right.within(level + 1)), level)
 
 
 def is_name(text: str) -> bool:

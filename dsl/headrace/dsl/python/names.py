@@ -135,13 +135,10 @@ def expr(text: str, **values: Any) -> Any:
         names = [token["name"] for token in _TOKEN.finditer(text) if token["name"]]
         raise BuildError(
             f'"{unused[0]}" is given to expr(), but `{text}` does not name it.',
-            did_you_mean(unused[0], names),
+            did_you_mean(unused[0], names) or "Name it in the text, or leave it out.",
         )
-    whole = not text[:end].strip() and not text[end:].strip()
-    if len(values) == 1 and whole and not parts:
-        return _name(text)
     # An expression written by hand may hold any operator, so it is kept together wherever it goes next.
-    return Reference(Formula((*parts, text[end:]), _level(text), False))
+    return Reference(Formula((*parts, text[end:]), _level(text)))
 
 
 _SIMPLE = re.compile(r"[\w.]+(?:\([^()]*\))?", re.ASCII)

@@ -119,6 +119,7 @@ CHILD = frozenset(ChildOptions.__annotations__)
 
 Options: TypeAlias = dict[str, Any]
 
+_REFERABLE = frozenset(("depends_on", "teardown_of", "map", "label", "env", "compensate"))
 _OUTSIDE = frozenset(("id", "map", "as_", "label", "max_items", "wait", "on_cancel", "version"))
 
 
@@ -131,13 +132,7 @@ def checked(options: Mapping[str, Any], known: Iterable[str], what: str) -> Opti
         if name == "when":
             if value is not None and (isinstance(value, bool) or not isinstance(value, str | Reference)):
                 bare(value, None, "when")
-        elif isinstance(value, Reference) and name not in (
-            "depends_on",
-            "teardown_of",
-            "map",
-            "label",
-            "env",
-        ):
+        elif isinstance(value, Reference) and name not in _REFERABLE:
             raise BuildError(
                 f"{name} cannot be a reference: it is fixed when the workflow is built",
                 "Give a plain value.",
@@ -198,7 +193,7 @@ def item_name(options: Options, fallback: str = "item") -> str:
 
 def _map(options: Options, over: Json, item: str | None, inner: ItemView) -> Json:
     """The short form where nothing else is said."""
-    extra = {key: written(options[key], inner) for key in ("label", "max_items") if key in options}
+    extra: dict[str, Json] = {key: written(options[key], inner) for key in ("label", "max_items") if key in options}
     if item != "item":
         extra["as"] = item
     if not extra:

@@ -98,15 +98,19 @@ def _truth(node: ast.AST, parent: ast.AST | None) -> str | None:
                 return "in"
             case ast.Compare(ops=[_, _, *_]):
                 return "chain"
-    match parent:
-        case ast.If(test=test) | ast.IfExp(test=test) if test is node:
-            return "if"
-        case ast.While(test=test) if test is node:
-            return "while"
-        case ast.Assert(test=test) if test is node:
-            return "assert"
-        case ast.comprehension(ifs=tests) if node in tests:
-            return "if"
+    # Some versions of Python point at the condition, others at the whole construct.
+    for level in (node, parent):
+        match level:
+            case ast.If(test=test) | ast.IfExp(test=test) if test is node or level is node:
+                return "if"
+            case ast.While(test=test) if test is node or level is node:
+                return "while"
+            case ast.Assert(test=test) if test is node or level is node:
+                return "assert"
+            case ast.comprehension(ifs=tests) if node in tests:
+                return "if"
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp() if level is node:
+                return "if"
     return None
 
 
@@ -118,6 +122,10 @@ def iteration_construct() -> str | None:
                 return "unpack"
             case (_, ast.Starred()):
                 return "unpack"
+            case (ast.Call(args=args), _) if any(isinstance(arg, ast.Starred) for arg in args):
+                return "unpack"
+            case (ast.For() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp(), _):
+                return "for"
             case (_, ast.For(iter=source) | ast.comprehension(iter=source)) if source is node:
                 return "for"
     return None

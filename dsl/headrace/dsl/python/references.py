@@ -216,6 +216,7 @@ for _name, _operation, _hint in (
     ("__bytes__", "bytes()", "Encode inside a task."),
     ("__aiter__", "async for", "Fan out with task.map(list)."),
     ("__enter__", "with", "Open it inside a task."),
+    ("__exit__", "with", "Open it inside a task."),
     ("__fspath__", "a file path", "Open the file inside a task."),
     *(
         (f"__{prefix}{operator}__", sign, "Compute it inside a task.")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from headrace.dsl.python.errors import BuildError
@@ -52,29 +53,29 @@ def operand(value: object) -> Formula:
     if isinstance(value, Reference):
         return formula(value)
     if isinstance(value, Literal):
-        return Formula((quoted(value.plain),), PRIMARY, False)
+        return Formula((quoted(value.plain),), PRIMARY)
     if isinstance(value, str) and not isinstance(value, Enum):
         if _PIECE in value:
             raise BuildError(
                 "a template cannot be part of an expression",
                 "Join texts with +, or write literal(…) for the sign.",
             )
-        return Formula((quoted(value),), PRIMARY, False)
+        return Formula((quoted(value),), PRIMARY)
     if value is None or isinstance(value, bool):
-        return Formula(({None: "null", True: "true", False: "false"}[value],), PRIMARY, False)
+        return Formula(({None: "null", True: "true", False: "false"}[value],), PRIMARY)
     if isinstance(value, int | float) and not isinstance(value, Enum):
         text = _number(value)
-        return Formula((text,), UNARY if text.startswith("-") else PRIMARY, False)
+        return Formula((text,), UNARY if text.startswith("-") else PRIMARY)
     if isinstance(value, Mapping):
         parts: list[Part] = []
         for key, item in value.items():
             parts += [", " if parts else "", quoted(_key(key)), ": ", *operand(item).parts]
-        return Formula(("{", *parts, "}"), PRIMARY, False)
+        return Formula(("{", *parts, "}"), PRIMARY)
     if isinstance(value, list | tuple):
         parts = []
         for item in value:
             parts += [", " if parts else "", *operand(item).parts]
-        return Formula(("[", *parts, "]"), PRIMARY, False)
+        return Formula(("[", *parts, "]"), PRIMARY)
     return operand(_json(value, lambda inner: inner))
 
 
@@ -148,6 +149,8 @@ def _json(value: object, inner: Any) -> Any:
             return [inner(item) for item in value]
         case Set():
             return [inner(item) for item in _ordered(value)]
+        case PurePath():
+            return value.as_posix()
         case datetime() | date() | time():
             return value.isoformat().replace("+00:00", "Z")
         case _ if is_dataclass(value) and not isinstance(value, type):
