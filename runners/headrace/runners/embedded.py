@@ -39,6 +39,9 @@ ANSWER_WITHIN = 30.0
 """Seconds in which a live owner must have taken a command from its inbox."""
 
 
+LOOK_EVERY = 0.02
+
+
 class OwnerSilent(Exception):
     """Another process owns the home but does not take the command."""
 
@@ -84,7 +87,7 @@ class Embedded:
     ) -> AsyncIterator[Embedded]:
         """Open a home folder, which must exist. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does."""
-        store = await open_store(database_url or f"sqlite:///{home.absolute() / 'headrace.db'}")
+        store = await open_store(database_url or f"sqlite:///{os.path.abspath(home)}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True)
         opened = cls(store, home, project=project, slots=slots, policy=policy, secrets_dir=secrets_dir)
         try:
@@ -260,7 +263,7 @@ class Embedded:
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 while await self._waits(posted):
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
             raise OwnerSilent(
                 f"The process that owns {self.home} has not taken the command within {ANSWER_WITHIN:.0f} s. "

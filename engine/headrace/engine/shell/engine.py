@@ -37,6 +37,7 @@ from headrace.engine.shell.part import Counters, Part, Turn
 from headrace.engine.shell.patient import PartLost, PatientStore
 from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.sealing import remember, seal
 from headrace.engine.shell.settings import EngineSettings
@@ -119,7 +120,10 @@ class Engine:
         )
         self._children = children
         self._loader = loader
-        self._gatherer = Gatherer(self._store, self._fleet, loader, inbox_rows=settings.inbox_rows)
+        self._reach = Reach(self._store, settings.only)
+        self._gatherer = Gatherer(
+            self._store, self._fleet, loader, self._reach, inbox_rows=settings.inbox_rows
+        )
         self._decider = Decider(self._store, self._values)
         self._reactor = Reactor(
             self._fleet, self._line, self._pools, children, self.plans, picked=settings.picked
@@ -148,7 +152,8 @@ class Engine:
         self._stopping = self._draining = False
         await self._broker.start()
         self._broker.seek(part.number, part.next_offset)
-        part.to_load.extend(await self._store.live_runs(part.number))
+        live = await self._store.live_runs(part.number)
+        part.to_load.extend([run for run in live if await self._reach.includes(run)])
         self._swept_at = time.monotonic()
         self._again = True
         if self._settings.quiet_gc:

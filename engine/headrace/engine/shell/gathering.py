@@ -34,6 +34,7 @@ from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import Loader, draw, over
 from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.patient import PatientStore
+from headrace.engine.shell.reach import Reach
 
 _logger = logging.getLogger(__name__)
 _new = tuple.__new__
@@ -43,10 +44,13 @@ _LOST = ErrorInfo("lost", "The worker gave no reason.")
 class Gatherer:
     """Turns messages, beats, inbox rows, timers and silence into the events of a turn."""
 
-    def __init__(self, store: PatientStore, fleet: Fleet, loader: Loader, *, inbox_rows: int) -> None:
+    def __init__(
+        self, store: PatientStore, fleet: Fleet, loader: Loader, reach: Reach, *, inbox_rows: int
+    ) -> None:
         self._store = store
         self._fleet = fleet
         self._loader = loader
+        self._reach = reach
         self._inbox_rows = inbox_rows
 
     # -- workers -------------------------------------------------------------------------------------------------
@@ -217,6 +221,7 @@ class Gatherer:
         rows = await self._store.inbox(part.number, 0, self._inbox_rows)
         if len(rows) >= self._inbox_rows:
             part.inbox_due = True
+        rows = [row for row in rows if row.run is None or await self._reach.includes(row.run)]
         await self._loader.load(part, turn, [row.run for row in rows if row.run is not None])
         for row in rows:
             live = None if row.run is None else part.runs.get(row.run)

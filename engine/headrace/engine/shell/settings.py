@@ -25,4 +25,5 @@ class EngineSettings:
     value_cache_bytes: int = 16 << 20
     artifact_bytes: int = 16 << 20  # larger ones are not loaded into expressions
     quiet_gc: bool = True  # let Python's collector of cycles run rarely: what the engine drops has none
+    only: frozenset[int] | None = None  # decide for these runs (and their children) alone; None: for all
     pools: Mapping[str, int] = field(default_factory=dict)  # name → slots; empty: pools do not limit
