@@ -124,7 +124,7 @@ class View:
 
     def __init__(self, dispatch: Dispatch, attempt: Attempt | None = None) -> None:
         self._attempt = attempt
-        self._work_dir: Path | None = None
+        self._scratch: Path | None = None
         self.run = dispatch.run_id
         self.workflow = dispatch.job.workflow
         self.task = dispatch.job.task_id
@@ -135,9 +135,18 @@ class View:
 
     @property
     def work_dir(self) -> Path:
-        if self._work_dir is None:
-            self._work_dir = Path(tempfile.mkdtemp(prefix="headrace-"))
-        return self._work_dir
+        return self._made() / "work"
+
+    @property
+    def output_file(self) -> Path:
+        """Where a process may leave its output; beside the scratch folder, so that this begins empty."""
+        return self._made() / "output"
+
+    def _made(self) -> Path:
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="headrace-"))
+            (self._scratch / "work").mkdir()
+        return self._scratch
 
     def log(self, text: str) -> None:
         lines = self._attempt.lines() if self._attempt is not None else None
@@ -145,13 +154,14 @@ class View:
             lines.line("log", text)
 
     def environment(self) -> dict[str, str]:
-        """The HEADRACE_* variables of a task's process, without HEADRACE_OUTPUT."""
+        """The HEADRACE_* variables of a task's process."""
         named = {
             "HEADRACE_RUN": self.run,
             "HEADRACE_WORKFLOW": self.workflow,
             "HEADRACE_TASK": self.task,
             "HEADRACE_ATTEMPT": str(self.attempt),
             "HEADRACE_WORK_DIR": str(self.work_dir),
+            "HEADRACE_OUTPUT": str(self.output_file),
             "HEADRACE_EFFECT_KEY": self.effect_key,
         }
         if self.map_path:
@@ -160,6 +170,6 @@ class View:
         return named
 
     def discard(self) -> None:
-        if self._work_dir is not None:
-            shutil.rmtree(self._work_dir, ignore_errors=True)
-            self._work_dir = None
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
