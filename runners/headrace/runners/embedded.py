@@ -85,9 +85,9 @@ class Embedded:
         secrets_dir: Path | None = None,
         own: bool = True,
     ) -> AsyncIterator[Embedded]:
-        """Open a home folder, which must exist. With `own`, this process decides for every run in it; raises
+        """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does."""
-        store = await open_store(database_url or f"sqlite:///{os.path.abspath(home)}/headrace.db")
+        store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True)
         opened = cls(store, home, project=project, slots=slots, policy=policy, secrets_dir=secrets_dir)
         try:
@@ -262,7 +262,7 @@ class Embedded:
             self._engine.wake()
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                while await self._waits(posted):
+                async for _ in self._until_taken(posted):
                     await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
             raise OwnerSilent(
@@ -270,6 +270,7 @@ class Embedded:
                 "It stays in the inbox and takes effect when an engine reads it."
             ) from None
 
-    async def _waits(self, posted: int) -> bool:
-        rows = await self.store.inbox(PART, posted - 1, 1)
-        return bool(rows) and rows[0].id == posted
+    async def _until_taken(self, posted: int) -> AsyncIterator[None]:
+        """Goes round as long as the row lies in the inbox: the answer may come from another process."""
+        while (rows := await self.store.inbox(PART, posted - 1, 1)) and rows[0].id == posted:
+            yield

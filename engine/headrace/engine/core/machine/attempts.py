@@ -24,14 +24,18 @@ from headrace.engine.core.machine.board import READY, Block, Board, Live
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.core.workflow import Kind, Retry, RetryRule
+from headrace.engine.core.workflow import Kind, PythonCall, Retry, RetryRule
 
 _IN_FLIGHT = (TaskState.DISPATCHED, TaskState.RUNNING)
 _MOST_RETRY_AFTER = 3600.0
+_NONE = Filled({})
 
 
 def constant_inputs(plan: Plan, node: int) -> Filled | None:
     """The inputs of a task whose templates hold no expression: the same for every run, never stored."""
+    task = plan.tasks[node]
+    if not task.with_ and not task.env and isinstance(task.work, PythonCall):
+        return _NONE
     known = plan.memo.get(("constant", node), 0)
     if known == 0:
         inputs = templates_of(plan, node).inputs
