@@ -69,6 +69,7 @@ class Decider:
         waiting: list[_Open] = []
         for live, events in work:
             self._advance(live, live.machine.decide(live.decision, events), None, waiting, failures)
+            live.rounds.append(len(live.decision.events))
         while waiting:
             asked, waiting = waiting, []
             await self._answer(asked, now)

@@ -1,7 +1,8 @@
 """What history keeps of one batch of one run: the events, what they moved, and what else was told to the machine.
 
-A body is one JSON array, `[version, generation, events, transitions, run, extra]`; an event is `[name, *fields]`, a
-transition `[event, [task, map], before, after, reason, attempt]`. Outputs are kept as the first 12 bytes of their
+A body is one JSON array, `[version, generation, events, rounds, transitions, run, extra]`; an event is
+`[name, *fields]`, `rounds` says how many events there were after each call of the machine, a transition is
+`[event, [task, map], before, after, reason, attempt]`. Outputs are kept as the first 12 bytes of their
 SHA-256 and artifacts by digest, so history stays small and holds no payload; reading it back takes both from a
 `Content`, which finds them among the stored task runs. That is all that `replay` needs to decide everything again.
 """
@@ -49,6 +50,7 @@ class Recorded(NamedTuple):
 
     generation: int
     events: list[Event]
+    rounds: list[int]  # the machine was called with events[:rounds[0]], events[rounds[0]:rounds[1]], ...
     transitions: list[Transition]
     run: Mapping[str, Any] | None  # fields of RunChange; `output` is a digest, `artifact` a digest
     cache: Mapping[str, bytes | None]  # what the task cache answered, as digests
@@ -65,11 +67,12 @@ _encode = msgspec.json.Encoder().encode
 
 def encode(
     decision: Decision,
+    rounds: Sequence[int],
     *,
     cache: Mapping[str, bytes | None] | None = None,
     refused: Sequence[Refusal] = (),
 ) -> bytes:
-    """The body for one decision. `cache`: what the task cache answered while it was made."""
+    """The body for one decision. `rounds`: see the module; `cache`: what the task cache answered meanwhile."""
     events: list[tuple[Any, ...]] = []
     for event in decision.events:
         if isinstance(event, AttemptSucceeded | ChildEnded):
@@ -86,6 +89,7 @@ def encode(
             VERSION,
             decision.generation,
             events,
+            rounds,
             decision.transitions,
             _run(decision.run),
             _extra(cache, refused),
@@ -118,6 +122,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     version: int
     generation: int
     events: list[msgspec.Raw]
+    rounds: list[int]
     transitions: list[Transition]
     run: dict[str, Any] | None = None
     extra: _Extra | None = None
@@ -188,7 +193,9 @@ def decode(body: bytes, content: Content) -> Recorded:
             event = EVENTS[name](**event._asdict() | {"output": output, "artifact": artifact})
         events.append(event)
     extra = read.extra or _Extra()
-    return Recorded(read.generation, events, read.transitions, read.run, extra.cache, extra.refused)
+    return Recorded(
+        read.generation, events, read.rounds, read.transitions, read.run, extra.cache, extra.refused
+    )
 
 
 def _version(body: bytes) -> int:

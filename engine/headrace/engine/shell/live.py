@@ -39,6 +39,7 @@ class LiveRun:
         "machine",
         "no",
         "refused",
+        "rounds",
         "row",
         "seq",
         "timed",
@@ -61,6 +62,7 @@ class LiveRun:
         self.decision = Decision(generation=self.machine.generation)
         self.alone = False  # a rerun: no other event may share its turn
         self.commanded = False  # at most one person's command a turn
+        self.rounds: list[int] = []  # how many events there were after each round of deciding
         self.refused: list[Refusal] = []
         self.cache: dict[str, bytes | None] = {}  # what the task cache answered
         self.timed: dict[Key | None, None] = {}  # whose timers were set

@@ -18,7 +18,7 @@ def seal(live: LiveRun, part: Part, turn: Turn) -> None:
     """Put what a run decided into the batch."""
     decision, batch, no = live.decision, turn.batch, live.no
     live.seq += 1
-    body = history.encode(decision, cache=live.cache, refused=live.refused)
+    body = history.encode(decision, live.rounds, cache=live.cache, refused=live.refused)
     batch.history.append(HistoryRow(no, live.seq, turn.now, body))
     if decision.rows:
         batch.tasks.extend(task_rows(no, decision))

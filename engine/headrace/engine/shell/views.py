@@ -1,0 +1,252 @@
+"""What people are shown of a run: every task run of its plan with its state, and every change as it happens.
+
+A task run without a row is pending: rows are first written when something happens. Groups are not listed themselves,
+their tasks are; a map that has not expanded, is empty or was never entered is one entry without an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.engine.core.decision import Decision, Row, Transition
+from headrace.engine.core.events import Event
+from headrace.engine.core.keys import Key, child, unpack, written
+from headrace.engine.core.machine.restoring import newest
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.run import RunStatus
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Kind
+from headrace.engine.ports.store import RunRow, Store, TaskRow
+from headrace.engine.shell.history import Recorded
+from headrace.engine.shell.plans import Plans
+from headrace.engine.shell.rows import machine_rows, run_status
+
+_WORDS = tuple(state.word for state in TaskState)
+_PENDING, _FINAL = TaskState.PENDING, TaskState.SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """One task run as the command line and the API show it. Times: seconds since the epoch, UTC."""
+
+    id: str
+    map: int  # packed, see core.keys
+    map_path: tuple[int, ...]
+    map_index: int | None  # the innermost
+    kind: str
+    state: str
+    reason: str | None
+    attempts: int
+    generation: int
+    started_at: float | None
+    finished_at: float | None
+    error: Mapping[str, str] | None  # kind, message
+    child_run: str | None
+    worker: str | None = None
+    due_at: float | None = None
+    by: str | None = None
+
+    @property
+    def written(self) -> str:
+        """`price[7]`, as commands take it."""
+        return written(self.id, self.map)
+
+    @property
+    def duration_seconds(self) -> float | None:
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return round(max(0.0, self.finished_at - self.started_at), 6)
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with all its task runs, in the plan's order."""
+
+    run: RunRow
+    plan: Plan
+    tasks: tuple[TaskView, ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many task runs are in each state that occurs."""
+        found: dict[str, int] = {}
+        for task in self.tasks:
+            found[task.state] = found.get(task.state, 0) + 1
+        return found
+
+
+class RunUnknown(LookupError):
+    """There is no such run."""
+
+
+async def run_view(store: Store, run_no: int, plan: Plan | None = None) -> RunView:
+    """A run and its task runs in their newest generation. Raises RunUnknown, PlanMissing, RowDamaged.
+
+    `plan` spares building it from the store.
+    """
+    row = await store.run(run_no)
+    if row is None:
+        raise RunUnknown(f"There is no run number {run_no}.")
+    if plan is None:
+        plan = (await Plans(store).get(row.plan)).plan
+    return RunView(row, plan, tuple(task_views(plan, run_status(row), await store.task_rows(run_no))))
+
+
+def task_views(plan: Plan, status: RunStatus, rows: Sequence[TaskRow]) -> Iterator[TaskView]:
+    """Every task run there is, in the plan's order and, within a map, by index."""
+    laid = list(machine_rows(rows))
+    stored = {id(row): full for (_, _, row), full in zip(laid, rows, strict=True)}
+    current = newest(plan, status, laid)
+    for node in range(len(plan.ids)):
+        if plan.kinds[node] is Kind.GROUP:
+            continue
+        for path, state in _paths(plan, current, node):
+            row = current.get(Key(node, path)) if state is None else None
+            full = None if row is None else stored.get(id(row))
+            yield _task_view(plan, node, path, state, row, full, status.generation)
+
+
+def _task_view(
+    plan: Plan,
+    node: int,
+    path: int,
+    state: TaskState | None,
+    row: Row | None,
+    full: TaskRow | None,
+    generation: int,
+) -> TaskView:
+    indexes = unpack(path)
+    depth = _depth(plan, node)
+    index = indexes[-1] if indexes and len(indexes) == depth else None
+    kind = plan.kinds[node].value
+    name = plan.ids[node]
+    if row is None or full is None:
+        reached = state if state is not None else row.state if row is not None else _PENDING
+        return TaskView(
+            name, path, indexes, index, kind, reached.word, None, 0, generation, None, None, None, None
+        )
+    return TaskView(
+        name,
+        path,
+        indexes,
+        index,
+        kind,
+        _WORDS[full.state],
+        full.reason,
+        full.attempt,
+        full.generation,
+        full.started_at,
+        full.finished_at,
+        None if full.error is None else brief(full.error),
+        full.child,
+        full.worker,
+        full.due_at,
+        full.by,
+    )
+
+
+def brief(error: bytes) -> dict[str, str]:
+    """The kind and message of a stored error."""
+    fields = msgspec.json.decode(error)
+    return {"kind": fields["kind"], "message": fields["message"]}
+
+
+def _depth(plan: Plan, node: int) -> int:
+    """In how many maps a task run of the node lies, its own included."""
+    return plan.regions[plan.home[node]].level + (node in plan.items)
+
+
+def _paths(plan: Plan, rows: Mapping[Key, Row], node: int) -> Iterator[tuple[int, TaskState | None]]:
+    """The packed indexes of a node's task runs; with a state where only an enclosing map says what became of it."""
+    maps = [node] if node in plan.items else []
+    region = plan.regions[plan.home[node]]
+    while region.owner >= 0:
+        maps.append(region.owner)
+        region = plan.regions[region.parent]
+    maps.reverse()
+    level = [0]
+    for depth, owner in enumerate(maps):
+        below: list[int] = []
+        for path in level:
+            head = rows.get(Key(owner, path))
+            count = head.items if head is not None else None
+            if count:
+                below.extend(child(path, item, depth) for item in range(count))
+            elif owner == node:
+                yield path, None
+            else:
+                yield path, _unentered(head)
+        level = below
+    for path in level:
+        yield path, None
+
+
+def _unentered(head: Row | None) -> TaskState:
+    """What a task inside a map without items is: as good as its map, which it never ran for."""
+    if head is None or head.state < _FINAL:
+        return _PENDING
+    if head.state in (TaskState.SUCCEEDED, TaskState.FAILED):
+        return TaskState.SKIPPED if head.state is TaskState.SUCCEEDED else TaskState.UPSTREAM_FAILED
+    return head.state
+
+
+# -- changes -----------------------------------------------------------------------------------------------------
+
+
+class Change(NamedTuple):
+    """One move of a task run, named as written, or of the run itself (`task` None). `at`: seconds since the epoch."""
+
+    at: float
+    task: str | None
+    before: str
+    after: str
+    reason: str | None = None
+    attempt: int = 0
+
+
+class Changes:
+    """Tells the changes of one run, decision after decision, or history row after history row."""
+
+    def __init__(self, plan: Plan, state: RunState = RunState.QUEUED) -> None:
+        self._plan = plan
+        self._state = state
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has been told to be final."""
+        return self._state.final
+
+    def decided(self, decision: Decision) -> list[Change]:
+        """What a committed decision changed."""
+        change = decision.run
+        run = None if change is None else {"state": int(change.state), "reason": change.reason}
+        return self._told(decision.events, decision.transitions, run)
+
+    def recorded(self, recorded: Recorded) -> list[Change]:
+        """What a row of history changed."""
+        return self._told(recorded.events, recorded.transitions, recorded.run)
+
+    def _told(
+        self, events: Sequence[Event], transitions: Iterable[Transition], run: Mapping[str, Any] | None
+    ) -> list[Change]:
+        ids = self._plan.ids
+        at = [_at(event) for event in events]
+        changes = [
+            Change(at[cause], written(ids[key.task], key.map), _WORDS[before], _WORDS[after], reason, attempt)
+            for cause, key, before, after, reason, attempt in transitions
+        ]
+        if run is not None and (after := RunState(run["state"])) is not self._state:
+            began = Change(at[-1] if at else 0.0, None, self._state.word, after.word, run["reason"])
+            if after.final:
+                changes.append(began)
+            else:
+                changes.insert(0, began)
+            self._state = after
+        return changes
+
+
+def _at(event: Event) -> float:
+    return getattr(event, "at", 0.0)
