@@ -230,14 +230,14 @@ def _regions(nodes: Nodes, edges: Edges, run_leaves: tuple[int, ...]) -> tuple[R
 
 def _facts(nodes: Nodes, up: Rows, down: Rows, order: graph.Order) -> Facts:
     ids, groups = nodes.ids, nodes.members
-    width = order.width
-    path = graph.longest_path(up, order.levels)
-    if groups:  # they have no edges and would count as tasks of level 0
+    levels, width = order.levels, order.width
+    if groups:  # they have no edges here and would count as tasks of level 0
+        levels = array("i", (-1 if node in groups else level for node, level in enumerate(levels)))
         sizes = [0] * order.waves
-        for node, level in enumerate(order.levels):
-            sizes[level] += node not in groups
+        for level in levels:
+            if level >= 0:
+                sizes[level] += 1
         width = max(sizes)
-        path = [node for node in path if node not in groups]
     return Facts(
         tasks=len(ids) - len(groups),
         edges=len(up.to),
@@ -247,7 +247,7 @@ def _facts(nodes: Nodes, up: Rows, down: Rows, order: graph.Order) -> Facts:
         leaves=tuple(
             ids[n] for n in range(len(ids)) if down.start[n] == down.start[n + 1] and n not in groups
         ),
-        critical_path=tuple(ids[node] for node in path),
+        critical_path=tuple(ids[node] for node in graph.longest_path(up, levels)),
     )
 
 
