@@ -117,9 +117,7 @@ def test_several_workflows_are_told_apart_by_name(tmp_path: Path) -> None:
         ("x = '\0'\n", "parse_error", None, "Python cannot read this"),
     ],
 )
-def test_files_that_are_refused(
-    tmp_path: Path, text: str, code: str, line: int | None, says: str
-) -> None:
+def test_files_that_are_refused(tmp_path: Path, text: str, code: str, line: int | None, says: str) -> None:
     path = tmp_path / "flows.py"
     path.write_text(text)
     problem = _problem(path)
@@ -130,9 +128,7 @@ def test_files_that_are_refused(
     assert problem.place.line == line
 
 
-def test_places_show_the_path_as_it_was_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_places_show_the_path_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "flows.py").write_text(
         "from headrace.dsl.python import *\n@workflow\ndef flow():\n    len(noop())\n"
     )

@@ -88,7 +88,8 @@ class Formula:
         return Formula((*self.within(PRIMARY), "[", *key.parts, "]"))
 
     def unary(self, operator: str) -> Formula:
-        return Formula((operator, *self.within(UNARY + 1)), UNARY)
+        repeated = self.level == UNARY and self.parts[0] == operator  # CEL takes `!!x`, but no `-!x`
+        return Formula((operator, *(self.parts if repeated else self.within(PRIMARY))), UNARY)
 
     def binary(self, operator: str, right: Formula, level: int) -> Formula:
         """Left-associative, as all of CEL's operators; a comparison of comparisons is put in parentheses."""
