@@ -39,12 +39,11 @@ def check_expression(expression: Expression) -> str | None:
 
 
 def _checkable(node: Node) -> Iterator[Node]:
-    """Nodes whose failing is sure to matter, outermost constant ones first."""
+    """What depends on literals alone, innermost first, and every `matches`, whose pattern may be a literal."""
+    for child in node.children():
+        yield from _checkable(child)
     if _is_constant(node) or (isinstance(node, Call) and node.function == "matches"):
         yield node
-    if not _is_constant(node):
-        for child in node.children():
-            yield from _checkable(child)
 
 
 def _is_constant(node: Node) -> bool:

@@ -68,8 +68,8 @@ def to_json(work: Work, value: Any, depth: int = 0) -> Json:
     """
     made = type(value)
     if made is str:
-        work.read(len(value))
         work.keep(len(value))
+        work.read(len(value))
         return value
     if made is int or made is bool or value is None:
         return value
@@ -82,8 +82,8 @@ def to_json(work: Work, value: Any, depth: int = 0) -> Json:
             return value
         if kinds == {str}:
             characters = sum(map(len, value))
-            work.read(characters)
             work.keep(characters)
+            work.read(characters)
             return value
         return [to_json(work, item, depth + 1) for item in value]
     if is_map(value):
@@ -108,8 +108,8 @@ def _map_to_json(work: Work, value: Any, depth: int) -> dict[str, Json]:
             if converted is not item:
                 replaced[key] = converted
     if characters:
-        work.read(characters)
         work.keep(characters)
+        work.read(characters)
     return {**value, **replaced} if replaced else value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -144,5 +144,3 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "type": type_of,
     "timestamp": to_timestamp,
 }
-
-assert EPOCH.tzinfo is UTC

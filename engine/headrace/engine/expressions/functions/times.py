@@ -46,8 +46,8 @@ def parse_timestamp(source: str) -> datetime:
     offset = "+00:00" if zone_text in "Zz" else zone_text
     try:
         return datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{offset}").astimezone(UTC)
-    except ValueError as error:
-        raise Fault(f"there is no such time: {error}") from None
+    except ValueError:
+        raise Fault("there is no such time") from None
     except OverflowError:
         raise Fault(_OUT_OF_RANGE) from None
 
@@ -98,8 +98,8 @@ def format_time(work: Work, value: Any, pattern: Any, zone_name: Any = "UTC") ->
     if type(value) is str and _DATE.fullmatch(value):
         try:
             local = datetime.combine(date.fromisoformat(value), datetime.min.time(), there)
-        except ValueError as error:
-            raise Fault(f"there is no such date: {error}") from None
+        except ValueError:
+            raise Fault("there is no such date") from None
     elif type(value) is str:
         local = _local(parse_timestamp(value), there)
     elif type(value) is datetime:
