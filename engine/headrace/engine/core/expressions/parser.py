@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from headrace.engine.core.expressions.lexer import MAX_INT, RESERVED, Token, quote, spell
+from headrace.engine.core.expressions.hints import MEANT, WORDS, check_task_minus
+from headrace.engine.core.expressions.lexer import MAX_INT, RESERVED, Token, spell
 from headrace.engine.core.expressions.problems import ExpressionProblem
 from headrace.engine.core.expressions.syntax import (
     FUNCTIONS,
@@ -39,29 +40,6 @@ _LEVELS = (
     frozenset({"+", "-"}),
     frozenset({"*", "/", "%"}),
 )
-_WORDS = {"and": "&&", "or": "||", "not": "!", "is": "==", "if": "test ? then : otherwise"}
-_MEANT = {
-    "len": "size",
-    "length": "size",
-    "count": "size",
-    "str": "string",
-    "float": "double",
-    "number": "double",
-    "lower": "lowerAscii",
-    "upper": "upperAscii",
-    "strip": "trim",
-    "min": "math.least",
-    "max": "math.greatest",
-    "abs": "math.abs",
-    "round": "math.round",
-    "ceil": "math.ceil",
-    "floor": "math.floor",
-    "any": "exists",
-    "coalesce": "default",
-    "items": "entries",
-    "values": "entries",
-    "date": "timestamp",
-}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 N = TypeVar("N", bound=Node)
@@ -108,8 +86,8 @@ class _Parser:
             return ExpressionProblem(f"the expression ends where {expected} is expected.", offset=token.start)
         shown = spell(token)
         hint = None
-        if token.kind == "name" and shown in _WORDS:
-            hint = f"CEL writes `{_WORDS[shown]}`."
+        if token.kind == "name" and shown in WORDS:
+            hint = f"CEL writes `{WORDS[shown]}`."
         elif token.kind == "?":
             hint = "Optional values (`.?`) are not supported: use get(map, key, default)."
         return ExpressionProblem(f"`{shown}` stands where {expected} is expected.", hint, token.start)
@@ -169,7 +147,7 @@ class _Parser:
         if level == 2:
             first, rest = self.type_names(first, rest)
         elif level == 3:
-            _check_task_minus(first, rest)
+            check_task_minus(first, rest)
         return self.built(Chain(first=first, rest=tuple(rest), start=first.start, end=end))
 
     def operator(self) -> str:
@@ -329,7 +307,7 @@ class _Parser:
             args = (target, *args)
         limits = FUNCTIONS.get(name)
         if limits is None:
-            meant = _MEANT.get(name.rpartition(".")[2])
+            meant = MEANT.get(name.rpartition(".")[2])
             hint = f"Did you mean `{meant}`?" if meant else did_you_mean(name, [*FUNCTIONS, *MACROS, "has"])
             raise ExpressionProblem(f"there is no function `{name}`.", hint, at.start)
         least, most = limits
@@ -399,29 +377,3 @@ def _type_name(node: Node) -> Node:
     if isinstance(node, Name) and node.name in TYPE_NAMES:
         return TypeName(name=node.name, start=node.start, end=node.end)
     return node
-
-
-def _check_task_minus(first: Node, rest: list[tuple[str, Node]]) -> None:
-    """`tasks.my-task`: CEL reads a difference, and nobody means one."""
-    left = first
-    for position, (operator, right) in enumerate(rest):
-        if operator == "-" and isinstance(left, Select) and isinstance(left.base, Name):
-            words = [str(left.keys[0])]
-            after: tuple[str | int, ...] = ()
-            if left.base.name == "tasks" and len(left.keys) == 1:
-                for following, node in rest[position:]:
-                    if following != "-" or after:
-                        break
-                    base = node.base if isinstance(node, Select) else node
-                    if not isinstance(base, Name):
-                        break
-                    words.append(base.name)
-                    after = node.keys if isinstance(node, Select) else ()
-            if len(words) > 1:
-                name = quote("-".join(words))
-                raise ExpressionProblem(
-                    f"`tasks.{'-'.join(words)}` is read as tasks.{' minus '.join(words)}.",
-                    f"Write tasks[{name}].",
-                    left.start,
-                )
-        left = right
