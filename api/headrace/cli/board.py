@@ -61,9 +61,9 @@ class Board:
         self.counted = frozenset(
             plan.ids[node]
             for node in plan.regions[0].nodes
-            if (plan.kinds[node] is not Kind.GROUP or node in plan.items)
-            and plan.sections[node] == Section.MAIN
-        )  # what progress is measured in: a map counts once, plain groups by their members
+            if plan.kinds[node] is not Kind.GROUP and plan.sections[node] == Section.MAIN
+        )  # what progress is measured in: a map counts once, a plain group by its members …
+        self.inner = 0  # … and a mapped group by the task runs in it, as they come up
         self.tasks: dict[str, Line] = {}
         self._active: dict[str, None] = {}  # in order of first activity
         self._bad: list[str] = []
@@ -75,6 +75,9 @@ class Board:
         if line is None:
             line = self.tasks[name] = Line()
         if bracket:
+            if name not in self.counted:
+                self.inner += task not in line.items
+                self.done += after in FINAL and line.items.get(task) not in FINAL
             line.item(task, after)
             if line.state not in FINAL and (line.state != "pending" or line.moves):
                 self._active.setdefault(name)
@@ -92,17 +95,13 @@ class Board:
                 self.done += 1
             if after == "failed":
                 self._bad.append(name)
-        elif after != "pending" and not self._plain_group(name):
+        elif after != "pending":
             self._active.setdefault(name)
         return line
 
     @property
     def total(self) -> int:
-        return len(self.counted)
-
-    def _plain_group(self, name: str) -> bool:
-        node = self.plan.index.get(name)
-        return node is not None and self.plan.kinds[node] is Kind.GROUP and node not in self.plan.items
+        return len(self.counted) + self.inner
 
     @property
     def running(self) -> int:

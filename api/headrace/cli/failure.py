@@ -62,13 +62,18 @@ def _from_the_engine(error: BaseException) -> Status | None:
     if isinstance(error, StoreUnavailable | RowDamaged):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.SERVICE
-    if isinstance(error, KeyTaken) or _is_refusal(error):
+    if isinstance(error, KeyTaken) or _is(error, "headrace.engine.shell.commands", "Refused"):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.USAGE
+    if _is(error, "headrace.runners.embedded", "OwnerSilent") or _is(
+        error, "headrace.engine.shell.plans", "PlanMissing"
+    ):
+        print(f"headrace: {error}", file=sys.stderr)
+        return Status.SERVICE
     return None
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """A command that the engine refused; if its module was never imported, it cannot have."""
-    commands = sys.modules.get("headrace.engine.shell.commands")
-    return commands is not None and isinstance(error, commands.Refused)
+def _is(error: BaseException, module: str, name: str) -> bool:
+    """Whether it is of that class; when the module was never imported, it cannot be."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(error, getattr(loaded, name))

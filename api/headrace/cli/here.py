@@ -70,17 +70,13 @@ async def embedded(settings: Settings, *, own: bool) -> AsyncIterator[Embedded]:
 
 
 async def plan_of(store: Store, plan_hash: str) -> Plan:
-    """The plan of a stored hash, built again from its document."""
-    import json
-
-    from headrace.engine.core.canonical import from_document
-    from headrace.engine.core.planning import build_plan
+    """The plan of a stored hash, built again from its document. Raises Stop."""
+    from headrace.engine.shell.plans import build
 
     document = await store.plan(plan_hash)
     if document is None:
         raise Stop(f"the store has no plan {plan_hash}.", status=Status.SERVICE)
-    plan, _ = build_plan(from_document(json.loads(document)))
-    return plan
+    return build(document)
 
 
 def me() -> str:

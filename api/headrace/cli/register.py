@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from headrace.cli.files import expand, plan_to_run
 from headrace.cli.here import go
 from headrace.cli.output import print_json, say
 from headrace.cli.where import HERE, Where, prepare
-from headrace.engine.ports.store import VersionRow
 
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
@@ -42,29 +40,15 @@ def register(
 
 
 async def _register(settings: Settings, planned: list[Planned], json: bool) -> int:
-    from headrace.engine.core.canonical import to_document
     from headrace.engine.store import open_store
+    from headrace.runners.authored import version_row
 
     prepare(settings.home)
     store = await open_store(settings.database)
     entries = []
     try:
         for one in planned:
-            workflow = one.source.workflow
-            document = codec.dumps(
-                to_document(workflow), ensure_ascii=False, sort_keys=True, separators=(",", ":")
-            ).encode()
-            row = VersionRow(
-                project=settings.project,
-                name=workflow.name,
-                version=0,
-                plan=one.plan.hash,
-                document=document,
-                description=workflow.description,
-                tags=workflow.tags,
-                created_at=time.time(),
-            )
-            kept = await store.register(row)
+            kept = await store.register(version_row(one.plan, settings.project, time.time()))
             entries.append({"workflow": kept.name, "version": kept.version, "plan": kept.plan})
     finally:
         await store.close()

@@ -13,7 +13,7 @@ from headrace.cli.follow import follow
 from headrace.cli.here import embedded, go, plan_of, reading
 from headrace.cli.output import State, clock_time, instant, print_json, print_table, span
 from headrace.cli.references import find_run, short
-from headrace.cli.story import tell, written
+from headrace.cli.story import tell
 from headrace.cli.where import HERE, RunRef, Where
 from headrace.engine.core.states import RunState
 
@@ -101,7 +101,7 @@ async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
         ("task", "state", "attempts", "began", "took"),
         (
             (
-                written(task),
+                task.written,
                 State(task.state, task.reason),
                 task.attempts,
                 clock_time(task.started_at) if task.started_at else None,

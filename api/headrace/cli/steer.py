@@ -6,7 +6,7 @@ Whoever owns the run does it. When no engine lives, this process becomes the own
 from __future__ import annotations
 
 import json as codec
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -16,10 +16,14 @@ from headrace.cli.follow import follow
 from headrace.cli.here import embedded, go, me, plan_of
 from headrace.cli.output import print_json, say
 from headrace.cli.references import find_run, short
-from headrace.cli.story import written as written_view
 from headrace.cli.where import HERE, RunRef, TaskName, Where
 from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
+
+if TYPE_CHECKING:
+    from headrace.engine.core.evaluation import Artifact
+    from headrace.engine.ports.store import RunRow
+    from headrace.runners.embedded import Embedded
 
 Reason = Annotated[str | None, Parameter(help="Why; it is kept with the decision.")]
 Json = Annotated[bool, Parameter(help="The run afterwards, as one object.")]
@@ -118,7 +122,7 @@ async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json
                 f"run {short(row.id)} has ended: {RunState(row.state).word}.",
                 hint="headrace runs rerun begins it again.",
             )
-        await home.command(row.no, kind, {"by": me(), **body})
+        await _ask(home, row, kind, body)
         view = await run_view(home.store, row.no)
     if json:
         print_json(run_document(view))
@@ -144,7 +148,7 @@ async def _rerun(where: Where, run: str, tasks: list[str], inputs: object, json:
             for task in tasks:
                 key_of(plan, task)
             named = tasks
-        await home.command(row.no, "rerun", {"by": me(), "from": named, "inputs": inputs})
+        await _ask(home, row, "rerun", {"from": named, "inputs": inputs})
         return await follow(home, row, plan, json=json, stop_on_interrupt=True)
 
 
@@ -157,7 +161,7 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
         row = await find_run(home.store, settings.project, run)
         plan = await plan_of(home.store, row.plan)
         key = key_of(plan, task)
-        await home.command(row.no, "task", {"by": me(), "task": task, **body})
+        await _ask(home, row, "task", {"task": task, **body})
         if RunState(row.state).final:  # a retry began a new generation
             return await follow(home, row, plan, json=json, stop_on_interrupt=True)
         view = await run_view(home.store, row.no)
@@ -165,9 +169,31 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
         print_json(run_document(view))
     else:
         name = written(plan.ids[key.task], key.map)
-        state = next((one.state for one in view.tasks if written_view(one) == name), "on its way")
+        state = next((one.state for one in view.tasks if one.written == name), "on its way")
         say(f"{name} of run {short(row.id)} is {state}.")
     return Status.OK
+
+
+async def _ask(home: Embedded, row: RunRow, kind: str, body: dict[str, Any]) -> None:
+    """Post a command and wait until it was decided. Raises Stop with the engine's words when it was refused."""
+    from headrace.engine.shell import history
+
+    asker = me()
+    await home.command(row.no, kind, {"by": asker, **body})
+    for entry in await home.store.history(row.no, after=row.seq):
+        for refusal in history.decode(entry.body, NoContent()).refused:
+            if (refusal.kind, refusal.by) == (kind, asker):
+                raise Stop(refusal.why)
+
+
+class NoContent:
+    """History is read for what was refused; payloads are not looked up."""
+
+    def output(self, digest: bytes) -> bytes | None:
+        return None
+
+    def artifact(self, digest: str) -> Artifact | None:
+        return None
 
 
 def _object(flag: str, text: str) -> Any:

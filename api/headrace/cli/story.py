@@ -32,14 +32,14 @@ async def tell(view: RunView, logs: Logs, *, brief: bool = False) -> None:
     for task in failed[:FAILURES]:
         await _failure(view, task, logs)
     if len(failed) > FAILURES:
-        names = ", ".join(written(task) for task in failed[FAILURES : FAILURES + 10])
+        names = ", ".join(task.written for task in failed[FAILURES : FAILURES + 10])
         more = len(failed) - FAILURES - 10
         say(f"\nalso failed: {printable(names)}{f' and {more} more' if more > 0 else ''}")
     if failed:
-        stopped = [written(task) for task in view.tasks if task.state == "upstream_failed"]
+        stopped = [task.written for task in view.tasks if task.state == "upstream_failed"]
         if stopped:
             say(f"\nstopped by it: {_several(stopped)}")
-        first = written(failed[0])
+        first = failed[0].written
         say(
             f"\n  headrace logs {short(row.id)} '{first}'"
             if "[" in first
@@ -54,7 +54,7 @@ async def _failure(view: RunView, task: TaskView, logs: Logs) -> None:
     attempts = f" after {task.attempts} attempts" if task.attempts > 1 else ""
     reason = f" ({task.reason})" if task.reason else ""
     say(
-        f"\n{paint('✗', 'failed', colour=coloured(sys.stderr))} {printable(written(task))} failed{reason}{attempts}"
+        f"\n{paint('✗', 'failed', colour=coloured(sys.stderr))} {printable(task.written)} failed{reason}{attempts}"
     )
     if task.error:
         message = printable(str(task.error.get("message") or "")).strip()
@@ -62,11 +62,6 @@ async def _failure(view: RunView, task: TaskView, logs: Logs) -> None:
     lines = await logs.read(view.run.id, task.id, task.map, task.generation, task.attempts)
     for line in lines[-LAST_LINES:]:
         say(f"    | {printable(line.text)}")
-
-
-def written(task: TaskView) -> str:
-    """`price[7]` as commands take it."""
-    return f"{task.id}[{','.join(map(str, task.map_path))}]" if task.map_path else task.id
 
 
 def _several(names: list[str], most: int = 12) -> str:

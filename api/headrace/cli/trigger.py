@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
 import os
 from pathlib import Path
 from typing import Annotated
@@ -63,8 +62,7 @@ async def _trigger(
     timeout: str | None,
     json: bool,
 ) -> int:
-    from headrace.engine.core.canonical import from_document
-    from headrace.engine.core.planning import build_plan
+    from headrace.engine.shell.plans import build
 
     limit = seconds(timeout)
     settings = where.settings()
@@ -75,7 +73,7 @@ async def _trigger(
             raise Stop(
                 f"{name} has no version {wanted}.", hint=f"It has {', '.join(map(str, sorted(versions)))}."
             )
-        plan, _ = build_plan(from_document(codec.loads(versions[wanted].document)))
+        plan = build(versions[wanted].document)
         given = gather(plan.workflow, pairs, params)
         if lacking := missing(plan.workflow, given):
             raise ask_for(plan.workflow, lacking, ("headrace", "trigger", name), pairs)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from headrace.cli.here import go
+from headrace.cli.documents import state_word, task_document
+from headrace.cli.here import go, reading
+from headrace.cli.output import State, paint, print_json, printable
+from headrace.cli.reasons import Upstream, blockers, upstreams, verdict
+from headrace.cli.references import find_run, short
 from headrace.cli.where import HERE, RunRef, TaskName, Where
+
+if TYPE_CHECKING:
+    from headrace.engine.shell.views import RunView, TaskView
+
+MOST = 20
+"""How many waiting tasks are told when none is named; the rest are counted."""
 
 
 def why(
@@ -18,5 +28,76 @@ def why(
     json: Annotated[bool, Parameter(help="For programs.")] = False,
     where: Where = HERE,
 ) -> int:
-    """Why a task waits, or what decided it."""
+    """Why a task waits, or what decided it.
+
+    Without a task, every task that has not ended; when all have, every one that did not succeed.
+    """
     return go(_why(where, run, task, json))
+
+
+async def _why(where: Where, run: str, task: str | None, json: bool) -> int:
+    from headrace.engine.shell.views import run_view
+
+    settings = where.settings()
+    async with reading(settings) as store:
+        row = await find_run(store, settings.project, run)
+        view = await run_view(store, row.no)
+    asked = _asked(view, task)
+    if json:
+        answers = [_document(view, one) for one in asked]
+        print_json(answers[0] if task is not None and len(answers) == 1 else {"items": answers, "next": None})
+        return 0
+    if not asked:
+        print(f"run {short(row.id)} is {state_word(view.run)}: every task succeeded.")
+    for one in asked[:MOST]:
+        _print(view, one)
+    if len(asked) > MOST:
+        print(f"… and {len(asked) - MOST} more; name one, or take --json.")
+    return 0
+
+
+def _asked(view: RunView, task: str | None) -> list[TaskView]:
+    """The task runs that are meant. Raises Stop or Refused for a task that the run does not have."""
+    if task is not None:
+        from headrace.cli.failure import Stop
+        from headrace.engine.shell.commands import key_of
+
+        key = key_of(view.plan, task)
+        name = view.plan.ids[key.task]
+        exact = [one for one in view.tasks if one.id == name and one.map == key.map]
+        found = exact or [one for one in view.tasks if one.id == name and key.map == 0]
+        if not found:
+            raise Stop(f"run {short(view.run.id)} has no {task}: its map has fewer items.")
+        return found
+    waiting = [one for one in view.tasks if verdict(one) != "final"]
+    return waiting or [one for one in view.tasks if one.state not in ("succeeded", "removed")]
+
+
+def _document(view: RunView, task: TaskView) -> dict[str, Any]:
+    from headrace.engine.core.drawing.document import rule_text
+
+    return {
+        **task_document(task),
+        "trigger_rule": rule_text(view.plan, view.plan.index[task.id]),
+        "upstream": [
+            {"id": one.id, "state": one.state, "counts": one.counts} for one in upstreams(view, task)
+        ],
+        "verdict": verdict(task),
+        "blockers": [{"code": code, "message": message} for code, message in blockers(view, task)],
+    }
+
+
+def _print(view: RunView, task: TaskView) -> None:
+    from headrace.engine.core.drawing.document import rule_text
+
+    state = State(task.state, task.reason)
+    print(f"{printable(task.written)}  {paint(state, task.state)}")
+    for _, message in blockers(view, task):
+        print(f"  {printable(message)}")
+    listed: list[Upstream] = upstreams(view, task)
+    if listed:
+        print(f"  rule {rule_text(view.plan, view.plan.index[task.id])} over:")
+    for one in listed[:MOST]:
+        print(f"    {paint(State(one.state), one.state)}  {printable(one.id)}{one.tally()}")
+    if len(listed) > MOST:
+        print(f"    … and {len(listed) - MOST} more")
