@@ -419,7 +419,7 @@ class TestLoading:
         loaded = await store.load([two.no, one.no, 999_999])
         assert [item.run.no for item in loaded] == [two.no, one.no]
         assert loaded[0].tasks == []
-        bare = {"output": None, "error": None, "inputs": None}
+        bare: dict[str, Any] = {"output": None, "error": None, "inputs": None}
         assert loaded[1].tasks == [row._replace(**bare) for row in (rows[2], rows[0], rows[1])]
         assert loaded[1].timers == [Timer(one.no, 1, -1, 0, "deadline", 3.0)]
 
@@ -455,7 +455,8 @@ class TestInbox:
     async def test_a_reader_that_goes_on_after_what_it_saw_misses_nothing(self, database: Database) -> None:
         stores = [await database.open() for _ in range(3)]
         owned = await stores[2].claim(1, "engine-1")
-        total, seen, after = 90, [], 0
+        total, after = 90, 0
+        seen: list[int] = []
 
         async def insert(store: Store) -> None:
             for _ in range(30):

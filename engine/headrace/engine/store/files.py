@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -105,6 +106,7 @@ class OwnerLock:
         self._path = Path(f"{database}.lock")
         self._database = database
         self._held: int | None = None
+        self._turn = threading.Lock()
 
     @property
     def held(self) -> bool:
@@ -112,8 +114,11 @@ class OwnerLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises StoreUnavailable naming the process that holds it."""
-        if self._held is not None:
-            return
+        with self._turn:
+            if self._held is None:
+                self._held = self._acquired()
+
+    def _acquired(self) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         deadline = time.monotonic() + CLAIM_SECONDS
         while not _lock(descriptor, fcntl.LOCK_EX):
@@ -127,12 +132,13 @@ class OwnerLock:
             time.sleep(0.01)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._held = descriptor
+        return descriptor
 
     def release(self) -> None:
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        with self._turn:
+            if self._held is not None:
+                os.close(self._held)
+                self._held = None
 
     def taken(self) -> bool:
         """Whether anyone holds it, this process included."""

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from headrace.engine.ports.store import (
@@ -34,7 +35,7 @@ from headrace.engine.ports.store import (
     VersionRow,
 )
 from headrace.engine.store import ownership, postgres_batch, reads, schema, writes
-from headrace.engine.store.postgres_link import Address, Link, again, lost, retried
+from headrace.engine.store.postgres_link import Address, Link, lost, retried
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.store")
@@ -88,7 +89,7 @@ class PostgresStore:
 
         try:
             return await retried(lambda: _repeated(read))
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, PoolTimeout, OSError) as error:
             raise self._address.unavailable(error) from error
 
     async def _write(self, what: Callable[..., T], *args: Any, repeatable: bool = True) -> T:
@@ -100,13 +101,13 @@ class PostgresStore:
 
         try:
             return await retried((lambda: _repeated(write)) if repeatable else write)
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, PoolTimeout, OSError) as error:
             if not repeatable and isinstance(error, DBAPIError) and lost(error):
                 raise OutcomeUnknown(
                     f"The connection to {self._address.shown} was lost while writing."
                 ) from error
-            if isinstance(error, DBAPIError) and not (lost(error) or again(error)) and error.code == "gkpj":
-                raise  # an integrity error: a fault of ours
+            if isinstance(error, IntegrityError):
+                raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
 
     # ownership -----------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class PostgresStore:
             await asyncio.sleep(ownership.RENEW_SECONDS)
             try:
                 await self._write(ownership.renew, owner)
-            except StoreUnavailable as error:
+            except Exception as error:  # the next time it may; until then the lease runs
                 log.warning("The lease of engine %s could not be renewed: %s", owner, error)
 
     # the hot path --------------------------------------------------------------------------------------------------
@@ -294,7 +295,7 @@ async def _with_pool(url: str, what: Callable[[Connection], T]) -> T:
     try:
         async with pool.begin() as connection:
             return await connection.run_sync(what)
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, PoolTimeout, OSError) as error:
         raise address.unavailable(error) from error
     finally:
         await pool.dispose()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from headrace.engine.ports.store import OutcomeUnknown, StoreUnavailable
 
@@ -87,6 +88,8 @@ def _advice(error: BaseException) -> str:
         return "lacks tables of Headrace. Run `headrace db upgrade`."
     if code == "57P03":
         return "is starting or shutting down. Try again in a moment."
+    if isinstance(error, PoolTimeout):
+        return "has no free connection for this process: too many requests wait at once."
     if isinstance(error, TimeoutError):
         return "does not answer. Check that the server runs and that nothing stands between."
     if isinstance(error, OSError):

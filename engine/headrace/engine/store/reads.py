@@ -204,14 +204,12 @@ def task_rows(connection: Connection, no: int) -> list[TaskRow]:
 def load(connection: Connection, numbers: Sequence[int]) -> list[Loaded]:
     """Runs with what their machines need, in the order asked for; unknown ones are left out. Raises RowDamaged."""
     found: dict[int, Loaded] = {}
-    blank = dict.fromkeys(("output", "error", "inputs"))
-    places = [rows.LOADED_FIELDS.index(name) if name not in blank else None for name in TaskRow._fields]
     for chunk in _chunks(numbers):
         asked = {"runs": list(chunk)}
         for row in connection.execute(_LOADED_RUNS, asked):
             found[row.no] = Loaded(rows.run_row(row, check=True), [], [])
         for row in connection.execute(_LOADED_TASKS, asked):
-            task = TaskRow._make(None if place is None else row[place] for place in places)
+            task = TaskRow._make(row)
             found[task.run].tasks.append(task)
         for row in connection.execute(_LOADED_TIMERS, asked):
             found[row.run].timers.append(Timer._make(row))

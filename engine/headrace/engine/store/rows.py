@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, null, select
 
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import (
@@ -25,8 +25,10 @@ from headrace.engine.ports.store import (
 from headrace.engine.store.checksums import checksum, verify
 from headrace.engine.store.tables import history, plans, runs, task_runs, versions
 
-LOADED_FIELDS = tuple(name for name in TaskRow._fields if name not in ("output", "error", "inputs"))
-LOADED_COLUMNS = tuple(task_runs.c[name] for name in LOADED_FIELDS)
+LOADED_COLUMNS = tuple(
+    null().label(name) if name in ("output", "error", "inputs") else task_runs.c[name]
+    for name in TaskRow._fields
+)
 VALUE_COLUMNS = tuple(task_runs.c[name] for name in StoredValue._fields)
 VERSION_COLUMNS = tuple(
     plans.c.document if name == "document" else versions.c[name] for name in VersionRow._fields

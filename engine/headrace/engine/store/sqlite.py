@@ -185,6 +185,9 @@ class SqliteStore:
     # the hot path --------------------------------------------------------------------------------------------------
 
     async def commit(self, batches: Sequence[Batch]) -> list[int]:
+        if not batches:
+            return []
+
         def write(lane: Lane) -> list[int]:
             lost = sqlite_batch.lost(lane.raw, batches)
             if not lost:
