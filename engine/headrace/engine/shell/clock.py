@@ -19,6 +19,9 @@ class Clock(Protocol):
     def now(self) -> float:
         """Seconds since the epoch, UTC. Never goes back."""
 
+    def steady(self) -> float:
+        """Seconds from an arbitrary start, for leases and freshness: jumps of `now` do not show in it."""
+
     def until(self, due: float, *, idle: bool) -> float:
         """How many real seconds to wait for `due`. `idle`: nothing is in flight, only time can bring anything."""
 
@@ -35,6 +38,9 @@ class SystemClock:
     def now(self) -> float:
         return self._offset + _steady()
 
+    def steady(self) -> float:
+        return time.monotonic()
+
     def until(self, due: float, *, idle: bool) -> float:
         return max(0.0, due - self.now())
 
@@ -47,16 +53,21 @@ class VirtualClock:
 
     def __init__(self, start: float = 1_700_000_000.0, *, jumps: bool = True) -> None:
         self._now = start
+        self._steady = 0.0
         self._jumps = jumps
 
     def now(self) -> float:
         return self._now
+
+    def steady(self) -> float:
+        return self._steady
 
     def advance(self, seconds: float) -> None:
         """Move on. Raises ValueError for a negative step: time does not go back."""
         if seconds < 0:
             raise ValueError("time does not go back")
         self._now += seconds
+        self._steady += seconds
 
     def until(self, due: float, *, idle: bool) -> float:
         if due > self._now:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -154,7 +153,7 @@ class Engine:
         self._broker.seek(part.number, part.next_offset)
         live = await self._store.live_runs(part.number)
         part.to_load.extend([run for run in live if await self._reach.includes(run)])
-        self._swept_at = time.monotonic()
+        self._swept_at = self._clock.steady()
         self._again = True
         if self._settings.quiet_gc:
             self._thresholds = gc.get_threshold()
@@ -249,7 +248,7 @@ class Engine:
         if not arrived and not timeout:
             await asyncio.sleep(0)  # a turn that waits for nothing still lets workers on this loop go on
         self._backlog.extend(arrived)
-        turn = Turn(part, self._clock.now(), time.monotonic())
+        turn = Turn(part, self._clock.now(), self._clock.steady())
         self._again = False
         try:
             await self._gather(part, turn)
@@ -420,7 +419,7 @@ class Engine:
         part = self._owned()
         if self._again or self._backlog or part.owed:
             return 0.0
-        now = time.monotonic()
+        now = self._clock.steady()
         wait = self._polled_at + self._settings.poll_seconds - now
         if self._fleet.flights:
             wait = min(wait, self._swept_at + self._settings.sweep_seconds - now)
