@@ -27,13 +27,24 @@ class Switch:
         self._cases: list[dict[str, Any]] = []
         self._default: list[str] | None = None
         self._open: Block | None = None
-        self._claimed: set[str] = set()
+        self._node: Node | None = None  # while and after it is open
+        self._entered = False
 
     @property
     def __node__(self) -> Node:
+        if self._node is None:
+            raise self._unopened()
         return self._node
 
+    def _unopened(self) -> BuildError:
+        return BuildError(
+            "a switch is used that is not open",
+            "Write `with switch(id=…) as s:`, its cases inside.",
+            code="schema",
+        )
+
     def __enter__(self) -> Self:
+        self._entered = True
         self._node = self._scope.declare("switch", self._options.get("id"), here())
         work: dict[str, Any] = {}
         document: Document = {"switch": work}
@@ -43,15 +54,16 @@ class Switch:
             chosen = self._chooser.chosen_by(self._scope)
             work["python"] = chosen.pop("python")
             document.update(chosen)
-        self._scope.tasks[self._node.id] = document
+        self._scope.tasks[self.__node__.id] = document
         write_options(self._options, document, self._scope, None, None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._entered = False
         if kind is None and self._default is not None:
-            self._node.document["switch"]["default"] = self._default
+            self.__node__.document["switch"]["default"] = self._default
 
     def case(self, when: Condition | None = None) -> AbstractContextManager[None]:
         """The tasks to run when the condition is the first that holds.
@@ -67,15 +79,15 @@ class Switch:
     @contextmanager
     def _case(self, when: Condition | None) -> Iterator[None]:
         then: list[str] = []
-        if when is not None:
-            self._cases.append({"when": bare(when, self._scope, "case"), "then": then})
         with self._block() as block:
+            if when is not None:
+                self._cases.append({"when": bare(when, self._scope, "case"), "then": then})
             yield
         then += self._roots(block)
         if self._chooser is not None:
             for name in then:
                 document = self._scope.tasks[name]
-                document["depends_on"] = [*document.get("depends_on", ()), self._node.id]
+                document["depends_on"] = [*document.get("depends_on", ()), self.__node__.id]
 
     @contextmanager
     def default(self) -> Iterator[None]:
@@ -88,6 +100,8 @@ class Switch:
 
     @contextmanager
     def _block(self) -> Iterator[Block]:
+        if not self._entered:
+            raise self._unopened()
         if self._open is not None:
             raise BuildError("a case stands inside another case of the same switch", code="schema")
         self._open = Block()

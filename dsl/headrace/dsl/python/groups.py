@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar, Unpack, overload
 
 from headrace.dsl.python.errors import BuildError
 from headrace.dsl.python.formulas import Formula
+from headrace.dsl.python.functions import summary
 from headrace.dsl.python.options import GROUP, GroupOptions, item_name
 from headrace.dsl.python.places import here
 from headrace.dsl.python.references import Reference
@@ -97,9 +98,9 @@ class Group(Step[P, R]):
         document: Document = {"tasks": scope.tasks}
         if result is not None:
             document["output"] = written(result, scope)
-        text = inspect.getdoc(self.fn)
+        text = summary(self.fn)
         if text and "description" not in self._options:
-            document["description"] = text.split("\n\n", 1)[0].replace("\n", " ")
+            document["description"] = text
         return self._finished(document, node.scope, fan)
 
 

@@ -19,7 +19,7 @@ from traceback import walk_tb
 from types import CodeType, ModuleType
 from typing import Any
 
-from headrace.dsl.python.places import is_foreign, show_as, shown
+from headrace.dsl.python.places import show_as, shown
 from headrace.dsl.python.tracing import Document
 from headrace.dsl.python.workflows import WorkflowFunction
 from headrace.engine.core.problems import InvalidWorkflow, Locator, Place, Problem, did_you_mean
@@ -167,8 +167,6 @@ def _told(file: str) -> Iterator[None]:
         for frame, number in walk_tb(problem.__traceback__):
             if frame.f_code.co_filename == file:
                 line = number
-            elif line is not None and not is_foreign(frame.f_code.co_filename):
-                continue
         said = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
         if isinstance(problem, SyntaxError):  # of a module that the file imports
             said += (

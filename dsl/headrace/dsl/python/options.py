@@ -193,7 +193,9 @@ def item_name(options: Options, fallback: str = "item") -> str:
 
 def _map(options: Options, over: Json, item: str | None, inner: ItemView) -> Json:
     """The short form where nothing else is said."""
-    extra: dict[str, Json] = {key: written(options[key], inner) for key in ("label", "max_items") if key in options}
+    extra: dict[str, Json] = {
+        key: written(options[key], inner) for key in ("label", "max_items") if key in options
+    }
     if item != "item":
         extra["as"] = item
     if not extra:

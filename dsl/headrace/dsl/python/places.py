@@ -12,7 +12,6 @@ from headrace.engine.core.problems import Place
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-_SITE = os.sep + "site-packages" + os.sep
 
 _shown: dict[str, str] = {}
 
@@ -30,17 +29,24 @@ def shown(file: str) -> str:
     return _shown.get(file, file)
 
 
-def is_foreign(file: str) -> bool:
-    """True for this package and the standard library: what no user wants to be pointed at."""
-    return file.startswith((_OWN, "<frozen ")) or (file.startswith(_LIBRARY) and _SITE not in file)
+def _is_foreign(file: str) -> bool:
+    """True for this package, the standard library and what is installed: where no user wants to be pointed."""
+    return file.startswith((_OWN, _LIBRARY, "<frozen ")) or "site-packages" in file
 
 
 def user_frame() -> FrameType:
-    """The innermost frame that is the user's own code."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and is_foreign(frame.f_code.co_filename):
+    """The innermost frame that is the user's own code; a library's, if there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    nearest = None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not _is_foreign(file):
+            return frame
+        if nearest is None and not file.startswith(_OWN):
+            nearest = frame
         frame = frame.f_back
-    return frame
+    assert nearest is not None  # something called this package
+    return nearest
 
 
 def here() -> Place:

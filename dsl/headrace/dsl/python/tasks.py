@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Protocol, Self, TypeVar, Unpack, overload
 
 from headrace.dsl.python.errors import BuildError
-from headrace.dsl.python.importing import reference_to
+from headrace.dsl.python.functions import reference_to, summary
 from headrace.dsl.python.options import TASK, TaskOptions, write_options
 from headrace.dsl.python.steps import Fan, P, R, Step
 from headrace.dsl.python.tracing import Document, Node, Scope
@@ -57,15 +57,21 @@ class Task(Step[P, R]):
         self._describe(document)
         return self._finished(document, node.scope, fan)
 
+    @functools.cached_property
+    def _reference(self) -> str:
+        return reference_to(self.fn)
+
+    @functools.cached_property
+    def _summary(self) -> str | None:
+        return summary(self.fn)
+
     def _registered(self, scope: Scope) -> str:
-        reference = reference_to(self.fn)
-        scope.trace.functions[reference] = self.fn
-        return reference
+        scope.trace.functions[self._reference] = self.fn
+        return self._reference
 
     def _describe(self, document: Document) -> None:
-        text = inspect.getdoc(self.fn)
-        if text and "description" not in self._options:
-            document["description"] = text.split("\n\n", 1)[0].replace("\n", " ")
+        if self._summary and "description" not in self._options:
+            document["description"] = self._summary
 
     def chosen_by(self, scope: Scope) -> Document:
         """This task as the function of a switch: what it runs, and with what."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, overload
@@ -13,8 +12,8 @@ from headrace.dsl.python.arguments import Signature
 from headrace.dsl.python.differences import difference
 from headrace.dsl.python.errors import BuildError
 from headrace.dsl.python.formulas import Formula
+from headrace.dsl.python.functions import module_of, summary
 from headrace.dsl.python.groups import refuse_async
-from headrace.dsl.python.importing import module_of
 from headrace.dsl.python.options import CHILD, ChildOptions, Defaults
 from headrace.dsl.python.parameters import parameter_schemas
 from headrace.dsl.python.places import shown
@@ -42,7 +41,7 @@ class WorkflowOptions(TypedDict, total=False):
     name: str
     description: str
     tags: Sequence[str]
-    triggers: Sequence[Trigger]
+    triggers: Sequence[Trigger | Mapping[str, object]]
     limits: Limits
     concurrency: Sequence[Concurrency]
     priority: Literal["high", "normal", "low"]
@@ -148,9 +147,9 @@ class WorkflowFunction(Fannable[P, R]):
 
     def _head(self) -> Document:
         document: Document = {}
-        text = inspect.getdoc(self.fn)
+        text = summary(self.fn)
         if text:
-            document["description"] = text.split("\n\n", 1)[0].replace("\n", " ")
+            document["description"] = text
         for key, value in self._options.items():
             if key != "name" and value is not None:
                 document[key] = _written(key, value)
@@ -202,7 +201,7 @@ class WorkflowFunction(Fannable[P, R]):
 def _written(key: str, value: Any) -> Any:
     match key:
         case "triggers":
-            return [policy(Trigger, one, "a trigger").document(None) for one in value]
+            return [one.document(None) if isinstance(one, Trigger) else written(one, None) for one in value]
         case "limits":
             return policy(Limits, value, key).document(None)
         case "concurrency":

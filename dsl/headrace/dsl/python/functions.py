@@ -1,4 +1,4 @@
-"""How a worker finds a function again: `module:function`, importable from the folder of the workflow's file."""
+"""A function as the language knows it: how a worker finds it again, and what it says about itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.dsl.python.errors import BuildError
 
 
 def reference_to(function: Callable[..., Any]) -> str:
-    """`module:function`.
+    """`module:function`, importable from the folder of the workflow's file.
 
     Raises BuildError (`not_importable`) for a lambda, a method, a function within a function, an object that is no
     function, or one whose name now means something else in its module.
@@ -45,6 +45,12 @@ def reference_to(function: Callable[..., Any]) -> str:
             "Give each function a name of its own.",
         )
     return f"{module}:{name}"
+
+
+def summary(function: Callable[..., Any]) -> str | None:
+    """The first paragraph of its docstring, on one line."""
+    text = inspect.getdoc(function)
+    return text.split("\n\n", 1)[0].replace("\n", " ") if text else None
 
 
 def module_of(function: Callable[..., Any]) -> str | None:
