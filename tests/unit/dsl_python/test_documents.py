@@ -403,6 +403,28 @@ def test_switch_chooses_the_roots_of_its_blocks(body: Written) -> None:
     assert "depends_on" not in tasks["price"]
 
 
+def test_a_group_in_a_case_waits_only_for_what_it_names_outside(document: Written) -> None:
+    tasks = document(
+        """
+        @group
+        def alone(file):
+            return pair(price(file), 1)
+        @group
+        def behind(file, cost):
+            return pair.options(id="mine")(price(file), cost)
+        @workflow
+        def flow():
+            with switch(id="route") as s:
+                with s.case("params.x"):
+                    cost = pair(1, 2)
+                    noop(id="price")
+                    alone("a")
+                    behind("a", cost)
+        """
+    )["tasks"]
+    assert tasks["route"]["switch"]["cases"][0]["then"] == ["pair", "price", "alone"]
+
+
 def test_switch_by_a_function(document: Written) -> None:
     tasks = document(
         """

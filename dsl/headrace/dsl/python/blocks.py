@@ -134,27 +134,33 @@ _BARE = frozenset(("when", "gate", "key", "on", "until", "match"))
 
 
 def named_tasks(document: Document) -> set[str]:
-    """The ids that a task's document names: its upstreams, as written, and those of the tasks within a group."""
+    """The ids that a task's document names: its upstreams as written, and those that a group's tasks have outside it."""
+    within: dict[str, Document] = document.get("tasks", {})
     found: set[str] = set()
-    pending: list[tuple[str, Any]] = list(document.items())
+    inside: set[str] = set().union(*(named_tasks(inner) for inner in within.values()))
+    pending: list[tuple[str, Any, set[str]]] = [
+        (key, value, inside if within and key in ("output", "loop") else found)
+        for key, value in document.items()
+        if key != "tasks"
+    ]
     while pending:
-        key, value = pending.pop()
+        key, value, names = pending.pop()
         if key in ("depends_on", "teardown_of"):
-            found.update([value] if isinstance(value, str) else value)
+            names.update([value] if isinstance(value, str) else value)
         elif key == "trigger_rule":
-            found.update(
+            names.update(
                 name for match in _WORD.finditer(value) for name in (match[0], *match.groups()) if name
             )
         elif isinstance(value, dict):
-            pending += value.items()
+            pending += [(key, item, names) for key, item in value.items()]
         elif isinstance(value, list):
-            pending += [(key, item) for item in value]
+            pending += [(key, item, names) for item in value]
         elif isinstance(value, str):
-            texts = [value] if key in _BARE else _PIECE.findall(value)
-            for text in texts:
-                found.update(name for match in _TASK.finditer(text) for name in match.groups() if name)
+            for text in [value] if key in _BARE else _PIECE.findall(value):
+                names.update(name for match in _TASK.finditer(text) for name in match.groups() if name)
     # A task of a plain group is named with the group's id before it: waiting for it is waiting within the group.
-    return found | {name.partition(".")[0] for name in found}
+    # In a group its own ids come first, so only the others lead out of it.
+    return {name.partition(".")[0] for name in found} | found | (inside - within.keys())
 
 
 def switch(chooser: Task[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Switch:
