@@ -12,6 +12,7 @@ from headrace.engine.core.planning import build_plan
 from headrace.engine.core.problems import InvalidWorkflow, Path, Problem
 from headrace.engine.core.workflow import (
     Case,
+    Concurrency,
     Gate,
     Group,
     Json,
@@ -183,6 +184,14 @@ class TestVisibility:
             ({"on_failure": (task("alarm", "a"),)}, ("on_failure", "alarm", "depends_on", 0)),
             ({"finally_": (task("close", "a"),)}, ("finally", "close", "depends_on", 0)),
             (
+                {"finally_": (task("close", trigger_rule="failed(a)"),)},
+                ("finally", "close", "trigger_rule"),
+            ),
+            (
+                {"finally_": (Task("close", Switch((Case("true", ("a",)),))),)},
+                ("finally", "close", "switch", "cases", 0, "then", 0),
+            ),
+            (
                 {
                     "finally_": (task("close"),),
                     "on_failure": (task("alarm", with_={"x": "${{ tasks.close.state }}"}),),
@@ -244,6 +253,11 @@ class TestScope:
         build_plan(Workflow("w", (task("a"),), params={"x": {"default": "${{ run.date }}${{ event.x }}"}}))
         problem = the_problem(task("a"), params={"x": {"default": "${{ params.x }}"}})
         assert problem.path == ("params", "x", "default")
+
+    def test_keys_of_concurrency_know_no_tasks(self) -> None:
+        build_plan(Workflow("w", (task("a"),), params={"x": {}}, concurrency=(Concurrency("params.x"),)))
+        problem = the_problem(task("a"), concurrency=(Concurrency("tasks.a.output"),))
+        assert (problem.code, problem.path) == ("invalid_expression", ("concurrency", 0, "key"))
 
     def test_one_id_cannot_mean_two_tasks_in_one_group(self) -> None:
         inner = group("g", task("a"), output="${{ tasks.a.output }}", when="tasks.a.output")

@@ -76,7 +76,7 @@ def parse_rule(text: str, resolve: Callable[[str], int]) -> RuleExpression:
     Raises RuleProblem.
     """
     if len(text) > MAX_TEXT:
-        raise RuleProblem(f"The trigger rule is longer than {MAX_TEXT} characters.")
+        raise RuleProblem(f"the trigger rule is longer than {MAX_TEXT} characters.")
     return _Reader(text, resolve).rule_alone()
 
 
@@ -172,7 +172,7 @@ class _Reader:
     @staticmethod
     def unexpected(token: _Token, wanted: str) -> RuleProblem:
         found = f"`{token.text}`" if token.text else "the end"
-        return RuleProblem(f"The trigger rule needs {wanted} where it has {found}.", None, token.offset)
+        return RuleProblem(f"the trigger rule needs {wanted} where it has {found}.", None, token.offset)
 
     def rule_alone(self) -> RuleExpression:
         rule = self.rule()
@@ -197,7 +197,7 @@ class _Reader:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise RuleProblem(
-                f"The trigger rule nests deeper than {MAX_DEPTH}.", None, self.tokens[self.at].offset
+                f"the trigger rule nests deeper than {MAX_DEPTH}.", None, self.tokens[self.at].offset
             )
         try:
             if self.takes("!"):
@@ -241,7 +241,7 @@ class _Reader:
                 raise self.unexpected(token, "rate or count")
             known = (*STATES, "rate", "count")
             hint = did_you_mean(token.text, known) or f"There are {', '.join(known)}."
-            raise RuleProblem(f'A trigger rule knows no "{token.text}".', hint, token.offset)
+            raise RuleProblem(f'a trigger rule knows no "{token.text}".', hint, token.offset)
         self.expect("(")
         source = self.source()
         state = None

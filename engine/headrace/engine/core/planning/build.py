@@ -104,7 +104,7 @@ def _within(workflow: Workflow, limits: PlanLimits) -> None:
             [
                 Problem(
                     "empty_workflow",
-                    "The workflow has no tasks.",
+                    "the workflow has no tasks.",
                     "Write at least one under `tasks`.",
                     ("tasks",),
                 )
@@ -120,7 +120,7 @@ def _within(workflow: Workflow, limits: PlanLimits) -> None:
                 [
                     Problem(
                         "too_large",
-                        f"The workflow has more than {limits.tasks:,} tasks.",
+                        f"the workflow has more than {limits.tasks:,} tasks.",
                         "Use `map` for many runs of one task, or split the workflow.",
                         ("tasks",),
                     )

@@ -39,7 +39,7 @@ def too_many_edges(limit: int) -> InvalidWorkflow:
         [
             Problem(
                 "too_large",
-                f"The workflow has more than {limit:,} edges.",
+                f"the workflow has more than {limit:,} edges.",
                 "Put a noop task between large groups.",
             )
         ]

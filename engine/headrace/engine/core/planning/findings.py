@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import islice
 
 from headrace.engine.core.problems import InvalidWorkflow, Path, Problem, did_you_mean
@@ -31,11 +31,12 @@ class Findings:
     ) -> None:
         self.warnings.append(Problem(code, message, hint, path, task))
 
-    def nearest(self, name: str, known: Collection[str]) -> str | None:
+    def nearest(self, name: str, names: Callable[[], Collection[str]]) -> str | None:
         """As `did_you_mean`, in bounded time however many names there are."""
         self._hints += 1
         if self._hints > _HINTS:
             return None
+        known = names()
         if len(known) > _CANDIDATES:
             alike = (
                 k

@@ -65,7 +65,7 @@ class Lookup:
                 f'{who} {verb} "{written}", which is not defined.',
                 path,
                 task,
-                self.findings.nearest(written, nodes.names_near(group)),
+                self.findings.nearest(written, lambda: nodes.names_near(group)),
             )
             return None
         if not nodes.visible(target, region):

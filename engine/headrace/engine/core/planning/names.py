@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from headrace.engine.core.evaluation import Expression, Reference, Template
 from headrace.engine.core.expressions import (
@@ -59,7 +60,7 @@ def look_up(workflow: Workflow, nodes: Nodes, findings: Findings, check: Check |
         if not silent(task):
             reader.task(node)
     reader.workflow_output()
-    reader.parameters()
+    reader.workflow_keys()
     return names
 
 
@@ -125,7 +126,7 @@ class _Reader:
                 if written not in named:
                     sources.append(written)
                     named[written] = -1
-                    target = self.lookup.for_task(written, node, path, "names")
+                    target = self.lookup.for_task(written, node, path, "names", waits=True)
                     if target is not None:
                         named[written] = target
                 return named[written]
@@ -152,7 +153,7 @@ class _Reader:
             targets = []
             for position, written in enumerate(ids):
                 path = (*self.nodes.path(node), *place, position)
-                target = self.lookup.for_task(written, node, path, "chooses")
+                target = self.lookup.for_task(written, node, path, "chooses", waits=True)
                 if target is None:
                     continue
                 if self.nodes.home[target] != self.nodes.home[node]:
@@ -196,7 +197,13 @@ class _Reader:
                     if target is not None:
                         self.names.output[reference.name] = target
 
-    def parameters(self) -> None:
+    def workflow_keys(self) -> None:
+        """Defaults of parameters, and the keys of concurrency."""
+        for position, gate in enumerate(self.workflow.concurrency):
+            path: Path = ("concurrency", position, "key")
+            key = self.parse(Slot(path, gate.key, bare=True), (), None)
+            if key is not None:
+                self.scope(key, ("params", "run", "event"), path, None)
         for name, schema in self.workflow.params.items():
             if isinstance(schema, Mapping) and "default" in schema:
                 path = ("params", name, "default")
@@ -210,9 +217,11 @@ class _Reader:
         """The slot's parsed form, or None when it is constant or wrong."""
         try:
             if slot.bare:
-                parsed: Expression | Template = parse_expression(slot.source)
+                parsed: Expression | Template = _expression(slot.source)
             elif not has_template(slot.source):
                 return None
+            elif isinstance(slot.source, str):
+                parsed = _text(slot.source)
             else:
                 parsed = parse_template(slot.source)
         except ExpressionProblem as problem:
@@ -295,6 +304,9 @@ class _Reader:
                 "Give one of them another id.",
             )
 
+
+_expression = lru_cache(maxsize=4096)(parse_expression)  # large workflows say the same thing over and over
+_text = lru_cache(maxsize=4096)(parse_template)
 
 _INSIDE_A_MAP = "Give the task a `map`, or move it into a mapped group."
 _ELSEWHERE: dict[str, tuple[str, str]] = {

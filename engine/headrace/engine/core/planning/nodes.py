@@ -213,18 +213,18 @@ def _check(nodes: Nodes, findings: Findings) -> None:
                 first = nodes.path(nodes.index[name])
                 findings.problem(
                     "duplicate_task",
-                    f'There are two tasks "{name}".',
+                    f'there are two tasks "{name}".',
                     nodes.path(node),
                     name,
                     f"The other one is at {'.'.join(map(str, first))}; give one of them another id.",
                 )
     for node, inner in nodes.members.items():
         if not inner:
-            findings.problem("schema", f'The group "{ids[node]}" has no tasks.', nodes.path(node), ids[node])
+            findings.problem("schema", f'group "{ids[node]}" has no tasks.', nodes.path(node), ids[node])
         if nodes.depth[node] >= MAX_NESTING:
             findings.problem(
                 "schema",
-                f'The group "{ids[node]}" lies in {nodes.depth[node]} others; groups nest {MAX_NESTING} deep.',
+                f'group "{ids[node]}" lies in {nodes.depth[node]} others; groups nest {MAX_NESTING} deep.',
                 nodes.path(node),
                 ids[node],
                 "Make the inner part a workflow of its own and call it.",
@@ -234,7 +234,7 @@ def _check(nodes: Nodes, findings: Findings) -> None:
         if around >= MAX_NESTING:
             findings.problem(
                 "schema",
-                f'The map of "{ids[node]}" lies in {around} others; maps nest {MAX_NESTING} deep.',
+                f'the map of "{ids[node]}" lies in {around} others; maps nest {MAX_NESTING} deep.',
                 nodes.path(node),
                 ids[node],
                 "Make the inner part a workflow of its own and map that.",
@@ -251,7 +251,7 @@ def _warn_of_shadow(nodes: Nodes, node: int, findings: Findings) -> None:
     if hidden is not None and hidden != node:
         findings.warning(
             "shadowed_id",
-            f'Inside "{nodes.ids[outer]}", "{name}" means "{nodes.ids[node]}" and hides "{nodes.ids[hidden]}".',
+            f'inside "{nodes.ids[outer]}", "{name}" means "{nodes.ids[node]}" and hides "{nodes.ids[hidden]}".',
             nodes.path(node),
             nodes.ids[node],
             "Give one of them another id.",
