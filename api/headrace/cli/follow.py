@@ -99,7 +99,8 @@ class Interrupts:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
-            for asked in self._asked:
+            for asked in tuple(self._asked):  # the run has ended, or nobody waits for it any longer
+                asked.cancel()
                 with suppress(asyncio.CancelledError):
                     await asked
 

@@ -22,10 +22,12 @@ async def tell(view: RunView, logs: Logs, *, brief: bool = False) -> None:
     """Write the story to stderr. `brief`: only its first line."""
     row = view.run
     state = state_word(row)
-    took = span((row.finished_at or row.created_at) - (row.started_at or row.created_at))
+    took = ""
+    if row.started_at is not None and row.finished_at is not None and row.generation == 1:
+        took = f"  {span(row.finished_at - row.started_at)}"  # a rerun's would count from the first start
     why = f" ({row.reason})" if row.reason else ""
     sign = paint(f"{SIGNS[state]} {state}", state, colour=coloured(sys.stderr))
-    say(f"{sign}{why}  {row.workflow}  run {row.id}  {took}")
+    say(f"{sign}{why}  {row.workflow}  run {row.id}{took}")
     if brief:
         return
     failed = [task for task in view.tasks if task.state == "failed"]

@@ -48,7 +48,7 @@ async def _why(where: Where, run: str, task: str | None, json: bool) -> int:
         print_json(answers[0] if task is not None and len(answers) == 1 else {"items": answers, "next": None})
         return 0
     if not asked:
-        print(f"run {short(row.id)} is {state_word(view.run)}: every task succeeded.")
+        print(f"run {short(row.id)} {state_word(view.run)}; so did every task.")
     for one in asked[:MOST]:
         _print(view, one)
     if len(asked) > MOST:

@@ -92,6 +92,20 @@ def test_a_map_is_one_line_with_its_items_counted(sales: Plan) -> None:
     assert board.running == 1
 
 
+def test_tasks_of_a_mapped_group_count_as_they_come_up() -> None:
+    each = Task(id="each", work=Group(tasks=(task("get"), task("put", "get"))), map=Map(over=[1, 2]))
+    plan, _ = build_plan(Workflow(name="w", tasks=(task("a"), each)))
+    board = Board(plan)
+    board.apply("each.get[0]", "running", 1.0, attempt=1)
+    board.apply("each.get[1]", "running", 1.0, attempt=1)
+    assert summary(board) == "0 of 3 tasks, 2 running"
+    board.apply("each.get[0]", "succeeded", 2.0, attempt=1)
+    board.apply("each.put[0]", "running", 2.0, attempt=1)
+    assert summary(board) == "1 of 4 tasks, 2 running"
+    board.apply("each.get[1]", "failed", 2.0, "exit", 1)
+    assert lines(board, 3.0) == ["▶ each.put  1 running"]
+
+
 def test_retries_and_failures_are_told(sales: Plan) -> None:
     board = Board(sales)
     board.apply("extract", "retrying", 4.0, "timed_out", 2)
