@@ -18,6 +18,7 @@ from types import ModuleType
 _lock = RLock()
 _active: Folder | None = None
 _folders: dict[str, Folder] = {}
+_recent: list[Folder] = []  # those that were put on sys.path, the active one first
 
 RELOAD_EVERY = 0.5
 """Seconds between two looks at whether files have changed."""
@@ -91,15 +92,16 @@ class Folder:
                     if sys.modules.get(name) is module and self.holds(name.partition(".")[0]):
                         del sys.modules[name]
         sys.modules.update(self.modules)
-        if _active is not None and _active.path in sys.path and _active.path != self.path:
-            # it stays findable, for imports inside its functions, but behind this one
-            sys.path.remove(_active.path)
-            sys.path.insert(_place(), _active.path)
-        if self.path not in sys.path:
-            sys.path.insert(_place(), self.path)
-        elif any(folder.path in sys.path for folder in _folders.values() if folder is not self):
-            sys.path.remove(self.path)
-            sys.path.insert(_place(), self.path)
+        # the others stay findable, for imports inside their functions, but behind this one
+        if self in _recent:
+            _recent.remove(self)
+        elif self.path in sys.path:
+            return  # it is there for a reason of its own
+        _recent.insert(0, self)
+        ours = [folder.path for folder in _recent]
+        sys.path[:] = [entry for entry in sys.path if entry not in ours]
+        place = _place()
+        sys.path[place:place] = ours
 
     def _set_aside(self, top: str) -> dict[str, ModuleType]:
         """Take an installed module of the same name out for the time of the import. The standard library stays."""

@@ -1,0 +1,362 @@
+"""The worker's side of the protocol, W1 to W9, with real threads and real tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headrace.engine.ports.messages import Alive, Limits, Report
+from tests.integration.runners.desk import Desk, key_of, opened, python, report_key
+
+TASKS = """
+import threading, time
+from pathlib import Path
+gate = threading.Event()
+entered = threading.Event()
+calls = []
+def noop(): pass
+def count(): calls.append(1); return len(calls)
+def wait():
+    entered.set()
+    while not gate.wait(0.005): pass
+    return "done"
+def stubborn():
+    entered.set()
+    while True:
+        try:
+            while not gate.wait(0.005): pass
+            return
+        except BaseException:
+            pass
+def fail(): raise ValueError("no")
+async def anoop(): pass
+"""
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path, slots=1) as desk:
+        desk.write("tasks.py", TASKS)
+        yield desk
+
+
+def module(desk: Desk):  # type: ignore[no-untyped-def]
+    """The users' module as the worker has imported it."""
+    from headrace.runners.modules import Folder
+
+    return Folder.at(str(desk.app)).load("tasks")
+
+
+async def test_every_task_of_a_burst_is_executed_once_and_reported_once(desk: Desk) -> None:
+    desk.write("tasks.py", TASKS)
+    sent = [desk.make(python("tasks:count")) for _ in range(1500)]
+    sent += [desk.make(python("tasks:anoop")) for _ in range(500)]
+    for start in range(0, len(sent), 500):
+        desk.send(*sent[start : start + 500])
+    reports = await desk.hear(len(sent))
+    assert sorted(map(report_key, reports)) == sorted(map(key_of, sent))
+    assert {report.kind for report in reports} == {"succeeded"}
+    assert len(module(desk).calls) == 1500
+    assert desk.worker._held == {}, "acknowledged reports are no longer held"
+
+
+async def test_it_says_what_it_is_and_how_far_ahead_it_may_be_sent_tasks(tmp_path: Path) -> None:
+    async with opened(
+        tmp_path, slots=3, queues=("gpu", "default"), labels={"zone": "a"}, incarnation="i1", ahead=7
+    ) as desk:
+        beat = await desk.beat()
+        assert (beat.worker, beat.incarnation, beat.queues, beat.labels) == (
+            "w",
+            "i1",
+            ["gpu", "default"],
+            {"zone": "a"},
+        )
+        assert (beat.slots, beat.ahead, beat.draining) == (3, 7, False)
+        desk.write("tasks.py", TASKS)
+        desk.send(*[desk.make(python("tasks:noop")) for _ in range(300)])
+        await desk.hear(300)
+        async with asyncio.timeout(10):
+            while (beat := await desk.beat()).ahead <= 100:
+                pass
+        assert beat.ahead <= 1000
+
+
+async def test_messages_for_others_and_of_old_owners_are_dropped(small: Desk) -> None:
+    first = small.make(python("tasks:noop"), epoch=5)
+    small.send(first, epoch=5)
+    await small.hear(1)
+    small.send(small.make(python("tasks:fail"), epoch=4), epoch=4)
+    small.send(small.make(python("tasks:fail"), epoch=5), epoch=5, to="somebody else")
+    last = small.make(python("tasks:noop"), epoch=5)
+    small.send(last, epoch=5)
+    (report,) = await small.hear(1)
+    assert report_key(report) == key_of(last)
+    assert len(small.reports) == 2
+
+
+async def test_a_finished_attempt_sent_again_is_answered_with_the_new_delivery(small: Desk) -> None:
+    first = small.make(python("tasks:count"))
+    small.send(first)
+    (before,) = await small.hear(1)
+    small.send(small.make(python("tasks:count"), task=first.task, n=2))
+    (again,) = await small.hear(1)
+    assert (before.n, again.n) == (1, 2)
+    assert (again.kind, again.output, again.started_at) == ("succeeded", b"1", before.started_at)
+    assert module(small).calls == [1]
+
+
+async def test_a_running_attempt_sent_again_adopts_the_higher_delivery(small: Desk) -> None:
+    running = small.make(python("tasks:wait"))
+    small.send(running)
+    (started,) = await small.hear(1, "started")
+    assert started.n == 1
+    small.send(small.make(python("tasks:wait"), task=running.task, n=3))
+    small.send(small.make(python("tasks:wait"), task=running.task, n=2))
+    small.ask(running)
+    await small.hear_alive()
+    module(small).gate.set()
+    (done,) = await small.hear(1)
+    assert (done.kind, done.n, done.output) == ("succeeded", 3, b'"done"')
+
+
+async def test_started_is_said_only_of_tasks_that_last(small: Desk) -> None:
+    quick, long = small.make(python("tasks:noop")), small.make(python("tasks:wait"))
+    small.send(quick, long)
+    (started,) = await small.hear(1, "started")
+    assert report_key(started) == key_of(long)
+    assert started.started_at is not None
+    assert started.finished_at is None
+    module(small).gate.set()
+    (done,) = await small.hear(1, "succeeded")
+    assert done.started_at == started.started_at
+    assert [report.kind for report in small.reports].count("started") == 1
+
+
+async def test_what_does_not_get_a_slot_within_a_second_is_handed_back(small: Desk) -> None:
+    running, waiting = small.make(python("tasks:wait")), small.make(python("tasks:count"))
+    small.send(running, waiting)
+    (back,) = await small.hear(1, "handed_back")
+    assert report_key(back) == key_of(waiting)
+    assert back.started_at is None
+    module(small).gate.set()
+    await small.hear(1, "succeeded")
+    small.send(small.make(python("tasks:count"), task=waiting.task, n=2))
+    (done,) = await small.hear(1, "succeeded")
+    assert (done.n, done.output) == (2, b"1"), "handed back is not finished: sent again it runs"
+
+
+async def test_a_higher_class_goes_first(small: Desk) -> None:
+    small.send(small.make(python("tasks:wait"), task=100))
+    await small.hear(1, "started")
+    low = small.make(python("tasks:noop"), priority=2)
+    normal = small.make(python("tasks:noop"), priority=1)
+    high = small.make(python("tasks:noop"), priority=0)
+    small.send(low, normal, high)
+    small.ask(low)
+    await small.hear_alive()  # all three are in the buffer now
+    module(small).gate.set()
+    order = [report.task for report in await small.hear(4)]
+    assert order == [100, high.task, normal.task, low.task]
+
+
+async def test_alive_names_what_is_held_and_stands_behind_the_reports_of_the_rest(small: Desk) -> None:
+    """The barrier of a takeover: whatever an Alive does not name has its report in the log before it."""
+    done, running = small.make(python("tasks:noop")), small.make(python("tasks:wait"))
+    small.send(done, running)
+    small.ask(epoch=4)
+    alive = await small.hear_alive()
+    assert (alive.epoch, alive.incarnation) == (4, small.worker.incarnation)
+    assert key_of(running) in alive.held
+    if key_of(done) not in alive.held:
+        before = small.heard[: small.heard.index(alive)]
+        assert any(isinstance(each, Report) and report_key(each) == key_of(done) for each in before)
+    module(small).gate.set()
+    await small.hear(1, "succeeded")
+    small.send(small.make(python("tasks:fail"), epoch=3), epoch=3)
+    small.ask(epoch=4)
+    assert (await small.hear_alive()).held == [], "a dispatch from before the barrier is refused"
+
+
+async def test_asked_about_keys_it_tells_what_it_knows(small: Desk) -> None:
+    finished, running = small.make(python("tasks:noop")), small.make(python("tasks:wait"))
+    small.send(finished, running)
+    await small.hear(1, "succeeded")
+    never = small.make(python("tasks:noop"))
+    small.ask(finished, never)
+    assert [(report.kind, report.task) for report in await small.hear(2)] == [
+        ("succeeded", finished.task),
+        ("unknown", never.task),
+    ]
+    small.ask(running)
+    assert (await small.hear_alive()).held == [key_of(running)]
+    module(small).gate.set()
+
+
+async def test_abort_of_a_waiting_attempt(small: Desk) -> None:
+    running, waiting = small.make(python("tasks:wait")), small.make(python("tasks:count"))
+    small.send(running, waiting)
+    small.abort(waiting)
+    (cancelled,) = await small.hear(1, "cancelled")
+    assert report_key(cancelled) == key_of(waiting)
+    module(small).gate.set()
+    await small.hear(1, "succeeded")
+    assert module(small).calls == []
+
+
+async def test_abort_of_a_running_attempt_raises_inside_of_it_and_frees_the_slot(small: Desk) -> None:
+    running = small.make(python("tasks:wait"))
+    small.send(running)
+    await small.hear(1, "started")
+    small.abort(running)
+    (cancelled,) = await small.hear(1)
+    assert (cancelled.kind, cancelled.error) == ("cancelled", None)
+    assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+
+
+async def test_abort_before_the_dispatch_wins(small: Desk) -> None:
+    late = small.make(python("tasks:count"))
+    small.abort(late)
+    await small.hear(1, "cancelled")
+    small.send(late)
+    (answer,) = await small.hear(1)
+    assert (answer.kind, answer.epoch, answer.n) == ("cancelled", 1, 1)
+
+
+async def test_a_task_that_ignores_its_end_is_given_up_and_another_thread_takes_its_place(
+    small: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headrace.runners import worker
+
+    monkeypatch.setattr(worker, "KILL_MARGIN", 0.1)
+    stuck = small.make(python("tasks:stubborn"))
+    small.send(stuck)
+    await small.hear(1, "started")
+    small.abort(stuck, grace=0.1)
+    (cancelled,) = await small.hear(1)
+    assert (cancelled.kind, report_key(cancelled)) == ("cancelled", key_of(stuck))
+    assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+    module(small).gate.set()
+    assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+    assert [report.kind for report in small.reports].count("cancelled") == 1
+
+
+async def test_interrupts_never_hit_the_next_task(tmp_path: Path) -> None:
+    async with opened(tmp_path, slots=2) as desk:
+        desk.write("tasks.py", TASKS + "\ndef spin():\n    for i in range(20000): pass\n")
+        for _ in range(60):
+            victim = desk.make(python("tasks:spin"))
+            followers = [desk.make(python("tasks:noop")) for _ in range(3)]
+            desk.send(victim, *followers)
+            desk.abort(victim)
+            reports = await desk.hear(4)
+            kinds = {report_key(report): report.kind for report in reports}
+            assert kinds.pop(key_of(victim)) in ("succeeded", "cancelled")
+            assert set(kinds.values()) == {"succeeded"}
+
+
+@pytest.mark.parametrize("body", ["while True: time.sleep(0.01)", "time.sleep(0.4)"])
+async def test_an_attempt_past_its_limit_has_timed_out(small: Desk, body: str) -> None:
+    small.write("late.py", f"import time\ndef late():\n    {body}\n")
+    report = await small.run(python("late:late", limits=Limits(attempt=0.15, grace=2)))
+    assert report.kind == "failed"
+    assert report.error is not None
+    assert (report.error.kind, report.error.reason, report.error.retryable) == ("timeout", "timed_out", True)
+    assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+
+
+async def test_draining_finishes_what_runs_and_hands_back_the_rest(small: Desk) -> None:
+    """faults 63: nothing is lost, nothing runs twice."""
+    running, waiting = small.make(python("tasks:wait")), small.make(python("tasks:count"))
+    small.send(running, waiting)
+    await small.hear(1, "started")
+    small.engine.beats()
+    stopping = asyncio.ensure_future(small.worker.stop(grace=20))
+    beat = await small.beat()
+    assert (beat.draining, beat.ahead) == (True, 0)
+    (back,) = await small.hear(1, "handed_back")
+    assert report_key(back) == key_of(waiting)
+    late = small.make(python("tasks:count"))
+    small.send(late)
+    (refused,) = await small.hear(1, "handed_back")
+    assert report_key(refused) == key_of(late)
+    module(small).gate.set()
+    (done,) = await small.hear(1)
+    assert (done.kind, report_key(done)) == ("succeeded", key_of(running))
+    await asyncio.wait_for(stopping, 10)
+    assert module(small).calls == []
+
+
+async def test_what_outlasts_the_grace_is_reported_lost(small: Desk) -> None:
+    running = small.make(python("tasks:wait"))
+    small.send(running)
+    await small.hear(1, "started")
+    await asyncio.wait_for(small.worker.stop(grace=0.05), 10)
+    (lost,) = await small.hear(1)
+    assert lost.kind == "failed"
+    assert lost.error is not None
+    assert (lost.error.kind, lost.error.reason, lost.error.retryable) == ("lost", "lease_lost", True)
+
+
+async def test_reports_wait_for_a_broker_that_is_away(small: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W6, W10: unacknowledged is still held, and said again."""
+    real, failures = small.side.report, 3
+
+    async def report(part: int, message: object) -> None:
+        nonlocal failures
+        if not isinstance(message, Alive) and failures:
+            failures -= 1
+            raise ConnectionError("no broker")
+        await real(part, message)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(small.side, "report", report)
+    sent = small.make(python("tasks:noop"))
+    small.send(sent)
+    small.ask(sent)
+    assert (await small.hear_alive()).held == [key_of(sent)]
+    (done,) = await small.hear(1)
+    assert (done.kind, failures) == ("succeeded", 0)
+
+
+async def test_long_tasks_do_not_wait_behind_each_other(tmp_path: Path) -> None:
+    """A first task of unknown length holds no other thread back for long."""
+    async with opened(tmp_path, slots=4) as desk:
+        desk.write(
+            "meet.py",
+            "import threading\nbarrier = threading.Barrier(4)\ndef meet(): barrier.wait(20)\n",
+        )
+        desk.send(*[desk.make(python("meet:meet")) for _ in range(4)])
+        assert {report.kind for report in await desk.hear(4)} == {"succeeded"}
+
+
+async def test_no_more_than_its_slots_run_at_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, slots=3) as desk:
+        desk.write(
+            "many.py",
+            "import asyncio, threading, time\nlock = threading.Lock()\nnow = most = 0\n"
+            "def enter(n):\n    global now, most\n    with lock:\n        now += n; most = max(most, now)\n"
+            "def thread(): enter(1); time.sleep(0.003); enter(-1)\n"
+            "async def coroutine(): enter(1); await asyncio.sleep(0.003); enter(-1)\n",
+        )
+        desk.send(*[desk.make(python(f"many:{name}")) for _ in range(40) for name in ("thread", "coroutine")])
+        await desk.hear(80)
+        from headrace.runners.modules import Folder
+
+        assert Folder.at(str(desk.app)).load("many").most == 3
+
+
+async def test_kinds_it_cannot_run_fail_for_good(desk: Desk) -> None:
+    from tests.integration.runners.desk import job
+
+    report = await desk.run(job("container", {"image": "x"}))
+    assert report.error is not None
+    assert (report.error.reason, report.error.retryable) == ("not_supported_yet", False)
+
+
+def test_a_thread_may_not_be_left_over() -> None:
+    """The tests above end their workers: idle task threads end with them."""
+    names = [thread.name for thread in threading.enumerate() if thread.name == "headrace-processes"]
+    assert names == []
