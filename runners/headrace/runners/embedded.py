@@ -31,7 +31,7 @@ from headrace.engine.store import open_store
 from headrace.runners import authored
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.secrets import Secrets
-from headrace.runners.watching import Change, Watched, follow_history
+from headrace.runners.watching import Change, Watches, follow_history
 from headrace.runners.worker import Worker
 
 PART = 0
@@ -71,6 +71,7 @@ class Embedded:
         self._engine: Engine | None = None
         self._worker: Worker | None = None
         self._turning: asyncio.Task[None] | None = None
+        self._watches = Watches()
 
     @classmethod
     @asynccontextmanager
@@ -118,6 +119,7 @@ class Embedded:
             resolver=authored.resolver(self.store),
             check_params=authored.checker(self.evaluator),
         )
+        engine.listen(self._watches.heard)
         await engine.start()
         self._engine = engine
         worker = Worker(
@@ -134,6 +136,7 @@ class Embedded:
         await worker.start()
         self._worker = worker
         self._turning = asyncio.create_task(engine.run(), name="headrace-engine")
+        self._turning.add_done_callback(self._watches.broke)
 
     async def close(self) -> None:
         """Stop what runs, give up the home."""
@@ -184,25 +187,24 @@ class Embedded:
             "event": None,
         }
         completed = complete(plan.workflow, params, scope=scope, evaluator=self.evaluator)
-        created = await self.store.create_run(
-            NewRun(
-                id=identity,
-                project=self.project,
-                workflow=plan.workflow.name,
-                version=version.version,
-                plan=plan.hash,
-                part=PART,
-                params=msgspec.json.encode(completed),
-                trigger=msgspec.json.encode(dict(trigger)),
-                created_at=now,
-                scheduled_at=now,
-                priority=priority or plan.workflow.priority.value,
-                key=key,
-                folder=folder,
-                file=file,
-                tags=plan.workflow.tags,
-            )
+        new = NewRun(
+            id=identity,
+            project=self.project,
+            workflow=plan.workflow.name,
+            version=version.version,
+            plan=plan.hash,
+            part=PART,
+            params=msgspec.json.encode(completed),
+            trigger=msgspec.json.encode(dict(trigger)),
+            created_at=now,
+            scheduled_at=now,
+            priority=priority or plan.workflow.priority.value,
+            key=key,
+            folder=folder,
+            file=file,
+            tags=plan.workflow.tags,
         )
+        created = await self._watches.starting(self.store.create_run(new))
         if self._engine is not None:
             self._engine.plans.offer(plan)
             self._engine.wake()
@@ -225,19 +227,13 @@ class Embedded:
             async for change in follow_history(self.store, plan, row.no):
                 yield change
             return
-        watched = Watched(plan, row.no, RunState(row.state))
-        forget = self._engine.listen(watched.heard)
-        assert self._turning is not None
-        self._turning.add_done_callback(watched.broke)
-        try:
-            again = await self.store.run(row.no)  # it may have moved before anybody listened
-            assert again is not None
-            watched.state = RunState(again.state)
-            async for change in watched.follow():
-                yield change
-        finally:
-            forget()
-            self._turning.remove_done_callback(watched.broke)
+
+        async def latest() -> RunState:
+            again = await self.store.run(row.no)
+            return RunState.QUEUED if again is None else RunState(again.state)
+
+        async for change in self._watches.follow(plan, row.no, latest):
+            yield change
 
     async def plan(self, plan_hash: str) -> Plan:
         """The stored plan of that hash. Raises StoreUnavailable when there is none."""
