@@ -30,7 +30,7 @@ _TAKE = """
 UPDATE parts SET epoch = epoch + 1, owner = $2 WHERE part = $1 AND epoch = $3
 RETURNING part, epoch, seq, next_offset"""
 _TERMINATE = """
-SELECT pg_terminate_backend(a.pid) FROM engines e JOIN pg_stat_activity a ON a.pid = e.backend_pid
+SELECT pg_terminate_backend(a.pid, 5000) FROM engines e JOIN pg_stat_activity a ON a.pid = e.backend_pid
 WHERE e.id = $1 AND a.application_name = 'headrace engine ' || e.id"""
 RESIGN = "UPDATE engines SET lease_until = 0 WHERE id = $1"
 
@@ -84,9 +84,10 @@ def renew(connection: Connection, owner: str) -> None:
 
 
 def end_backend(connection: Connection, pid: int, owner: str) -> None:
-    """End what is left of a lost connection, unless the number belongs to someone else by now."""
+    """End what is left of a lost connection, unless the number belongs to someone else by now. Waits until it is gone: a
+    statement that it has not even read yet must not be executed after the counters were compared."""
     query = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND application_name = :name"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = :pid AND application_name = :name"
     )
     connection.execute(query, {"pid": pid, "name": f"headrace engine {owner}"})
 

@@ -155,9 +155,10 @@ class PostgresStore:
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
         """Ends what is left of the old connection, locks the parts and compares their counters."""
-        pid, owner = self._link.pid, self._link.owner
+        pid, owner = self._link.left, self._link.owner
         if pid is not None and owner is not None:
             await self._write(ownership.end_backend, pid, owner)
+            self._link.left = None
         state = await self._write(ownership.locked_state, [batch.part for batch in batches])
         return all(state.get(batch.part) == (batch.epoch, batch.seq) for batch in batches)
 

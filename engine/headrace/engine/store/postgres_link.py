@@ -133,7 +133,9 @@ class Link:
         self._connection: Any = None
         self._owner: str | None = None
         self._turn = asyncio.Lock()
-        self.pid: int | None = None  # of the server's process, also after the connection was lost
+        self.left: int | None = (
+            None  # the server's process of a connection that was lost: it may still be at work
+        )
 
     @property
     def owner(self) -> str | None:
@@ -164,6 +166,8 @@ class Link:
                 try:
                     return await work(connection)
                 except GONE as error:
+                    if isinstance(error, asyncpg.InterfaceError) and not connection.is_closed():
+                        raise  # of the driver itself, such as an argument of the wrong type: nothing was sent
                     await self._drop()
                     raise OutcomeUnknown(
                         f"The connection to {self._address.shown} was lost after a commit was sent."
@@ -194,12 +198,12 @@ class Link:
                 "End it, or give this one another id."
             )
         self._connection = connection
-        self.pid = connection.get_server_pid()
         return connection
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            self.left = connection.get_server_pid()
             connection.terminate()
 
 
