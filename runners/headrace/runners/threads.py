@@ -144,9 +144,12 @@ class _TaskThread:
                 heard_at = now
             attempt.began = now
             attempt.started_at = lane.clock()
-            if self._run(attempt):
-                lane.ended(attempt)
-                unheard += 1
+            if not self._run(attempt):
+                # another lane has it by now, and the slot with it
+                attempt = line.take(THREADS)
+                continue
+            lane.ended(attempt)
+            unheard += 1
             if self.abandoned:
                 lane.notice()
                 return
@@ -165,7 +168,8 @@ class _TaskThread:
                 if attempt.stopping is None:
                     outcome = self.lane.execute(attempt)
                     moved = outcome is None
-                attempt.close()
+                if not moved:
+                    attempt.close()
             finally:
                 with self.guard:
                     self.attempt = None
