@@ -27,11 +27,12 @@ from headrace.engine.shell.children import run_id
 from headrace.engine.shell.engine import Engine
 from headrace.engine.shell.plans import build
 from headrace.engine.shell.settings import EngineSettings
+from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.secrets import Secrets
-from headrace.runners.watching import Change, Watches, follow_history
+from headrace.runners.watching import Watches, follow_history
 from headrace.runners.worker import Worker
 
 PART = 0

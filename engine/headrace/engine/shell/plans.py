@@ -125,5 +125,5 @@ def build(document: bytes) -> Plan:
     from headrace.engine.core.canonical import from_document
     from headrace.engine.core.planning import build_plan
 
-    plan, _ = build_plan(from_document(msgspec.json.decode(document)))
+    plan, _ = build_plan(from_document(msgspec.json.decode(document)), checked=True)
     return plan
