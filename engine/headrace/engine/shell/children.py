@@ -210,7 +210,7 @@ class Children:
             key=(generation, task, map_),
             child=live.row.id,
             state=change.state.word,
-            output=None if change.output is None else msgspec.Raw(change.output),
+            output=msgspec.Raw(change.output or b"null"),
             artifact=change.artifact,
             error=change.reason if change.output is None else None,
         )

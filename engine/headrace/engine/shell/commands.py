@@ -78,7 +78,7 @@ class ChildEndedBody(msgspec.Struct, omit_defaults=True):
     key: tuple[int, int, int]
     child: str
     state: str
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = msgspec.Raw(b"null")
     artifact: Artifact | None = None
     error: str | None = None
 
@@ -158,8 +158,10 @@ def event_of(row: InboxRow, live: LiveRun, at: float) -> Event:
             generation, task, map_ = key
             if generation != machine.generation:
                 raise Refused("The task run that waited for this child belongs to an earlier generation.")
-            inline = None if output is None else bytes(output)
-            return ChildEnded(at, Key(task, map_), child, final, inline, artifact, error)
+            text = bytes(output)
+            return ChildEnded(
+                at, Key(task, map_), child, final, None if text == b"null" else text, artifact, error
+            )
         case _:
             raise Refused(f'There is no command "{row.kind}".')
 

@@ -68,7 +68,12 @@ class Decider:
         failures: list[Failure] = []
         waiting: list[_Open] = []
         for live, events in work:
-            self._advance(live, live.machine.decide(live.decision, events), None, waiting, failures)
+            try:
+                deciding = live.machine.decide(live.decision, events)
+            except Exception as exception:
+                failures.append(Failure(live, exception))
+                continue
+            self._advance(live, deciding, None, waiting, failures)
             live.rounds.append(len(live.decision.events))
         while waiting:
             asked, waiting = waiting, []

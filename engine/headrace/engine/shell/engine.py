@@ -276,6 +276,7 @@ class Engine:
             for run, key in self._pools.settle():
                 turn.add(part.runs[run], SlotsGranted(turn.now, key))
             self._again = bool(part.to_load)
+        gatherer.barrier(turn)
         gatherer.messages(part, turn, self._take())
         gatherer.timers(part, turn, settings.gathered)
         if turn.mono - self._swept_at >= settings.sweep_seconds:

@@ -22,6 +22,7 @@ class Member:
 
     __slots__ = (
         "ahead",
+        "asked",
         "beat_at",
         "busy",
         "draining",
@@ -45,6 +46,7 @@ class Member:
         self.busy = 0
         self.draining = False
         self.sated = False  # it handed work back: nothing more until its next beat
+        self.asked = False  # what it holds, since the takeover
         self.beat_at = now
 
     @property
@@ -196,11 +198,17 @@ class Fleet:
         self.sent(flight)
         self._restored.add(flight.entry)
 
-    def restored_on(self, worker: str) -> bool:
-        """Whether some taken-over attempt still waits for this worker's word."""
-        return any(
-            self.flights[entry].member.worker == worker for entry in self._restored if entry in self.flights
-        )
+    def unasked(self) -> list[Member]:
+        """Members with taken-over attempts that are live and have not been asked what they hold: once each."""
+        if not self._restored:
+            return []
+        members = {
+            flight.member for entry in self._restored if (flight := self.flights.get(entry)) is not None
+        }
+        found = [member for member in members if member.incarnation is not None and not member.asked]
+        for member in found:
+            member.asked = True
+        return found
 
     # -- what follows --------------------------------------------------------------------------------------------
 
@@ -262,6 +270,7 @@ class Fleet:
         self._restored.clear()
         for member in self._members.values():
             member.busy = 0
+            member.asked = False
 
 
 def spread(candidates: list[tuple[Member, int]], count: int) -> list[tuple[Member, int]]:

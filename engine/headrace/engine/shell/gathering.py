@@ -57,15 +57,15 @@ class Gatherer:
 
     def beats(self, part: Part, turn: Turn, beats: Iterable[Beat]) -> None:
         """Workers that came, went and came back."""
-        fleet = self._fleet
         for beat in beats:
-            known = fleet.member(beat.worker)
-            for flight in fleet.beat(beat, turn.mono):
+            for flight in self._fleet.beat(beat, turn.mono):
                 self._end(part, turn, flight)
-            if fleet.restored_on(beat.worker) and (known is None or known.incarnation is None):
-                member = fleet.member(beat.worker)
-                assert member is not None
-                turn.outbox.ask_all(member)
+
+    def barrier(self, turn: Turn) -> None:
+        """Ask workers what they hold of the attempts that were taken over. Their answer stands behind whatever they
+        reported before, and no older dispatch is accepted after it."""
+        for member in self._fleet.unasked():
+            turn.outbox.ask_all(member)
 
     def sweep(self, part: Part, turn: Turn) -> None:
         """Workers that fell silent: lost leases, stranded attempts, questions to ask."""

@@ -1,0 +1,144 @@
+"""Workers, credit and leases as the engine counts them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.engine.core.keys import Key
+from headrace.engine.ports.messages import Alive, Beat, Limits
+from headrace.engine.shell.fleet import Fleet, Flight, Member, spread
+from headrace.engine.shell.line import Lane, Line
+from headrace.engine.shell.plans import Profile
+
+
+@pytest.fixture
+def lane() -> Lane:
+    return Line().lane("default", {})
+
+
+def beat(
+    worker: str = "w1", incarnation: str = "i1", slots: int = 2, ahead: int = 1, draining: bool = False
+) -> Beat:
+    return Beat(worker, incarnation, 0, ["default"], {}, slots, ahead, 0, draining)
+
+
+def flight(fleet: Fleet, lane: Lane, task: int, now: float, worker: str = "w1") -> Flight:
+    member = fleet.member(worker)
+    assert member is not None
+    made = Flight((1, Key(task)), 1, 1, task, member, Profile(lane, 30.0, None, Limits()), now)
+    fleet.sent(made)
+    return made
+
+
+def test_room_is_slots_and_ahead_less_what_flies(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    assert [room for _, room in fleet.room(lane, 1.0)] == [3]
+    flight(fleet, lane, 1, 1.0)
+    assert [room for _, room in fleet.room(lane, 1.0)] == [2]
+    assert fleet.landed((1, Key(1))) is not None
+    assert fleet.landed((1, Key(1))) is None
+    assert [room for _, room in fleet.room(lane, 1.0)] == [3]
+
+
+@pytest.mark.parametrize("why", ["stale", "draining", "sated", "other queue"])
+def test_no_room_with_a_worker_that_is(why: str) -> None:
+    fleet, line = Fleet(), Line()
+    fleet.beat(beat(draining=why == "draining"), 0.0)
+    member = fleet.member("w1")
+    assert member is not None
+    member.sated = why == "sated"
+    lane = line.lane("gpu" if why == "other queue" else "default", {})
+    assert fleet.room(lane, 6.5 if why == "stale" else 1.0) == []
+
+
+def test_a_new_incarnation_has_nothing_in_flight(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    old = flight(fleet, lane, 1, 1.0)
+    assert fleet.beat(beat(), 2.0) == []
+    assert fleet.beat(beat(incarnation="i2"), 2.0) == [old]
+    assert [room for _, room in fleet.room(lane, 2.0)] == [3]
+
+
+def test_a_lease_is_renewed_by_alive_and_lost_without(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    kept, lost = flight(fleet, lane, 1, 0.0), flight(fleet, lane, 2, 0.0)
+    kept.running = lost.running = True
+    for now in range(1, 40):
+        fleet.beat(beat(), float(now))
+        fleet.alive(Alive("w1", "i1", 0, 1, [(1, 1, 1, 0, 1)]), 1, float(now))
+        found = fleet.sweep(float(now))
+        if found.lost:
+            assert (found.lost, now) == ([lost], 31)
+            return
+    raise AssertionError("the lease never ended")
+
+
+def test_an_alive_of_another_incarnation_or_attempt_renews_nothing(lane: Lane) -> None:
+    """faults 54."""
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    one = flight(fleet, lane, 1, 0.0)
+    fleet.alive(Alive("w1", "i0", 0, 1, [(1, 1, 1, 0, 1)]), 1, 5.0)
+    fleet.alive(Alive("w1", "i1", 0, 1, [(1, 1, 1, 0, 2)]), 1, 5.0)
+    assert one.seen_at == 0.0
+
+
+def test_a_process_that_was_held_up_blames_nobody(lane: Lane) -> None:
+    """faults 59: the loop was blocked for a minute, and with it this engine's reading of beats."""
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    one = flight(fleet, lane, 1, 0.0)
+    one.running = True
+    assert fleet.sweep(1.0) == ([], [], {})
+    assert fleet.sweep(61.0) == ([], [], {})
+    assert fleet.room(lane, 61.0) != []
+
+
+def test_restored_flights_are_settled_by_the_first_alive_of_the_new_epoch(lane: Lane) -> None:
+    """E9: only a worker that has seen my epoch can say what it does not hold."""
+    fleet = Fleet()
+    profile = Profile(lane, 30.0, None, Limits())
+    fleet.beat(beat(), 0.0)
+    for task in (1, 2):
+        made = Flight((1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0)
+        fleet.restore(made, "w1", running=False, now=0.0)
+    (member,) = fleet.unasked()
+    assert (member.worker, fleet.unasked()) == ("w1", [])
+    held: list[tuple[int, int, int, int, int]] = [(1, 1, 1, 0, 1)]
+    assert fleet.alive(Alive("w1", "i1", 0, 1, held), 2, 1.0) == []
+    assert [f.key for f in fleet.alive(Alive("w1", "i1", 0, 2, held), 2, 1.0)] == [Key(2)]
+    assert fleet.alive(Alive("w1", "i1", 0, 2, held), 2, 1.0) == []
+
+
+def test_a_worker_that_never_comes_back_strands_what_it_had(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    one = flight(fleet, lane, 1, 0.0)
+    for now in range(1, 7):
+        assert fleet.sweep(float(now)).stranded == []
+    assert fleet.sweep(7.0).stranded == [one]
+
+
+def test_members_without_work_are_forgotten_in_time() -> None:
+    """I10."""
+    fleet = Fleet()
+    for number in range(50):
+        fleet.beat(beat(f"w{number}"), 0.0)
+    for now in range(90):
+        fleet.sweep(float(now))
+    assert len(fleet) == 0
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(0, 300))
+def test_work_is_spread_within_everybodys_room(rooms: list[int], count: int) -> None:
+    members = [(Member(f"w{i}", "i", 0.0), room) for i, room in enumerate(rooms)]
+    shares = {member.worker: share for member, share in spread(members, count)}
+    assert sum(shares.values()) == min(count, sum(rooms))
+    for member, room in members:
+        assert shares.get(member.worker, 0) <= room
+        assert abs(shares.get(member.worker, 0) - room * min(count, sum(rooms)) / sum(rooms)) <= 1
