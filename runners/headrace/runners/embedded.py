@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.store import InboxRow, NewRun, RunRow, Store, StoreUnavailable, VersionRow
 from headrace.engine.shell.children import run_id
+from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.engine import Engine
 from headrace.engine.shell.plans import build
 from headrace.engine.shell.settings import EngineSettings
@@ -59,6 +61,8 @@ class Embedded:
         slots: int | None,
         policy: HttpPolicy,
         secrets_dir: Path | None,
+        clock: Clock | None,
+        side: Callable[[WorkerSide], WorkerSide],
     ) -> None:
         self.store = store
         self.home = home
@@ -69,6 +73,8 @@ class Embedded:
         self._slots = slots or max(16, 4 * (os.cpu_count() or 1))
         self._policy = policy
         self._secrets_dir = secrets_dir
+        self._clock = clock or SystemClock()
+        self._side = side
         self._engine: Engine | None = None
         self._worker: Worker | None = None
         self._turning: asyncio.Task[None] | None = None
@@ -86,12 +92,23 @@ class Embedded:
         http_allow: Sequence[str] = (),
         secrets_dir: Path | None = None,
         own: bool = True,
+        clock: Clock | None = None,
+        side: Callable[[WorkerSide], WorkerSide] = lambda side: side,
     ) -> AsyncIterator[Embedded]:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
-        StoreUnavailable when another one does."""
+        StoreUnavailable when another one does. `clock` and `side` (what stands between broker and worker) are for tests."""
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True)
-        opened = cls(store, home, project=project, slots=slots, policy=policy, secrets_dir=secrets_dir)
+        opened = cls(
+            store,
+            home,
+            project=project,
+            slots=slots,
+            policy=policy,
+            secrets_dir=secrets_dir,
+            clock=clock,
+            side=side,
+        )
         try:
             if own:
                 await opened.take_over()
@@ -114,6 +131,7 @@ class Embedded:
             broker.engine_side(),
             self.evaluator,
             self.artifacts,
+            self._clock,
             part=PART,
             engine_id=f"embedded-{os.getpid()}",
             settings=EngineSettings(only=None if only is None else frozenset((only,))),
@@ -124,7 +142,7 @@ class Embedded:
         await engine.start()
         self._engine = engine
         worker = Worker(
-            broker.worker_side("embedded", 0),
+            self._side(broker.worker_side("embedded", 0)),
             worker_id="embedded",
             slots=self._slots,
             artifacts=self.artifacts,
@@ -172,7 +190,7 @@ class Embedded:
         from headrace.dsl.params import complete
         from headrace.engine.shell.times import day_of, rfc3339
 
-        now = time.time()
+        now = self._clock.now()
         version = await self.register(plan)
         identity = run_id(now)
         scope = {
