@@ -40,6 +40,7 @@ def run(
     slots: Annotated[int | None, Parameter(help="How many tasks at once.")] = None,
     json: Annotated[bool, Parameter(help="The whole run as one object on stdout.")] = False,
     watch: Annotated[bool, Parameter(help="With --json: one event a line as it happens, instead.")] = False,
+    resume: Annotated[bool, Parameter(help="Go on with the runs of this home that were cut off.")] = False,
     where: Where = HERE,
 ) -> int:
     """Run a workflow file here and follow it.
@@ -51,6 +52,10 @@ def run(
     file
         A workflow file; FILE.py:name for one of several. Without it, the workflows of this folder are listed.
     """
+    if resume:
+        if file is not None:
+            raise Stop("--resume takes no file: it goes on with every run of the home that has not ended.")
+        return go(_resume(where.settings(slots=slots), json=json, watch=watch))
     if file is None:
         return _list_folder()
     try:
@@ -94,6 +99,23 @@ async def _run(
             key=key,
         )
         return await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
+
+
+async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
+    """Own the home, which takes up everything that is live, and follow the oldest run first until all have ended."""
+    worst = Status.OK
+    async with embedded(settings, own=True) as home:
+        rows = [row for row in await home.live() if row.parent is None]
+        if not rows:
+            say("No run was cut off here; nothing to go on with.")
+        for row in rows:
+            ended = await follow(
+                home, row, await home.plan(row.plan), json=json, watch=watch, stop_on_interrupt=True
+            )
+            worst = max(worst, ended)
+            if ended is Status.INTERRUPTED:
+                break
+    return worst
 
 
 def _list_folder() -> int:
