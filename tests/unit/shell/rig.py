@@ -199,7 +199,7 @@ class Rig:
             moved = await self.engine.turn(0)
             for worker in workers or (self.worker,):
                 moved = await worker.step() or moved
-            quiet = 0 if moved or self.engine._again else quiet + 1
+            quiet = 0 if moved or not self.engine._patience() else quiet + 1
             if quiet == 2:
                 return
         raise AssertionError("it never settles")
@@ -274,7 +274,7 @@ class Rig:
 @asynccontextmanager
 async def rig(folder: Path, **settings: Any) -> AsyncIterator[Rig]:
     store = await open_store(f"sqlite:///{folder}/rig.db")
-    quiet = {"quiet_gc": False, "poll_seconds": 0.0} | settings
+    quiet = {"quiet_gc": False, "poll_seconds": 0.01} | settings
     made = Rig(store, VirtualClock(jumps=False), EngineSettings(**quiet))
     made.make()
     made.worker = ScriptedWorker(made.broker, made.clock)

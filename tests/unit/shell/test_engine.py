@@ -560,7 +560,7 @@ async def test_a_commit_that_fails_or_whose_answer_is_lost_happens_once(tmp_path
     async with rig(tmp_path) as bench:
         faulty = Faulty(bench.store, "well", fault, "well")
         await bench.engine.stop()
-        bench.make(faulty)  # type: ignore[arg-type]
+        bench.make(faulty)
         await bench.engine.start()
         row = await bench.submit(flow(py("a"), py("b", "a")))
         await bench.settle()

@@ -14,18 +14,16 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import TypeAlias
 
-from headrace.engine.core.decision import Decision
 from headrace.engine.core.evaluation import Evaluator
-from headrace.engine.core.events import Continued, Event, SlotsGranted, Started
-from headrace.engine.core.states import RunState
+from headrace.engine.core.events import Event, SlotsGranted
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import Arrived, EngineSide
 from headrace.engine.ports.messages import Reports
 from headrace.engine.ports.store import Store
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.clock import Clock, SystemClock
+from headrace.engine.shell.committing import Committer, Listener
 from headrace.engine.shell.deciding import Decider
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.gathering import Gatherer
@@ -38,14 +36,10 @@ from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.pools import Pools
 from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
-from headrace.engine.shell.sealing import remember, seal
 from headrace.engine.shell.settings import EngineSettings
 from headrace.engine.shell.values import ValueCache
 
 _logger = logging.getLogger(__name__)
-
-Listener: TypeAlias = Callable[[int, Decision], None]
-"""Called after each commit with a run's number and what was decided about it; the decision must not be changed."""
 
 ROUNDS = 8
 """How often in one turn the line is asked again: what was picked may fail or be cached, and make room at once."""
@@ -117,7 +111,6 @@ class Engine:
             sole=settings.sole,
             grants=bool(settings.pools),
         )
-        self._children = children
         self._loader = loader
         self._reach = Reach(self._store, settings.only)
         self._gatherer = Gatherer(
@@ -127,8 +120,10 @@ class Engine:
         self._reactor = Reactor(
             self._fleet, self._line, self._pools, children, self.plans, picked=settings.picked
         )
+        self._committer = Committer(
+            self._store, broker, children, self._values, self._fleet, self._pools, self.counters
+        )
         self._part: Part | None = None
-        self._listeners: list[Listener] = []
         self._backlog: deque[Arrived] = deque()
         self._seen: object = None
         self._polled_at = self._swept_at = 0.0
@@ -202,8 +197,9 @@ class Engine:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` called after every commit. Returns what ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        listeners = self._committer.listeners
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
 
     # -- what is going on ----------------------------------------------------------------------------------------
 
@@ -253,11 +249,14 @@ class Engine:
         try:
             await self._gather(part, turn)
             await self._decide(part, turn)
-            return await self._commit(part, turn)
+            committed = await self._committer.commit(part, turn)
         except BaseException:
             # Machines have moved and nothing was written: what is in memory no longer agrees with the store.
             self._forget()
             raise
+        if not self._fleet.flights:
+            self._settled.set()
+        return committed
 
     def _owned(self) -> Part:
         if self._part is None:
@@ -290,7 +289,6 @@ class Engine:
                 part.inbox_due = True
         if part.inbox_due and not part.to_load:
             await gatherer.inbox(part, turn)
-            self._again = self._again or part.inbox_due
 
     def _take(self) -> list[Arrived]:
         """Messages of about as many reports as one turn takes; the rest waits for the next."""
@@ -322,8 +320,9 @@ class Engine:
                     ((live, events) for live, events in work.items() if events), turn.now
                 ):
                     work.pop(failure.live)
-                    self._set_aside(part, turn, failure.live, failure.exception)
-                await self._reactor.react(part, turn, list(work))
+                    self._committer.set_aside(part, turn, failure)
+                for failure in await self._reactor.react(part, turn, list(work)):
+                    self._committer.set_aside(part, turn, failure)
                 if turn.events:
                     continue
             rounds += 1
@@ -334,91 +333,12 @@ class Engine:
             if not turn.events:
                 return
 
-    def _set_aside(self, part: Part, turn: Turn, live: LiveRun, fault: Exception) -> None:
-        """A machine raised: a fault of ours. Its run stays as it was last committed; all others go on."""
-        _logger.error("run %s cannot be decided and is set aside", live.row.id, exc_info=fault)
-        why = f"{type(fault).__name__}: {fault}"
-        part.broken[live.no] = self.counters.broken[live.no] = why
-        turn.drop(live)
-        self._leave(part, live)
-        part.timers.forget(live.no)
-
-    def _leave(self, part: Part, live: LiveRun) -> None:
-        """A run leaves memory; what it held goes to others, in the next turn."""
-        part.runs.pop(live.no, None)
-        part.owed.pop(live, None)
-        self._fleet.forget((live.no,))
-        for run, key in self._pools.forget(live.no):
-            if run in part.runs:
-                self._owe(part, part.runs[run], SlotsGranted(0.0, key))
-        for following in part.admission.left(live):
-            self._owe(part, following, Started(0.0))
-
-    def _owe(self, part: Part, live: LiveRun, event: Continued | SlotsGranted | Started) -> None:
-        """The run gets this event in the next turn, which follows at once."""
-        part.owed.setdefault(live, []).append(event)
-        self._again = True
-
-    async def _commit(self, part: Part, turn: Turn) -> bool:
-        batch, counters = turn.batch, self.counters
-        decided = [live for live in turn.touched if live.changed]
-        for live in decided:
-            seal(live, part, turn)
-            change = live.decision.run
-            if change is not None and change.state.final:
-                part.timers.forget(live.no, batch)
-                news = await self._children.ended(live, change, turn.now)
-                if news is not None:
-                    batch.inbox_new.append(news)
-        counters.turns += 1
-        counters.stale += turn.stale
-        committed = turn.worth_committing
-        if committed:
-            await self._store.commit((batch,))
-            part.seq = batch.seq
-            counters.commits += 1
-            parts = {row.part for row in batch.inbox_new} | {run.part for run in batch.runs_new}
-            if part.number in parts:
-                part.inbox_due = self._again = True
-        turn.outbox.publish(self._broker)
-        counters.dispatched += turn.outbox.dispatched
-        for live in turn.touched:
-            self._after(part, live)
-        if not self._fleet.flights:
-            self._settled.set()
-        return committed
-
-    def _after(self, part: Part, live: LiveRun) -> None:
-        """After the commit: tell who listens, keep what will be read, go on or leave memory."""
-        decision, counters = live.decision, self.counters
-        counters.stale += decision.stale
-        if live.changed:
-            counters.events += len(decision.events)
-            counters.transitions += len(decision.transitions)
-            counters.refused += len(live.refused)
-            remember(live, self._values)
-            for listener in tuple(self._listeners):
-                try:
-                    listener(live.no, decision)
-                except Exception:
-                    _logger.exception("a listener failed")
-        if live.machine.final and not decision.more:
-            if decision.run is not None:
-                counters.runs_ended += 1
-            self._leave(part, live)
-            return
-        if decision.run is not None and decision.run.state is RunState.RUNNING and decision.generation > 1:
-            part.admission.started(live)
-        if decision.more:
-            self._owe(part, live, Continued(0.0))
-        live.turned()
-
     # -- waiting and forgetting ----------------------------------------------------------------------------------
 
     def _patience(self) -> float:
         """How long the next turn may wait for something to arrive, in seconds."""
         part = self._owned()
-        if self._again or self._backlog or part.owed:
+        if self._again or self._backlog or part.owed or part.inbox_due:
             return 0.0
         now = self._clock.steady()
         wait = self._polled_at + self._settings.poll_seconds - now
@@ -426,7 +346,7 @@ class Engine:
             wait = min(wait, self._swept_at + self._settings.sweep_seconds - now)
         due_at = part.timers.next_due
         if due_at is not None:
-            idle = not self._fleet.flights and not len(self._line) and not part.inbox_due
+            idle = not self._fleet.flights and not len(self._line)
             wait = min(wait, self._clock.until(due_at, idle=idle))
         return max(0.0, wait)
 

@@ -242,7 +242,9 @@ class Gatherer:
             return False
         try:
             event = event_of(row, live, turn.now)
-        except Refused as refused:
+        except Exception as refused:
+            if not isinstance(refused, Refused):  # a fault of ours; the command must not come back for ever
+                _logger.exception("inbox row %d (%s) cannot be read", row.id, row.kind)
             live.refused.append(Refusal(row.kind, by_of(row), str(refused)))
             turn.touched[live] = None
             return True

@@ -34,6 +34,10 @@ class Part:
         self.deliveries += 1
         return self.deliveries
 
+    def owe(self, live: LiveRun, event: Continued | SlotsGranted | Started) -> None:
+        """The run gets this event in the next turn, which follows at once and gives it its time."""
+        self.owed.setdefault(live, []).append(event)
+
 
 class Turn:
     """One batch in the making. `now`: seconds since the epoch; `mono`: a monotonic time for leases."""
@@ -65,6 +69,9 @@ class Turn:
         self.events.pop(live, None)
         self.touched.pop(live, None)
         self.outbox.drop(no)
+        batch.tasks = [row for row in batch.tasks if row.run != no]
+        batch.runs = [row for row in batch.runs if row.no != no]
+        batch.history = [row for row in batch.history if row.run != no]
         batch.timers = [timer for timer in batch.timers if timer.run != no]
         batch.cleared = [timer for timer in batch.cleared if timer.run != no]
         batch.dead = [letter for letter in batch.dead if letter.run != no]

@@ -22,7 +22,9 @@ from headrace.engine.core.decision import (
 from headrace.engine.core.events import ChildEnded, ChildRefused, Picked, SlotsGranted
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import TaskState
+from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.shell.children import CannotStart, Children, Resolved, refusal
+from headrace.engine.shell.deciding import Failure
 from headrace.engine.shell.fleet import Fleet, Flight, spread
 from headrace.engine.shell.line import Entry, Line
 from headrace.engine.shell.live import LiveRun
@@ -51,17 +53,27 @@ class Reactor:
         self._picked = picked
         self._resolved: Resolved = {}
 
-    async def react(self, part: Part, turn: Turn, lives: list[LiveRun]) -> None:
-        """Take in what the runs have decided since the last round; further events go to the turn."""
+    async def react(self, part: Part, turn: Turn, lives: list[LiveRun]) -> list[Failure]:
+        """Take in what the runs have decided since the last round; further events go to the turn.
+
+        Answers with the runs whose effects cannot be carried out.
+        """
         self._resolved.clear()
+        failures: list[Failure] = []
         for live in lives:
-            returned = self._moved(live, turn)
-            self._lined(live, returned)
-            for effect in live.new_effects():
-                if type(effect) is Send:
-                    self._send(live, turn, effect)
-                else:
-                    await self._other(part, live, turn, effect)
+            try:
+                returned = self._moved(live, turn)
+                self._lined(live, returned)
+                for effect in live.new_effects():
+                    if type(effect) is Send:
+                        self._send(live, turn, effect)
+                    else:
+                        await self._other(part, live, turn, effect)
+            except StoreUnavailable:
+                raise
+            except Exception as fault:
+                failures.append(Failure(live, fault))
+        return failures
 
     def _moved(self, live: LiveRun, turn: Turn) -> set[Key] | None:
         """Flights that started or landed. Answers with what was handed back: it goes to the head of the line."""
