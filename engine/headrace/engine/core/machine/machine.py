@@ -15,6 +15,7 @@ from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, control, ending, judging, maps, readiness, restoring
 from headrace.engine.core.machine.board import Board
+from headrace.engine.core.machine.explaining import Explanation, explain
 from headrace.engine.core.machine.static import priority_class, templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
@@ -83,6 +84,10 @@ class RunMachine:
     def priority_of(self, task: int) -> int:
         """0 high, 1 normal, 2 low."""
         return priority_class(self.board.plan, task, self.board.info.priority)
+
+    def explain(self, key: Key) -> Explanation | None:
+        """Why the task run waits, or what decided it; None when there is no such task run."""
+        return explain(self.board, key)
 
     def in_flight(self) -> list[tuple[Key, TaskState, int, int, int, str]]:
         """(key, state, attempt, epoch, n, worker) of every attempt that a worker holds."""

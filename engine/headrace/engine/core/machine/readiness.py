@@ -73,9 +73,7 @@ def follow_group(board: Board, block: Block, slot: int, node: int, group: int) -
     if group == TaskState.SUCCEEDED or group == TaskState.REMOVED:
         return
     if group == TaskState.FAILED:
-        first = not any(
-            board.plan.group[up] == board.plan.group[node] for up in board.plan.upstream(node)
-        )
+        first = not any(board.plan.group[up] == board.plan.group[node] for up in board.plan.upstream(node))
         board.finish(block, slot, TaskState.FAILED if first else TaskState.UPSTREAM_FAILED, "group_failed")
     else:
         board.finish(block, slot, group, "group")

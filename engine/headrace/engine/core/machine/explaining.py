@@ -1,0 +1,229 @@
+"""Why: what a task run waits for, or what decided it, from the board and by the same functions that decide.
+
+An explanation is data: codes and evidence. Sentences for people are made from it where they are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.engine.core.keys import Key, written
+from headrace.engine.core.machine import readiness, rule_expressions
+from headrace.engine.core.machine.board import HELD, RELEASED, Block, Board
+from headrace.engine.core.machine.verdicts import FAILED, SKIPPED, SUCCEEDED, UPSTREAM, VERDICTS, Verdict
+from headrace.engine.core.plan import Rule
+from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Json
+
+_STATES = tuple(TaskState)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """A direct upstream over all its task runs that count here. `satisfied`: its end is known and lets the task run."""
+
+    id: str
+    state: str
+    counts: dict[str, int]
+    satisfied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One thing in the way, or one that decided. Codes: upstream group map_window section run_queued paused cancelling
+    line active_tasks pool retry timer child items members dispatched running items_failed."""
+
+    code: str
+    evidence: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`verdict`: ready, waiting, will_skip, will_fail (whatever its upstreams still do), or final."""
+
+    key: Key
+    state: str
+    verdict: str
+    upstream: tuple[UpstreamState, ...]
+    blockers: tuple[Blocker, ...]
+
+
+def explain(board: Board, key: Key) -> Explanation | None:
+    """The explanation of one task run; None when there is no such task run (yet)."""
+    spot = board.locate(key)
+    if spot is None:
+        return None
+    block, slot = spot
+    state = _STATES[block.state[slot]]
+    item = block.is_item(slot)
+    at, head = (block.parent, block.head) if item and block.parent is not None else (block, slot)
+    upstream = tuple(_upstream(board, at, head, up) for up in board.plan.upstream(key.task))
+    if state.final:
+        return Explanation(key, state.word, "final", upstream, tuple(_decided(board, block, slot, upstream)))
+    blockers = tuple(_blockers(board, block, slot, state, upstream))
+    return Explanation(key, state.word, _verdict(board, block, slot, state, blockers), upstream, blockers)
+
+
+def _upstream(board: Board, block: Block, slot: int, source: int) -> UpstreamState:
+    counts = rule_expressions.counts_of(board, block, slot, source)
+    at, spot = board.instance(block, slot, source)
+    state = _STATES[at.state[spot]]
+    by = dict(counts.by_state)
+    if counts.total is not None and counts.total > counts.ended:
+        by["unfinished"] = counts.total - counts.ended
+    shown = at.children[spot].given if spot in at.children else 0
+    good = (
+        state in (TaskState.SUCCEEDED, TaskState.SKIPPED)
+        if spot not in at.children
+        else not shown & (FAILED | UPSTREAM)
+    )
+    return UpstreamState(board.plan.ids[source], state.word, by, counts.final and good)
+
+
+def _verdict(board: Board, block: Block, slot: int, state: TaskState, blockers: tuple[Blocker, ...]) -> str:
+    if state is not TaskState.PENDING:
+        return "waiting" if state in (TaskState.WAITING, TaskState.RETRYING) else "ready"
+    if any(blocker.code in ("line", "active_tasks") for blocker in blockers):
+        return "ready"
+    node = block.node(slot)
+    if block.is_item(slot) or board.plan.rules[node] == Rule.EXPRESSION:
+        return "waiting"
+    possible = outlook(Rule(board.plan.rules[node]), block.seen[slot], not block.unmet[slot])
+    if Verdict.RUN in possible:
+        return "waiting"
+    return "will_skip" if Verdict.SKIP in possible else "will_fail"
+
+
+def outlook(rule: Rule, seen: int, closed: bool) -> set[Verdict]:
+    """Every verdict that a rule may still come to, whatever the open upstreams do."""
+    if closed:
+        return {Verdict(VERDICTS[rule][seen << 1 | 1])}
+    ends = (SUCCEEDED, FAILED, UPSTREAM, SKIPPED)
+    found = set()
+    for choice in range(1, 1 << len(ends)):
+        more = sum(bit for index, bit in enumerate(ends) if choice >> index & 1)
+        found.add(Verdict(VERDICTS[rule][(seen | more) << 1 | 1]))
+    return found
+
+
+def _blockers(
+    board: Board, block: Block, slot: int, state: TaskState, upstream: tuple[UpstreamState, ...]
+) -> list[Blocker]:
+    status = board.status
+    found: list[Blocker] = []
+    if status.state is RunState.QUEUED:
+        found.append(Blocker("run_queued"))
+    if status.paused:
+        found.append(Blocker("paused"))
+    if status.state is RunState.CANCELLING:
+        found.append(Blocker("cancelling", {"reason": status.reason}))
+    live = board.live.get(block.key(slot))
+    match state:
+        case TaskState.PENDING:
+            found += _pending(board, block, slot, upstream)
+        case TaskState.QUEUED:
+            pool = board.plan.tasks[block.node(slot)].pool
+            waits = pool is not None and live is not None and live.attempt == 0
+            found.append(
+                Blocker("pool", {"pool": pool.name, "cost": pool.cost}) if waits and pool else Blocker("line")
+            )
+        case TaskState.DISPATCHED | TaskState.RUNNING:
+            assert live is not None
+            found.append(
+                Blocker(
+                    state.word,
+                    {"worker": live.worker, "attempt": live.attempt, "started_at": live.started_at},
+                )
+            )
+        case TaskState.RETRYING:
+            assert live is not None
+            limit = board.plan.tasks[block.node(slot)].retry.attempts
+            found.append(Blocker("retry", {"attempt": live.attempt, "of": limit, "due_at": live.due_at}))
+        case TaskState.WAITING:
+            found += _waiting(board, block, slot)
+    return found
+
+
+def _pending(board: Board, block: Block, slot: int, upstream: tuple[UpstreamState, ...]) -> list[Blocker]:
+    node = block.node(slot)
+    plan = board.plan
+    if block.is_item(slot):
+        if block.mark[slot] & RELEASED:
+            return [Blocker("line", _where(board, node))]
+        return [Blocker("map_window", {"max_parallel": plan.tasks[node].max_parallel, "running": block.live})]
+    if plan.sections[node] > board.phase:
+        return [Blocker("section", {"section": plan.sections[node]})]
+    gslot = board.group_slot(block, slot)
+    if gslot >= 0 and block.state[gslot] == TaskState.PENDING:
+        group = block.node(gslot)
+        return [
+            Blocker(
+                "group", {"group": plan.ids[group], "upstream": [plan.ids[up] for up in plan.upstream(group)]}
+            )
+        ]
+    if readiness.judge_rule(board, block, slot, node) == Verdict.RUN:
+        if block.mark[slot] & HELD:
+            return [Blocker("active_tasks", {"limit": board.static.active_tasks})]
+        return [Blocker("line", _where(board, node))]
+    return [
+        Blocker("upstream", {"id": one.id, "state": one.state, "counts": dict(one.counts)})
+        for one in upstream
+        if not _ended(one)
+    ]
+
+
+def _ended(one: UpstreamState) -> bool:
+    return TaskState[one.state.upper()].final
+
+
+def _where(board: Board, node: int) -> dict[str, Json]:
+    task = board.plan.tasks[node]
+    return {"queue": task.queue, "labels": dict(task.labels)}
+
+
+def _waiting(board: Board, block: Block, slot: int) -> list[Blocker]:
+    below = block.children.get(slot)
+    if below is not None:
+        return [Blocker("items", {"total": below.n, "ended": below.ended, "running": below.live})]
+    node = block.node(slot)
+    if board.static.is_group[node]:
+        members = board.plan.members[node]
+        offset = slot - slot % block.k
+        open_ = [
+            board.plan.ids[m] for m in members if not _STATES[block.state[offset + block.local(m)]].final
+        ]
+        return [Blocker("members", {"open": open_})]
+    live = board.live.get(block.key(slot))
+    if live is not None and live.child is not None:
+        return [Blocker("child", {"run": live.child})]
+    return [Blocker("timer", {"due_at": live.due_at if live is not None else None})]
+
+
+def _decided(board: Board, block: Block, slot: int, upstream: tuple[UpstreamState, ...]) -> list[Blocker]:
+    """What made a final task run end as it did, as far as the board tells; reason and error stand in its row."""
+    state = _STATES[block.state[slot]]
+    if state in (TaskState.UPSTREAM_FAILED, TaskState.SKIPPED):
+        told = [one for one in upstream if one.state != "succeeded"]
+        return [
+            Blocker("upstream", {"id": one.id, "state": one.state, "counts": dict(one.counts)})
+            for one in told
+        ]
+    below = block.children.get(slot)
+    if below is not None and below.failed:
+        first = next(
+            item
+            for item in range(0, below.n * below.k, below.k)
+            if below.state[item] not in (TaskState.SUCCEEDED, TaskState.SKIPPED)
+        )
+        key = below.key(first)
+        return [
+            Blocker(
+                "items_failed",
+                {
+                    "failed": below.failed,
+                    "tolerated": below.allowed,
+                    "first": written(board.plan.ids[key.task], key.map),
+                },
+            )
+        ]
+    return []
