@@ -130,7 +130,7 @@ async def _once(home: Embedded, plan: Plan, runs: int) -> float:
     began = time.perf_counter()
     rows = [await home.submit(plan, {}, trigger={"kind": "manual", "by": "bench"}) for _ in range(runs)]
     for row in rows:
-        async for _ in home.watch(row.id):
+        async for _ in home.watch(row):
             pass
     taken = time.perf_counter() - began
     for row in rows:

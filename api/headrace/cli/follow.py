@@ -53,7 +53,7 @@ async def follow(
     try:
         async with asyncio.timeout(timeout), interrupted.caught(stop_on_interrupt):
             with shown:
-                async for change in home.watch(row.id):
+                async for change in home.watch(row):
                     shown.show(change)
     except TimeoutError:
         shown.remark(f"headrace: run {short(row.id)} has not ended after --timeout; it goes on.")

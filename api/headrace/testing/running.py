@@ -102,7 +102,7 @@ async def arun(
                 trigger={"kind": "manual", "by": "test"},
                 folder=str(folder) if folder is not None else found,
             )
-            async for _ in embedded.watch(row.id):
+            async for _ in embedded.watch(row):
                 pass
             return await _result(embedded, row.no, plan)
 

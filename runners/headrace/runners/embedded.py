@@ -79,6 +79,7 @@ class Embedded:
         self._worker: Worker | None = None
         self._turning: asyncio.Task[None] | None = None
         self._watches = Watches()
+        self._registered: dict[str, VersionRow] = {}
 
     @classmethod
     @asynccontextmanager
@@ -173,7 +174,15 @@ class Embedded:
 
     async def register(self, plan: Plan) -> VersionRow:
         """A new version of the workflow, or the existing one of the same hash."""
-        return await self.store.register(authored.version_row(plan, self.project, time.time()))
+        known = self._registered.get(plan.hash)
+        if (
+            known is None
+            or known.description != plan.workflow.description
+            or known.tags != plan.workflow.tags
+        ):
+            known = await self.store.register(authored.version_row(plan, self.project, time.time()))
+            self._registered[plan.hash] = known
+        return known
 
     async def submit(
         self,
@@ -229,6 +238,8 @@ class Embedded:
             self._engine.wake()
         elif not await self.store.has_owner(PART):
             await self.take_over(only=created.no)
+        if not created.existed:
+            return new_row(new, created.no)
         row = await self.store.run(created.no)
         assert row is not None
         return row
@@ -238,9 +249,9 @@ class Embedded:
         rows = [await self.store.run(no) for no in await self.store.live_runs(PART)]
         return [row for row in rows if row is not None]
 
-    async def watch(self, run_id: str) -> AsyncIterator[Change]:
-        """The run's changes from now on, until it is final."""
-        row = (await self.store.find_runs(self.project, run_id))[0]
+    async def watch(self, row: RunRow) -> AsyncIterator[Change]:
+        """The run's changes until it is final: from its beginning where this process has just submitted it, else from
+        now on."""
         plan = await self.plan(row.plan)
         if self._engine is None:
             async for change in follow_history(self.store, plan, row.no):
@@ -289,3 +300,37 @@ class Embedded:
         """Goes round as long as the row lies in the inbox: the answer may come from another process."""
         while (rows := await self.store.inbox(PART, posted - 1, 1)) and rows[0].id == posted:
             yield
+
+
+def new_row(new: NewRun, no: int) -> RunRow:
+    """The row of a run that was just created."""
+    return RunRow(
+        no=no,
+        id=new.id,
+        project=new.project,
+        workflow=new.workflow,
+        version=new.version,
+        plan=new.plan,
+        part=new.part,
+        state=RunState.QUEUED,
+        reason=None,
+        generation=1,
+        paused=False,
+        params=new.params,
+        trigger=new.trigger,
+        event=new.event,
+        key=new.key,
+        parent=new.parent,
+        depth=new.depth,
+        priority=new.priority,
+        created_at=new.created_at,
+        scheduled_at=new.scheduled_at,
+        started_at=None,
+        finished_at=None,
+        output=None,
+        artifact=None,
+        generations=None,
+        folder=new.folder,
+        file=new.file,
+        seq=0,
+    )
