@@ -37,6 +37,7 @@ from headrace.dsl.python.names import (
     message,
     outcome,
     output,
+    params,
     run,
     secret,
 )
@@ -138,6 +139,7 @@ __all__ = [
     "on_failure",
     "outcome",
     "output",
+    "params",
     "run",
     "secret",
     "shell",

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 else:
     run = _name("run")
 
+params: Any = _name("params")
+"""The workflow's parameters by name, for what is written outside of the workflow function."""
 event: Any = _name("event")
 """What triggered the run: the message, the request, the schedule's `at` and `date`."""
 message: Any = _name("message")

@@ -158,7 +158,10 @@ class WorkflowFunction(Fannable[P, R]):
     # -- running -----------------------------------------------------------------------------------------------------
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Runs it in this process, in memory and in real time; gives what `headrace.testing.run_workflow` gives."""
+        """Runs it in this process, in memory and in real time, and gives its output.
+
+        Raises InvalidWorkflow for wrong parameters, `headrace.testing`'s RunFailed when the run does not succeed.
+        """
         given = self._signature.bind(args, kwargs, complete=False)
         testing = importlib.import_module("headrace.testing")
         return testing.run_workflow(self, {name: written(value, None) for name, value in given.items()})

@@ -19,6 +19,7 @@ from headrace.dsl.python import (
     item_index,
     noop,
     output,
+    params,
     run,
     secret,
     shell,
@@ -34,7 +35,7 @@ from headrace.dsl.python import (
         After("training", states=["succeeded", "failed"], params={"source": event.run}),
         Webhook(secret="hook", when="has(event.source)"),
     ],
-    concurrency=[Concurrency(key="params.source", limit=2, strategy="cancel_newest")],
+    concurrency=[Concurrency(key=params.source, limit=2, strategy="cancel_newest")],
     defaults=Defaults(
         queue="io",
         timeout="5m",
