@@ -232,6 +232,11 @@ class SqliteStore:
         return await self._write(writes.register, version)
 
     async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
+        if run.key is None and run.idempotency is None:  # the usual one: nothing to look up first
+            no = await self._writer.do(lambda lane: sqlite_batch.begin_run(lane.raw, run))
+            self._posted += 1
+            if no is not None:
+                return Created(no, run.id, False)
         return await self._write(writes.create_run, run, on_conflict)
 
     async def post(self, row: InboxRow) -> int:

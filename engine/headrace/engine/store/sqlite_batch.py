@@ -77,6 +77,12 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
         )
 
 
+def begin_run(connection: sqlite3.Connection, run: NewRun) -> int | None:
+    """A run that claims no unique key but its id, with its `start` command: its number, or None when the id exists."""
+    numbers = _begin_runs(connection, (run,))
+    return numbers[0] if numbers else None
+
+
 def values(connection: sqlite3.Connection, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
     """What is stored for those task runs; missing ones are left out. Raises RowDamaged."""
     return [rows.stored_value(row) for row in _values().fetch(connection, keys)]
@@ -248,13 +254,14 @@ def _post(connection: sqlite3.Connection, commands: Sequence[dict[str, Any]]) ->
     connection.executemany(statement.text, [statement.bind(command) for command in commands])
 
 
-def _begin_runs(connection: sqlite3.Connection, new: Sequence[NewRun]) -> None:
-    """Runs that do not exist yet, each with its `start` command."""
+def _begin_runs(connection: sqlite3.Connection, new: Sequence[NewRun]) -> list[int]:
+    """Runs that do not exist yet, each with its `start` command. Returns the numbers of those that were made."""
     statement = _begun()
-    starts = []
+    starts: list[dict[str, Any]] = []
     for run in new:
         row = connection.execute(statement.text, statement.bind(rows.run_values(run))).fetchone()
         if row is not None:
             start = {"part": run.part, "run": row[0], "kind": START, "body": EMPTY, "at": run.created_at}
             starts.append({**start, "body_crc": checksum(EMPTY)})
     _post(connection, starts)
+    return [start["run"] for start in starts]
