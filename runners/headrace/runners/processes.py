@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 from headrace.runners import warden
 from headrace.runners.warden import kill_group, started_at
 
-CHUNK = 64 * 1024
 LINGER = 0.2
 """Seconds in which what a process left in the background may finish writing; then it is killed."""
 
@@ -55,7 +55,9 @@ class Processes:
         Raises:
             OSError, ValueError: it cannot be started.
         """
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, talk = await loop.subprocess_exec(
+            lambda: _Conversation(heard),
             *argv,
             env=env,
             cwd=cwd,
@@ -64,32 +66,26 @@ class Processes:
             stderr=PIPE,
             start_new_session=True,
         )
-        note = self._note(process.pid)
-        streams = [
-            asyncio.create_task(_listen(process.stdout, "stdout", heard)),
-            asyncio.create_task(_listen(process.stderr, "stderr", heard)),
-        ]
-        if feed is not None:
-            streams.append(asyncio.create_task(_feed(process.stdin, feed)))
+        pid = transport.get_pid()
+        note = self._note(pid)
         try:
+            if feed is not None:
+                talk.say(transport, feed)
             try:
-                status = await process.wait()
+                await asyncio.shield(talk.exited)
             except asyncio.CancelledError:
-                await asyncio.shield(_end(process, grace()))
+                await asyncio.shield(_end(pid, talk, grace()))
                 raise
             finally:
-                # its descendants hold the pipes: without them the readers end
-                await asyncio.wait(streams, timeout=LINGER)
-                _signal(process.pid, signal.SIGKILL)
-            await asyncio.wait(streams, timeout=LINGER)
-            return status
+                # its descendants hold the pipes: what they still have to say, then their end
+                await talk.silence(LINGER)
+                _signal(pid, signal.SIGKILL)
+                await talk.silence(LINGER)
+            return transport.get_returncode() or 0
         finally:
-            self._forget(process.pid, note)
-            for stream in streams:
-                stream.cancel()
-            await asyncio.gather(*streams, return_exceptions=True)
-            # what left the session may hold the pipes for ever; closing our ends frees them
-            process._transport.close()  # type: ignore[attr-defined]
+            self._forget(pid, note)
+            # what has left the session may hold the pipes for ever: our ends are closed
+            transport.close()
 
     def close(self) -> None:
         self._warden.close()
@@ -200,35 +196,50 @@ def reap(state_folder: Path) -> int:
     return len(killed)
 
 
-async def _end(process: asyncio.subprocess.Process, grace: float) -> None:
+class _Conversation(asyncio.SubprocessProtocol):
+    """Hears a process. Its end and the end of its pipes are told apart: a descendant may hold these for long."""
+
+    def __init__(self, heard: Callable[[str, bytes], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self._silent: asyncio.Future[None] = loop.create_future()
+        self._heard = heard
+        self._open = {1: "stdout", 2: "stderr"}
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._heard(self._open[fd], data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.pop(fd, None)
+        if not self._open and not self._silent.done():
+            self._silent.set_result(None)
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def say(self, transport: asyncio.SubprocessTransport, data: bytes) -> None:
+        """Standard input, and its end."""
+        pipe = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+        pipe.write(data)
+        pipe.write_eof()
+
+    async def silence(self, within: float) -> None:
+        """Until both pipes have ended, for at most that many seconds."""
+        await asyncio.wait([self._silent], timeout=within)
+
+
+async def _end(group: int, talk: _Conversation, grace: float) -> None:
     """SIGTERM to the whole group, SIGKILL after `grace` seconds."""
-    _signal(process.pid, signal.SIGTERM)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), grace)
-    _signal(process.pid, signal.SIGKILL)
-    await process.wait()
+    _signal(group, signal.SIGTERM)
+    await asyncio.wait([talk.exited], timeout=grace)
+    _signal(group, signal.SIGKILL)
+    await talk.exited
 
 
 def _signal(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-async def _listen(
-    stream: asyncio.StreamReader | None, name: str, heard: Callable[[str, bytes], None]
-) -> None:
-    while stream is not None and (piece := await stream.read(CHUNK)):
-        heard(name, piece)
-
-
-async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
-    if stream is None:
-        return
-    with suppress(OSError):  # it may end without reading all of it
-        stream.write(data)
-        await stream.drain()
-        stream.close()
-        await stream.wait_closed()
 
 
 def _group_exists(group: int) -> bool:
