@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +20,7 @@ from headrace.engine.ports.messages import ErrorInfo
 from headrace.engine.ports.store import Batch, OutcomeUnknown, StoreUnavailable
 from headrace.engine.shell.commands import RerunBody, StopBody, TaskBody
 from headrace.engine.shell.patient import PartLost
+from headrace.engine.shell.plans import KEPT
 from tests.support.flows import child, flow, gate, noop, over, py, sleep, tries
 from tests.unit.shell.rig import HOLD, Answer, Rig, ScriptedWorker, fails, rig
 
@@ -602,6 +606,36 @@ async def test_a_run_whose_machine_fails_is_set_aside_and_the_others_go_on(
     await bench.worker.beat()
     await bench.settle()
     assert (await bench.row(bad.no)).state == 6
+
+
+async def test_a_damaged_run_is_set_aside_and_the_others_are_taken_over(bench: Rig, tmp_path: Path) -> None:
+    """faults 45: a flipped byte concerns its run only."""
+    bench.worker.body = lambda d: HOLD
+    bad, good = await bench.submit(flow(py("a"))), await bench.submit(flow(py("a")))
+    await bench.settle()
+    with closing(sqlite3.connect(tmp_path / "rig.db")) as database:
+        database.execute("update runs set params = ? where no = ?", (b'{"x":1}', bad.no))
+        database.commit()
+    await crash(bench)
+    bench.worker.held.clear()
+    bench.worker.body = lambda d: Answer()
+    await bench.worker.beat()
+    await bench.settle()
+    assert (await bench.row(good.no)).state == 6
+    assert bench.engine._part is not None
+    assert "damaged" in bench.engine._part.broken[bad.no]
+
+
+async def test_a_plan_is_kept_while_it_is_used_and_few_are_kept_beyond(bench: Rig) -> None:
+    """I10."""
+    view = await bench.run(flow(py("a")))
+    plans = bench.engine.plans
+    used = await plans.get(view.run.plan)
+    for number in range(200):
+        plans.offer(flow(noop(f"t{number}")))
+    gc.collect()
+    assert await plans.get(view.run.plan) is used
+    assert len(plans._used) <= KEPT + 1
 
 
 # -- going on ----------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ QUIET = (100_000, 20, 100)
 
 
 class Engine:
-    """Owns one part of the runs and moves them.
+    """Owns one part of the runs and moves them. Started once: after `stop`, or when its part is lost, make another.
 
     Args:
         store: where the truth is. Closing it is the caller's.

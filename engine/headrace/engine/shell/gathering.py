@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+import msgspec
+
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import (
     AttemptCancelled,
@@ -271,8 +273,6 @@ def error_of(info: ErrorInfo) -> Error:
 
 def by_of(row: InboxRow) -> str:
     """Who gave a command, as far as its body says so."""
-    import msgspec
-
     try:
         body = msgspec.json.decode(row.body)
     except msgspec.DecodeError:

@@ -15,7 +15,8 @@ from headrace.engine.ports.messages import Job, Limits
 from headrace.engine.shell.line import Lane, Line
 
 KEPT = 64
-"""Plans that stay in memory though no live run uses them."""
+KEPT_TASKS = 1_000_000
+"""How many plans, and of how many tasks together, stay in memory though no live run uses them."""
 LARGE = 20_000
 """From so many bytes of document on, a plan is built on another thread, so leases and timers go on meanwhile."""
 
@@ -86,6 +87,7 @@ class Plans:
         self._store = store
         self._used: WeakValueDictionary[str, PlanInUse] = WeakValueDictionary()
         self._kept: OrderedDict[str, PlanInUse] = OrderedDict()
+        self._tasks = 0
 
     def offer(self, plan: Plan) -> PlanInUse:
         """Take a plan that the caller has built already."""
@@ -113,10 +115,13 @@ class Plans:
     def _keep(self, found: PlanInUse) -> PlanInUse:
         plan_hash = found.plan.hash
         self._used[plan_hash] = found
-        self._kept[plan_hash] = found
+        if plan_hash not in self._kept:
+            self._kept[plan_hash] = found
+            self._tasks += len(found.plan.ids)
         self._kept.move_to_end(plan_hash)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        while len(self._kept) > KEPT or (self._tasks > KEPT_TASKS and len(self._kept) > 1):
+            _, gone = self._kept.popitem(last=False)
+            self._tasks -= len(gone.plan.ids)
         return found
 
 

@@ -26,6 +26,7 @@ from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.rows import machine_rows, run_status
 
 _WORDS = tuple(state.word for state in TaskState)
+_KINDS = {kind: kind.value for kind in Kind}
 _PENDING, _FINAL = TaskState.PENDING, TaskState.SUCCEEDED
 
 
@@ -118,10 +119,13 @@ def _task_view(
     full: TaskRow | None,
     generation: int,
 ) -> TaskView:
-    indexes = unpack(path)
-    depth = _depth(plan, node)
-    index = indexes[-1] if indexes and len(indexes) == depth else None
-    kind = plan.kinds[node].value
+    indexes: tuple[int, ...] = ()
+    index = None
+    if path:
+        indexes = unpack(path)
+        if len(indexes) == _depth(plan, node):
+            index = indexes[-1]
+    kind = _KINDS[plan.kinds[node]]
     name = plan.ids[node]
     if row is None or full is None:
         reached = state if state is not None else row.state if row is not None else _PENDING
