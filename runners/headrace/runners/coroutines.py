@@ -11,6 +11,7 @@ from time import monotonic
 from headrace.runners.attempt import Attempt, Outcome
 from headrace.runners.context import RUNNING as CONTEXT
 from headrace.runners.line import Line
+from headrace.runners.values import fault
 
 
 class LoopThread:
@@ -146,6 +147,8 @@ class CoroutineLane:
                 outcome = await self._execute(attempt)
         except asyncio.CancelledError:
             pass
+        except Exception as error:
+            outcome = fault(error)
         finally:
             attempt.close()
             attempt.outcome = outcome

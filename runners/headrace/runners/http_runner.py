@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Iterable
@@ -26,6 +27,8 @@ CONNECT_WITHIN = 30.0
 RETRIED = frozenset((408, 425, 429))
 """The only statuses of 4xx that another try may change."""
 
+SCHEMES = frozenset(("http", "https"))
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SAFE_ELSEWHERE = frozenset(("accept", "accept-language", "content-type", "user-agent"))
 _KEYED_METHODS = frozenset(("POST", "PATCH"))
 
@@ -111,10 +114,12 @@ class HttpRunner:
             headers["Idempotency-Key"] = attempt.view().effect_key
         for name, value in (given.get("headers") or {}).items():
             text = compact(value)
-            if any(character in text or character in name for character in "\r\n\0"):
-                raise ValueError(f"the header {name!r} holds a line break.")
+            if not _HEADER_NAME.fullmatch(name) or any(character in text for character in "\r\n\0"):
+                raise ValueError(f"{name!r} is no header, or its value holds a line break.")
             headers[name] = text
         target = httpx2.URL(url)
+        if target.scheme in SCHEMES and (not target.host or not 0 < (target.port or 80) < 65536):
+            raise ValueError("`url` names no host, or a port that cannot be.")
         if given.get("query"):
             target = target.copy_merge_params(_pairs(given["query"]))
         return client.build_request(method, target, headers=headers, content=content)
@@ -123,7 +128,7 @@ class HttpRunner:
         """Status, headers and body, of the last redirect that is followed."""
         assert self._client is not None
         while True:
-            if request.url.scheme not in ("http", "https") or not request.url.host:
+            if request.url.scheme not in SCHEMES:
                 raise AddressRefused(f'"{request.url.scheme}:" is neither http nor https.')
             response = await self._client.send(request, stream=True)
             try:

@@ -16,6 +16,7 @@ from headrace.runners.attempt import Attempt, Outcome
 from headrace.runners.context import RUNNING as CONTEXT
 from headrace.runners.context import Interrupted
 from headrace.runners.line import THREADS, Line
+from headrace.runners.values import fault
 
 SHORT = 0.0003
 """Seconds. Calls below this are not worth a second thread, nor a wake-up of the worker's loop each."""
@@ -177,6 +178,8 @@ class _TaskThread:
             # it may strike anywhere above, even while the guard is taken
             with self.guard:
                 self.attempt = None
+        except BaseException as error:
+            outcome = fault(error)
         CONTEXT.set(None)
         if self.interrupted:
             self._settle()

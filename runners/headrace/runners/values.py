@@ -128,6 +128,11 @@ def failure(reason: str, message: str, kind: str | None = None) -> Outcome:
     return Outcome("failed", error=error)
 
 
+def fault(error: BaseException) -> Outcome:
+    """A runner itself raised: a fault of ours, told as such instead of being lost."""
+    return failure("internal_error", f"{type(error).__name__}: {text_of(error)}", "InternalError")
+
+
 def exception_error(error: BaseException) -> ErrorInfo:
     """An exception of the task's own: its class and base classes, and its text."""
     return ErrorInfo(

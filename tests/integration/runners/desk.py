@@ -62,9 +62,8 @@ class Desk:
             app_dir=self.app,
             artifacts=self.artifacts,
             logs=self.logs,
-            http_policy=HttpPolicy(allow_loopback=True),
             state_folder=folder / "state",
-            **worker,
+            **{"http_policy": HttpPolicy(allow_loopback=True), **worker},
         )
         self.reports: list[Report] = []
         self.alive: list[Alive] = []
