@@ -9,13 +9,16 @@ from cyclopts import Parameter
 from headrace.cli.documents import state_word, task_document
 from headrace.cli.here import go, reading
 from headrace.cli.output import State, paint, print_json, printable
-from headrace.cli.reasons import Upstream, blockers, upstreams, verdict
+from headrace.cli.reasons import explained, machine_of, sentence, sentences, tally
 from headrace.cli.references import find_run, short
 from headrace.cli.where import HERE, RunRef, TaskName, Where
+from headrace.engine.core.states import TaskState
 
 if TYPE_CHECKING:
+    from headrace.engine.core.machine import RunMachine
     from headrace.engine.shell.views import RunView, TaskView
 
+FINAL = frozenset(state.word for state in TaskState if state.final)
 MOST = 20
 """How many waiting tasks are told when none is named; the rest are counted."""
 
@@ -42,15 +45,16 @@ async def _why(where: Where, run: str, task: str | None, json: bool) -> int:
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
         view = await run_view(store, row.no)
+        machine = machine_of(view, await store.task_rows(row.no))
     asked = _asked(view, task)
     if json:
-        answers = [_document(view, one) for one in asked]
+        answers = [_document(machine, one) for one in asked]
         print_json(answers[0] if task is not None and len(answers) == 1 else {"items": answers, "next": None})
         return 0
     if not asked:
         print(f"run {short(row.id)} {state_word(view.run)}; so did every task.")
     for one in asked[:MOST]:
-        _print(view, one)
+        _print(machine, one)
     if len(asked) > MOST:
         print(f"… and {len(asked) - MOST} more; name one, or take --json.")
     return 0
@@ -69,35 +73,46 @@ def _asked(view: RunView, task: str | None) -> list[TaskView]:
         if not found:
             raise Stop(f"run {short(view.run.id)} has no {task}: its map has fewer items.")
         return found
-    waiting = [one for one in view.tasks if verdict(one) != "final"]
+    waiting = [one for one in view.tasks if one.state not in FINAL]
     return waiting or [one for one in view.tasks if one.state not in ("succeeded", "removed")]
 
 
-def _document(view: RunView, task: TaskView) -> dict[str, Any]:
+def _document(machine: RunMachine, task: TaskView) -> dict[str, Any]:
     from headrace.engine.core.drawing.document import rule_text
 
+    explanation = explained(machine, task)
     return {
         **task_document(task),
-        "trigger_rule": rule_text(view.plan, view.plan.index[task.id]),
+        "trigger_rule": rule_text(machine.plan, machine.plan.index[task.id]),
         "upstream": [
-            {"id": one.id, "state": one.state, "counts": one.counts} for one in upstreams(view, task)
+            {"id": one.id, "state": one.state, "counts": one.counts, "satisfied": one.satisfied}
+            for one in (explanation.upstream if explanation else ())
         ],
-        "verdict": verdict(task),
-        "blockers": [{"code": code, "message": message} for code, message in blockers(view, task)],
+        "verdict": explanation.verdict if explanation else "waiting",
+        "blockers": [
+            {
+                "code": blocker.code,
+                "message": sentence(blocker, task.state in FINAL),
+                "evidence": dict(blocker.evidence),
+            }
+            for blocker in (explanation.blockers if explanation else ())
+        ],
     }
 
 
-def _print(view: RunView, task: TaskView) -> None:
+def _print(machine: RunMachine, task: TaskView) -> None:
     from headrace.engine.core.drawing.document import rule_text
 
+    node = machine.plan.index[task.id]
+    explanation = explained(machine, task)
     state = State(task.state, task.reason)
     print(f"{printable(task.written)}  {paint(state, task.state)}")
-    for _, message in blockers(view, task):
-        print(f"  {printable(message)}")
-    listed: list[Upstream] = upstreams(view, task)
-    if listed:
-        print(f"  rule {rule_text(view.plan, view.plan.index[task.id])} over:")
-    for one in listed[:MOST]:
-        print(f"    {paint(State(one.state), one.state)}  {printable(one.id)}{one.tally()}")
-    if len(listed) > MOST:
-        print(f"    … and {len(listed) - MOST} more")
+    for line in sentences(task, explanation, machine.plan.tasks[node].when):
+        print(f"  {printable(line)}")
+    if explanation is None or not explanation.upstream:
+        return
+    print(f"  rule {rule_text(machine.plan, node)} over:")
+    for one in explanation.upstream[:MOST]:
+        print(f"    {paint(State(one.state), one.state)}  {printable(one.id)}{tally(one.counts)}")
+    if len(explanation.upstream) > MOST:
+        print(f"    … and {len(explanation.upstream) - MOST} more")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from headrace.cli.documents import run_document
-from headrace.cli.reasons import blockers, upstreams, verdict
+from headrace.cli.reasons import sentence, sentences
 from headrace.cli.story import tell
 from headrace.engine.artifacts import FileLogs
-from headrace.engine.core.keys import child
+from headrace.engine.core.keys import Key, child
+from headrace.engine.core.machine.explaining import Blocker, Explanation
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Map, Noop, Shell, Task, Workflow
@@ -172,52 +173,49 @@ def test_a_paused_run_says_paused() -> None:
     assert run_document(RunView(row(RunState.FAILED, paused=True), PLAN, ()))["state"] == "failed"
 
 
-def test_upstreams_are_counted_over_their_items() -> None:
-    view = failed()
-    (price,) = upstreams(view, view.tasks[-1])
-    assert (price.id, price.state, price.final) == ("price", "failed", True)
-    assert price.tally() == " (2 succeeded, 1 failed)"
-
-
 @pytest.mark.parametrize(
-    ("about", "run", "code", "words"),
+    ("blocker", "words"),
     [
+        (Blocker("upstream", {"id": "a", "state": "running", "counts": {}}), "waits for a, which is running"),
         (
-            task("publish", "upstream_failed", reason="trigger_rule"),
-            row(),
-            "upstream",
-            "price is failed (2 succ",
+            Blocker("upstream", {"id": "p", "state": "waiting", "counts": {"succeeded": 2, "unfinished": 5}}),
+            "waits for p, which is waiting (2 succeeded, 5 unfinished)",
         ),
-        (task("publish", "skipped", reason="when"), row(), "when", "params.go"),
-        (task("publish", "cancelled", reason="asked", by="ada"), row(), "asked", "by ada"),
-        (task("publish", "queued"), row(RunState.RUNNING), "pool", "a limit"),
+        (Blocker("group", {"group": "g", "upstream": ["a", "b"]}), "its group g waits for a, b"),
+        (Blocker("map_window", {"max_parallel": 2, "running": 2}), "2 items run, and max_parallel is 2"),
         (
-            task("publish", "retrying", due_at=60.0),
-            row(RunState.RUNNING),
-            "retry",
-            "due at 1970-01-01T00:01:00",
+            Blocker("line", {"queue": "gpu", "labels": {"arch": "arm"}}),
+            "ready: it waits in line for a worker on queue gpu, arch=arm",
         ),
-        (task("publish", "waiting", child_run="x"), row(RunState.RUNNING), "child", "run x"),
         (
-            task("publish", "running", worker="w1"),
-            row(RunState.RUNNING),
-            "running",
+            Blocker("retry", {"attempt": 2, "of": 5, "due_at": 60.0}),
+            "attempt 2 of 5 failed; the next one is due at 1970-01-01T00:01:00.000Z",
+        ),
+        (Blocker("child", {"run": "x"}), "waits for its child, run x"),
+        (
+            Blocker("running", {"worker": "w1", "attempt": 1, "started_at": None}),
             "attempt 1 is with worker w1",
         ),
-        (task("extract", "pending"), row(RunState.QUEUED), "run_queued", "has not begun"),
-        (task("extract", "pending"), row(RunState.RUNNING), "line", "waits in line"),
-        (task("extract", "pending"), row(RunState.RUNNING, paused=True), "paused", "runs resume"),
+        (Blocker("new_code", {"what": 1}), "new_code what=1"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.code if isinstance(value, Blocker) else "",
 )
-def test_reasons(about: TaskView, run: RunRow, code: str, words: str) -> None:
-    view = RunView(run, PLAN, failed().tasks)
-    (first, message), *_ = blockers(view, about)
-    assert first == code
-    assert words in message
+def test_a_blocker_in_words(blocker: Blocker, words: str) -> None:
+    assert sentence(blocker) == words
 
 
-def test_a_pending_task_names_every_open_upstream() -> None:
-    view = RunView(row(RunState.RUNNING), PLAN, (task("extract", "running"), task("price", "pending")))
-    assert list(blockers(view, view.tasks[1])) == [("upstream", "waits for extract, which is running")]
-    assert [verdict(one) for one in view.tasks] == ["ready", "waiting"]
+def test_what_decided_comes_before_what_it_came_from() -> None:
+    upstream = Blocker(
+        "upstream", {"id": "price", "state": "failed", "counts": {"succeeded": 2, "failed": 1}}
+    )
+    explanation = Explanation(Key(2), "skipped", "final", (), (upstream,))
+    told = sentences(task("publish", "skipped", reason="when", by="ada"), explanation, "params.go")
+    assert list(told) == [
+        "its condition was false: params.go",
+        "skipped by ada",
+        "price is failed (2 succeeded, 1 failed)",
+    ]
+
+
+def test_a_task_in_a_map_that_has_not_expanded() -> None:
+    assert list(sentences(task("price", "pending"), None, None)) == ["its map has not expanded"]
