@@ -163,7 +163,7 @@ def _depth(plan: Plan, node: int) -> int:
     return plan.regions[plan.home[node]].level + (node in plan.items)
 
 
-def _paths(plan: Plan, rows: Mapping[Key, Row], node: int) -> Iterator[tuple[int, TaskState | None]]:
+def _paths(plan: Plan, rows: Mapping[Key, Row], node: int) -> list[tuple[int, TaskState | None]]:
     """The packed indexes of a node's task runs; with a state where only an enclosing map says what became of it."""
     maps = [node] if node in plan.items else []
     region = plan.regions[plan.home[node]]
@@ -172,6 +172,7 @@ def _paths(plan: Plan, rows: Mapping[Key, Row], node: int) -> Iterator[tuple[int
         region = plan.regions[region.parent]
     maps.reverse()
     level = [0]
+    found: list[tuple[int, TaskState | None]] = []
     for depth, owner in enumerate(maps):
         below: list[int] = []
         for path in level:
@@ -179,13 +180,13 @@ def _paths(plan: Plan, rows: Mapping[Key, Row], node: int) -> Iterator[tuple[int
             count = head.items if head is not None else None
             if count:
                 below.extend(child(path, item, depth) for item in range(count))
-            elif owner == node:
-                yield path, None
             else:
-                yield path, _unentered(head)
+                found.append((path, None if owner == node else _unentered(head)))
         level = below
-    for path in level:
-        yield path, None
+    found.extend((path, None) for path in level)
+    if len(maps) > 1:
+        found.sort()  # packed indexes order as their paths do; no two are equal
+    return found
 
 
 def _unentered(head: Row | None) -> TaskState:
