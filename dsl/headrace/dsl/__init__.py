@@ -1,0 +1,53 @@
+"""Authoring: Python decorators and YAML files, both yielding one Workflow value.
+
+Names are loaded when first used (PEP 562), so `import headrace.dsl` costs nothing: the Python language does not pay
+for the YAML reader, nor the reader for pydantic before a document is checked.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.dsl.document import read_document as read_document
+    from headrace.dsl.export import to_yaml as to_yaml
+    from headrace.dsl.export_python import to_python as to_python
+    from headrace.dsl.params import complete as complete
+    from headrace.dsl.python import (
+        After as After,
+    )
+    from headrace.dsl.python import (
+        At as At,
+    )
+
+_PYTHON = ["After", "At", "Cron", "Every", "Fail", "Kafka", "Param", "Retry", "Skip", "Timeouts", "Webhook", "approval", "container", "current", "expr", "finally_", "gate", "group", "http", "literal", "noop", "on_failure", "params", "run", "secret", "shell", "signal", "sleep", "switch", "task", "workflow"]
+_HOMES = {
+    **dict.fromkeys(_PYTHON, "headrace.dsl.python"),
+    "Planned": "headrace.dsl.source",
+    "Source": "headrace.dsl.source",
+    "load": "headrace.dsl.source",
+    "not_supported": "headrace.dsl.unsupported",
+    "plan": "headrace.dsl.source",
+    "read_document": "headrace.dsl.document",
+    "read_text": "headrace.dsl.source",
+    "to_python": "headrace.dsl.export_python",
+    "to_yaml": "headrace.dsl.export",
+    "validation_report": "headrace.dsl.report",
+    "workflow_schema": "headrace.dsl.schema",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
