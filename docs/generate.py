@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from headrace.engine.core.states import MOVES, RUN_MOVES, RunState, TaskState
 
+State = TypeVar("State", TaskState, RunState)
 HERE = Path(__file__).parent
 
 TASK_MEANING = {
@@ -51,7 +53,7 @@ def states() -> str:
     return "\n".join(parts)
 
 
-def _table(meaning: dict[IntEnum, str], moves: dict[IntEnum, frozenset[IntEnum]]) -> str:
+def _table(meaning: Mapping[State, str], moves: Mapping[State, frozenset[State]]) -> str:
     lines = ["| state | meaning | moves to |", "| --- | --- | --- |"]
     for state, text in meaning.items():
         after = " ".join(f"`{each.name.lower()}`" for each in sorted(moves[state])) or "final"
@@ -59,7 +61,7 @@ def _table(meaning: dict[IntEnum, str], moves: dict[IntEnum, frozenset[IntEnum]]
     return "\n".join(lines) + "\n"
 
 
-def _diagram(moves: dict[IntEnum, frozenset[IntEnum]]) -> str:
+def _diagram(moves: Mapping[State, frozenset[State]]) -> str:
     lines = ["```mermaid", "stateDiagram-v2"]
     for before, after in moves.items():
         lines += [f"  {before.name.lower()} --> {each.name.lower()}" for each in sorted(after)]

@@ -373,3 +373,13 @@ def test_every_run_replays_from_its_events() -> None:
     )
     pilot = Pilot(plan, script({"a": Outcome(fails=1), "each.x[1]": FAILED}), seed=7).fly()
     pilot.replayed()
+
+
+def test_cancelling_a_paused_run_lets_its_handlers_go_on() -> None:
+    pilot = begun(Pilot(flow(py("a"), finally_=(py("close"),))))
+    pilot.feed(e.PauseAsked(1.0, "me"))
+    pilot.land()
+    assert pilot.started == ["a"]
+    pilot.feed(e.CancelAsked(2.0, "me"))
+    assert pilot.fly().states() == {"a": "succeeded", "close": "succeeded"}
+    assert pilot.state == "cancelled"

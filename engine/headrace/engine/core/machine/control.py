@@ -60,8 +60,10 @@ def cancel(board: Board, event: CancelAsked) -> bool:
     if status.state.final or (status.state is RunState.CANCELLING and (board.killed or not event.kill)):
         return False
     board.killed = event.kill or status.state is RunState.QUEUED
-    status.paused = False
+    was_paused, status.paused = status.paused, False
     board.move_run(RunState.CANCELLING, "killed" if board.killed else event.reason or "cancelled")
+    if was_paused:
+        back_in_line(board)
     board.sweeps.append(sweep_cancelled(board))
     return True
 
@@ -128,10 +130,15 @@ def resume(board: Board, event: ResumeAsked) -> bool:
         status.started_at = event.at
         board.note_run()
         begin(board)
+    back_in_line(board)
+    return True
+
+
+def back_in_line(board: Board) -> None:
+    """What was ready while the run was paused stands in the line again."""
     for block, slot in board.slots():
         if block.mark[slot] & READY:
             board.decision.ready.append(Ready(block.key(slot), board.at))
-    return True
 
 
 # -- rerun --------------------------------------------------------------------------------------------------------------
