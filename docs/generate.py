@@ -62,7 +62,7 @@ def _table(meaning: Mapping[State, str], moves: Mapping[State, frozenset[State]]
 
 
 def _diagram(moves: Mapping[State, frozenset[State]]) -> str:
-    lines = ["```mermaid", "stateDiagram-v2"]
+    lines: list[str] = ["```mermaid", "stateDiagram-v2"]
     for before, after in moves.items():
         lines += [f"  {before.name.lower()} --> {each.name.lower()}" for each in sorted(after)]
     return "\n".join([*lines, "```", ""])
