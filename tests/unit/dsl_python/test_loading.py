@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.dsl.python.loading import documents
+from headrace.dsl.python.loading import documents, load_python
 from headrace.engine.core.problems import InvalidWorkflow, Problem
 
 FLOW = """
@@ -135,3 +135,33 @@ def test_places_show_the_path_as_it_was_given(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     assert str(_problem(Path("flows.py")).place) == "flows.py:4:5"
     assert str(_problem(tmp_path / "flows.py").place) == f"{tmp_path}/flows.py:4:5"
+
+
+def test_the_checker_s_problems_stand_at_the_user_s_lines(tmp_path: Path) -> None:
+    path = tmp_path / "flows.py"
+    path.write_text(
+        "from headrace.dsl.python import *\n"
+        "@workflow\n"
+        "def one():\n"
+        "    noop(id='a')\n"
+        "    noop(id='b', max_parallel=3)\n"
+        "@workflow(priority='urgent')\n"
+        "def two():\n"
+        "    with finally_():\n"
+        "        sleep('soon')\n"
+        "    noop()\n"
+    )
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_python(path)
+    places = {str(problem.place): problem.code for problem in caught.value.problems}
+    assert places == {f"{path}:5": "schema", f"{path}:6": "schema", f"{path}:9": "schema"}
+
+
+def test_a_source_holds_the_checked_workflow(tmp_path: Path) -> None:
+    path = tmp_path / "flows.py"
+    path.write_text("from headrace.dsl.python import *\n@workflow\ndef flow():\n    noop(id='a')\n")
+    [source] = load_python(path)
+    assert [task.id for task in source.workflow.tasks] == ["a"]
+    assert source.workflow == source.function.build()
+    assert (source.file, source.folder) == (str(path), str(tmp_path))
+    assert str(source.locate(("tasks", "a"), "a")) == f"{path}:4"
