@@ -49,7 +49,7 @@ imports: setup ## which part may import which
 check: lint types imports test ## all of the above
 
 bench: setup ## how fast it is here, beside the barest loop
-	@$(BIN)/headrace bench
+	@$(BIN)/python -m bench
 
 requirements: setup ## resolve the dependencies again and write the hashed requirements
 	@$(BIN)/uv lock --quiet --upgrade
