@@ -148,3 +148,18 @@ def test_a_workflow_inside_a_function_is_fine_as_long_as_its_tasks_are_not() -> 
         return first(3)
 
     assert local.document()["output"] == "${{ tasks.first.output }}"
+
+
+def test_run_runs_it_here_and_gives_the_output(tmp_path: Path) -> None:
+    script = tmp_path / "sums.py"
+    script.write_text(
+        "from headrace.dsl.python import *\n"
+        "@task\ndef add(n: int) -> int:\n    return n + 1\n"
+        "@task\nasync def total(numbers: list[int]) -> int:\n    return sum(numbers)\n"
+        "@workflow\ndef flow(n: int, m: int = 5) -> int:\n    return total(add.map([n, m]))\n"
+        "if __name__ == '__main__':\n    print(flow.run(3), flow.run(n=0, m=0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["10", "2"]
