@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,10 +77,8 @@ class TextPlaces:
             want = root
             for step in path:
                 want = want.below.setdefault(step, _Want())
-        try:
+        with suppress(yaml.YAMLError):  # what was seen until there is good
             self._scan(root)
-        except yaml.YAMLError:
-            pass  # what was seen until there is good
         for path in missing:
             self._known[path] = _nearest(root, path)
 

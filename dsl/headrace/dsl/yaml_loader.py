@@ -265,7 +265,7 @@ class _Composer:
     def _path(self) -> Path:
         """Where in the document the parser is: the keys and positions of the open lists and maps."""
         return tuple(
-            len(frame.value) if type(frame.value) is list else frame.key
+            len(frame.value) if frame.key is None else frame.key
             for frame in self.stack
             if type(frame.value) is list or frame.key is not None
         )

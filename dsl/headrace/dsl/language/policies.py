@@ -200,7 +200,7 @@ class MapShape(Shape):
             if len(set(lengths.values())) > 1:
                 said = ", ".join(f"{name} has {count}" for name, count in lengths.items())
                 at.below("zip").wrong(f"the lists of a zip need one length: {said}.")
-        return Map(**{key: None if item is EMPTY else item for key, item in given.items()})
+        return Map(**given)
 
     def schema(self, definitions: Definitions) -> Schema:
         return _MAP.schema(definitions)

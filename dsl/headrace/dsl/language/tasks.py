@@ -173,7 +173,18 @@ _TABLES: dict[str, dict[str, Key]] = {
 _EVERY = dict.fromkeys(name for table in _TABLES.values() for name in table)
 _KIND_WORDS = (*KINDS, "tasks")
 _NOT_COMPENSATING = frozenset(
-    ["depends_on", "trigger_rule", "map", "max_parallel", "tolerate", "fail_fast", "on_empty", "teardown_of", "compensate", "fails_run"]
+    [
+        "depends_on",
+        "trigger_rule",
+        "map",
+        "max_parallel",
+        "tolerate",
+        "fail_fast",
+        "on_empty",
+        "teardown_of",
+        "compensate",
+        "fails_run",
+    ]
 )
 _NEEDS_MAP = ("max_parallel", "tolerate", "fail_fast", "on_empty")
 _MERGED = frozenset(("labels", "env"))
