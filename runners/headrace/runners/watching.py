@@ -56,11 +56,12 @@ class Watches:
     ) -> AsyncIterator[Change]:
         """Until the run is final; `latest` reads its state. Raises the engine's fault when it breaks before."""
         queue: asyncio.Queue[Decision | BaseException] = asyncio.Queue()
-        for decision in (kept := self._kept.pop(run, [])):
+        kept = self._kept.pop(run, None)
+        for decision in kept or ():
             queue.put_nowait(decision)
         self._watched.setdefault(run, []).append(queue)
-        # Read only now that nothing can be missed. What was kept begins with the run itself.
-        changes = Changes(plan, RunState.QUEUED if kept else await latest())
+        # Read only now that nothing can be missed. What was kept, be it nothing yet, begins with the run itself.
+        changes = Changes(plan, RunState.QUEUED if kept is not None else await latest())
         try:
             while not changes.final:
                 heard = await queue.get()
