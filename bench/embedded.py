@@ -11,12 +11,14 @@ import json
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from bench import bare, workloads
+from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
-from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Workflow
+from headrace.engine.ports.store import RunRow
 from headrace.runners.embedded import Embedded
 
 ROOT = str(Path(__file__).parent.parent)
@@ -69,7 +71,7 @@ async def hops(embedded: Embedded, workflow: Workflow, floor: bare.Bare, functio
     async for change in embedded.watch(row):
         if change.task is not None and change.after == "succeeded":
             ends.append(time.perf_counter())
-    gaps = sorted((after - before) * 1e3 for before, after in zip(ends, ends[1:], strict=False))
+    gaps = sorted((after - before) * 1e3 for before, after in pairwise(ends))
     p50, p99 = gaps[len(gaps) // 2], gaps[int(len(gaps) * 0.99)]
     say(
         measure="hop",
@@ -81,16 +83,15 @@ async def hops(embedded: Embedded, workflow: Workflow, floor: bare.Bare, functio
     )
 
 
-async def _one(embedded: Embedded, plan) -> None:  # type: ignore[no-untyped-def]
-    row = await _submit(embedded, plan)
-    async for _ in embedded.watch(row):
-        pass
-    ended = await embedded.store.run(row.no)
-    assert ended is not None
-    assert ended.state == RunState.SUCCEEDED, ended.reason
+async def _one(embedded: Embedded, plan: Plan) -> None:
+    last = ""
+    async for change in embedded.watch(await _submit(embedded, plan)):
+        if change.task is None:
+            last = change.after
+    assert last == "succeeded", last
 
 
-async def _submit(embedded: Embedded, plan):  # type: ignore[no-untyped-def]
+async def _submit(embedded: Embedded, plan: Plan) -> RunRow:
     return await embedded.submit(plan, {}, trigger={"kind": "manual", "by": "bench"}, folder=ROOT)
 
 
