@@ -48,7 +48,7 @@ async def tell(view: RunView, logs: Logs, *, brief: bool = False) -> None:
             else f"\n  headrace logs {short(row.id)} {first}"
         )
         say(f"  headrace runs rerun {short(row.id)} --from failed")
-    elif state == "succeeded" and row.output not in (None, b"null"):
+    if state == "succeeded" and row.output not in (None, b"null"):
         say(f"output: {_shortened(row.output)}")
 
 

@@ -81,8 +81,8 @@ def checker(evaluator: Evaluator) -> CheckParams:
     """Completes and checks a child's parameters by its schemas."""
 
     def check(plan: Plan, given: Mapping[str, Json], scope: Mapping[str, Json]) -> dict[str, Json]:
-        from headrace.dsl import params
+        from headrace.dsl.parameters import complete
 
-        return params.complete(plan.workflow, given, scope=scope, evaluator=evaluator)
+        return complete(plan.workflow, given, scope=scope, evaluator=evaluator)
 
     return check

@@ -196,7 +196,7 @@ class Embedded:
         key: str | None = None,
     ) -> RunRow:
         """Check the parameters and start a run. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
-        from headrace.dsl.params import complete
+        from headrace.dsl.parameters import complete
         from headrace.engine.shell.times import day_of, rfc3339
 
         now = self._clock.now()
