@@ -29,7 +29,6 @@ from headrace.dsl.language.spot import Spot
 from headrace.dsl.words import PARAMETER_NAME, QUEUE_NAME, SCOPE_NAMES, show
 from headrace.engine.core.keys import MAX_ITEMS
 from headrace.engine.core.workflow import (
-    EMPTY,
     Cache,
     Concurrency,
     Json,

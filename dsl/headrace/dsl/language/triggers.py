@@ -209,6 +209,8 @@ _ASSET_KEYS = Record(
     "assets", "assets", as_map, Key("any", _ASSETS, "Any of these."), Key("all", _ASSETS, "All of these.")
 )
 
+KIND_WORDS = ("cron", "every", "at", "kafka", "webhook", "after", "assets")
+
 _KINDS: dict[str, tuple[Key, tuple[Key, ...]]] = {
     "cron": (Key("cron", _Cron(), "5 or 6 fields, or @daily and its like."), _TIMED),
     "every": (Key("every", Written(timedelta(seconds=1)), "A fixed distance."), _TIMED),
