@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -121,11 +122,13 @@ class FileLogs:
                     self._files.clear()
                     self._changed.notify_all()
                     return
-            self._append(taken)
-            with self._changed:
-                self._queued -= sum([len(line.text) for lines in taken for line in lines])
-                self._taken += len(taken)
-                self._changed.notify_all()
+            try:
+                self._append(taken)
+            finally:
+                with self._changed:
+                    self._queued -= sum([len(line.text) for lines in taken for line in lines])
+                    self._taken += len(taken)
+                    self._changed.notify_all()
 
     def _append(self, taken: list[Sequence[Log]]) -> None:
         by_attempt: dict[AttemptName, list[Log]] = {}
@@ -134,9 +137,8 @@ class FileLogs:
                 name = AttemptName(line.run_id, line.task_id, line.map, line.generation, line.attempt)
                 by_attempt.setdefault(name, []).append(line)
         for name, lines in by_attempt.items():
-            with suppress(
-                OSError
-            ):  # a full disk costs log lines, never the task or the other attempts' lines
+            # a full disk, or a name that cannot be written, costs these lines, never the task or others' lines
+            with suppress(OSError, ValueError):
                 self._opened(name).append(lines)
         for follower in list(self._followers):
             follower.tell(by_attempt)
@@ -202,13 +204,14 @@ class _OpenLog:
     """A log file being appended to."""
 
     def __init__(self, path: Path, name: AttemptName, largest: int) -> None:
+        header = _encode(name) + b"\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._handle = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640
         )
         self._left = largest - os.fstat(self._handle).st_size
         if self._left == largest:
-            os.write(self._handle, _encode(name) + b"\n")
+            os.write(self._handle, header)
 
     def append(self, lines: list[Log]) -> None:
         if self._left <= 0:
@@ -262,11 +265,12 @@ class _Tail:
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return b""
-        with os.fdopen(handle, "rb") as file:
-            if not os.path.samestat(os.fstat(handle), os.lstat(self._path)):
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
                 return b""
-            file.seek(self._offset)
-            return file.read(CHUNK)
+            return os.pread(handle, CHUNK, self._offset)
+        finally:
+            os.close(handle)
 
 
 class _Follower:
