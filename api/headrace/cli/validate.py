@@ -14,7 +14,7 @@ from headrace.engine.core.problems import InvalidWorkflow, Problem
 
 
 def validate(
-    *files: str,
+    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     json: Annotated[bool, Parameter(help="One object on stdout, for programs.")] = False,
     strict: Annotated[bool, Parameter(help="Warnings fail too.")] = False,
 ) -> int:
@@ -25,6 +25,9 @@ def validate(
     files
         Workflow files (FILE.py:name for one workflow of a Python file), folders, or - for YAML on stdin.
     """
+    for file in files:
+        if file.startswith("-") and file != "-":
+            raise Stop(f"Unknown option: {file}.", hint="headrace validate --help tells what it takes.")
     if not files:
         raise Stop("validate takes at least one file or folder.", hint="headrace validate .")
     targets = list(expand(files))

@@ -76,7 +76,7 @@ def _compile(task: Task) -> NodeTemplates:
     made = NodeTemplates(
         inputs=_template(_inputs(task)) or NOTHING.inputs,
         when=_expression(task.when),
-        map=_template(_map(task)),
+        map=_map_template(_map(task)),
         label=_template(task.map.label) if task.map is not None else None,
         cases=tuple((parse_expression(case.when), case.then) for case in work.cases)
         if isinstance(work, Switch)
@@ -95,7 +95,27 @@ def _expression(text: str | None) -> Expression | None:
 
 
 def _template(value: Json) -> Template | None:
-    return None if value is None else parse_template(value)
+    return None if value is None else parse_template(ordered(value))
+
+
+def _map_template(value: dict[str, Json] | None) -> Template | None:
+    if value is None:
+        return None
+    return parse_template(
+        {
+            how: {name: ordered(items) for name, items in given.items()} if how != "over" else ordered(given)
+            for how, given in value.items()
+        }
+    )
+
+
+def ordered(value: Json) -> Json:
+    """The value with the keys of every map in it sorted: as it reads when the plan comes back from its document."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [ordered(element) for element in value]
+    return value
 
 
 def _inputs(task: Task) -> dict[str, Json]:
@@ -122,7 +142,7 @@ def _inputs(task: Task) -> dict[str, Json]:
 def _map(task: Task) -> dict[str, Json] | None:
     if task.map is None:
         return None
-    if task.map.product is not None:
+    if task.map.product is not None:  # the one map whose written order means something
         return {"product": dict(task.map.product)}
     if task.map.zip is not None:
         return {"zip": dict(task.map.zip)}
