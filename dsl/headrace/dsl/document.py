@@ -59,14 +59,14 @@ def examine(doc: Json) -> Reading:
         at.wrong("a workflow needs a name: workflow: name.")
     defaults = read_defaults(doc["defaults"], at.below("defaults")) if "defaults" in doc else {}
     for name in TASK_SECTIONS:
-        if name in doc:
+        if name in doc and not (name == "tasks" and doc[name] is None):
             given[KEYS[name].field] = read_tasks(doc[name], at.below(name), defaults)
     if not doc.get("tasks"):
         spot = at.below("tasks") if "tasks" in doc else at
         if doc.get("tasks") in (None, {}):
             spot.tell("empty_workflow", "the workflow has no tasks.", "Add one under `tasks`.")
     if "triggers" in given and not problems:
-        check_against(given.get("params", {}), given["triggers"], at.below("triggers"))
+        check_against(given.get("params", {}), given["triggers"], at.below("triggers"), given.get("name"))
     given.setdefault("name", None)
     given.setdefault("tasks", ())
     if not isinstance(given.get("priority"), Priority):

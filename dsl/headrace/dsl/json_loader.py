@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from headrace.dsl.reading import MAX_DEPTH
@@ -47,9 +48,8 @@ def read_json(text: str, file: str | None = None) -> Read:
         located = tuple(
             p for p in read_yaml(text, file).problems if str(error) in p.message or "64 bits" in p.message
         )
-        return Read(
-            None, located[:1] or (Problem("parse_error", f"{error}.", error.hint, place=Place(file)),)
-        )
+        place = _of_constant(text, file) or Place(file)
+        return Read(None, located[:1] or (Problem("parse_error", f"{error}.", error.hint, place=place),))
     except RecursionError:
         message = f"maps and lists nest more than {MAX_DEPTH} deep."
         return Read(None, (Problem("parse_error", message, place=Place(file)),))
@@ -62,6 +62,18 @@ def read_json(text: str, file: str | None = None) -> Read:
         ]
         return Read(value, tuple(found or unplaced))
     return Read(value, ())
+
+
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|(NaN|-?Infinity)')
+
+
+def _of_constant(text: str, file: str | None) -> Place | None:
+    """Where the first NaN or infinity stands: JSON's reader does not tell."""
+    for found in _CONSTANT.finditer(text):
+        if found.group(1):
+            start = found.start()
+            return Place(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+    return None
 
 
 def _integer(digits: str) -> int:

@@ -89,6 +89,8 @@ def read_text(data: bytes | str, file: str | None = None, *, json: bool | None =
     workflow, problems = examine(read.value) if read.value is not None or not read.problems else (None, ())
     if not read.problems and not problems and workflow is not None:
         return Source(workflow, places, file or "<input>", _folder(file))
+    if read.problems:  # tasks that could not be read are there all the same
+        problems = tuple(problem for problem in problems if problem.code != "empty_workflow")
     told = _placed(problems, places)
     told = [_explained(problem, places) for problem in told]
     # What is read of a text with twice the same key or a tag is no longer what was written: its other problems can be

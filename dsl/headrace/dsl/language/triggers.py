@@ -333,11 +333,21 @@ def without_defaults(trigger: Mapping[str, Json], number: int) -> dict[str, Json
 
 
 def check_against(
-    params: Mapping[str, Mapping[str, Json]], triggers: tuple[Mapping[str, Json], ...], at: Spot
+    params: Mapping[str, Mapping[str, Json]],
+    triggers: tuple[Mapping[str, Json], ...],
+    at: Spot,
+    workflow: str | None = None,
 ) -> None:
-    """What can be wrong between triggers and parameters, and in the names that triggers use."""
+    """What can be wrong between triggers and parameters, in the names that triggers use, and in what they wait for."""
     for place, trigger in enumerate(triggers):
         below = at.below(place)
+        after = trigger.get("after")
+        if isinstance(after, Mapping) and workflow is not None and after.get("workflow") == workflow:
+            below.below("after", "workflow").tell(
+                "cycle",
+                f"{workflow} → {workflow} is a cycle: the end of each run would start the next one, for ever.",
+                "Name another workflow, or use `every`.",
+            )
         given = trigger.get("params", {})
         for name, value in given.items():
             spot = below.below("params", name)
