@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from headrace.dsl.export_python import to_python as to_python
     from headrace.dsl.parameters import complete as complete
     from headrace.dsl.python import *  # noqa: F403
+    from headrace.dsl.report import validation_report as validation_report
+    from headrace.dsl.schema import workflow_schema as workflow_schema
+    from headrace.dsl.source import Planned as Planned
+    from headrace.dsl.source import Source as Source
+    from headrace.dsl.source import load as load
+    from headrace.dsl.source import plan as plan
+    from headrace.dsl.source import read_text as read_text
+    from headrace.dsl.unsupported import not_supported as not_supported
 
 # What `headrace.dsl.python` offers, by name: looking there would import it. No module here may have one of these names,
 # or importing it would put the module in the name's place.
@@ -96,6 +104,7 @@ _HOMES = {
     **dict.fromkeys(_PYTHON, "headrace.dsl.python"),
     "Planned": "headrace.dsl.source",
     "Source": "headrace.dsl.source",
+    "complete": "headrace.dsl.parameters",
     "load": "headrace.dsl.source",
     "not_supported": "headrace.dsl.unsupported",
     "plan": "headrace.dsl.source",

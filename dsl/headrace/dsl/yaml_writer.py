@@ -14,7 +14,9 @@ _PLAIN = re.compile(r"[A-Za-z_/(](?:[\w ./()<>=!&|+*'\"\[\]?-]*[\w)\]'\"./])?", 
 _PLAIN_IN_FLOW = re.compile(r"[A-Za-z_/](?:[\w./-]| (?=[\w./]))*", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 _UNIT = re.compile(r"(?:\d+(?:ms|[smhd]))+|\d+(?:\.\d+)?%", re.ASCII)
-_TAKEN = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"])  # words with a meaning in some YAML
+_TAKEN = frozenset(
+    ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"]
+)  # words with a meaning in some YAML
 _PRINTABLE = re.compile(r"[\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 _BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
