@@ -20,6 +20,8 @@ from headrace.engine.core.problems import InvalidWorkflow
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
     from headrace.dsl.source import Planned
+    from headrace.engine.ports.store import RunRow
+    from headrace.runners.embedded import Embedded
 
 Param = Annotated[
     list[str] | None, Parameter(name=["--param", "-p"], help="key=value or key=@file; repeatable.")
@@ -98,14 +100,39 @@ async def _run(
             priority=priority,
             key=key,
         )
-        return await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
+        ended = await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
+        if ended is not Status.INTERRUPTED:
+            await _outlast(home, row)
+        return ended
+
+
+async def _outlast(home: Embedded, run: RunRow) -> None:
+    """Stay until the children that the run did not wait for have ended: they run in this process."""
+    while (row := await _live_descendant(home, run)) is not None:
+        say(f"{run.workflow} did not wait for {row.workflow}, which goes on here; Ctrl-C cancels it.")
+        plan = await home.plan(row.plan)
+        if await follow(home, row, plan, quiet=True, stop_on_interrupt=True) is Status.INTERRUPTED:
+            return
+
+
+async def _live_descendant(home: Embedded, run: RunRow) -> RunRow | None:
+    for row in await home.live():
+        above: RunRow | None = row
+        while above is not None and above.parent is not None:
+            if above.parent[0] == run.no:
+                return row
+            above = await home.store.run(above.parent[0])
+    return None
 
 
 async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
     """Own the home, which takes up everything that is live, and follow the oldest run first until all have ended."""
     worst = Status.OK
     async with embedded(settings, own=True) as home:
-        rows = [row for row in await home.live() if row.parent is None]
+        live = await home.live()
+        numbers = {row.no for row in live}
+        # a child is told of by the run that waits for it; one that has outlived its parent stands for itself
+        rows = [row for row in live if row.parent is None or row.parent[0] not in numbers]
         if not rows:
             say("No run was cut off here; nothing to go on with.")
         for row in rows:
@@ -115,6 +142,7 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
             worst = max(worst, ended)
             if ended is Status.INTERRUPTED:
                 break
+            await _outlast(home, row)
     return worst
 
 

@@ -6,12 +6,12 @@ import csv
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 HERE = Path(__file__).parent
 
 
-class Product(TypedDict):
+@dataclass(frozen=True)
+class Product:
     """A product as the service sends it. What a page brings is checked against this before `flatten` is called."""
 
     sku: str
@@ -20,7 +20,8 @@ class Product(TypedDict):
     cents: int
 
 
-class Page(TypedDict):
+@dataclass(frozen=True)
+class Page:
     """One page of the catalogue."""
 
     products: list[Product]
@@ -45,14 +46,14 @@ class Loaded:
 
 def flatten(pages: list[Page], out: str) -> Flat:
     """Write all pages as lines of sku, name, category, cents; by sku, so that the same catalogue gives the same file."""
-    products = sorted((product for page in pages for product in page["products"]), key=lambda one: one["sku"])
+    products = sorted((product for page in pages for product in page.products), key=lambda one: one.sku)
     folder = HERE / out
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "products.tsv"
     draft = target.with_name(".products.part")
     with draft.open("w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream, delimiter="\t", lineterminator="\n")
-        lines.writerows((one["sku"], one["name"], one["category"], one["cents"]) for one in products)
+        lines.writerows((one.sku, one.name, one.category, one.cents) for one in products)
     draft.replace(target)
     return Flat(str(target), len(products))
 
