@@ -47,6 +47,9 @@ class RunMachine:
         Feed it `Resumed` first."""
         machine = cls(plan, info, evaluator, grants=grants)
         machine.board.status = status
+        rows = list(rows)
+        if not rows and status.state is RunState.QUEUED:
+            return machine  # it has just begun: the board is laid
         restoring.lay(machine.board, restoring.newest(plan, status, rows))
         return machine
 
