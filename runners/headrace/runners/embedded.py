@@ -234,8 +234,8 @@ class Embedded:
         )
         created = await self._watches.starting(self.store.create_run(new))
         if self._engine is not None:
-            self._engine.plans.offer(plan)
-            self._engine.wake()
+            if not created.existed:
+                self._engine.begin(new_row(new, created.no), plan)
         elif not await self.store.has_owner(PART):
             await self.take_over(only=created.no)
         if not created.existed:

@@ -17,10 +17,11 @@ from itertools import islice
 
 from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.events import Event, SlotsGranted
+from headrace.engine.core.plan import Plan
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import Arrived, EngineSide
 from headrace.engine.ports.messages import Reports
-from headrace.engine.ports.store import Store
+from headrace.engine.ports.store import RunRow, Store
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.committing import Committer, Listener
@@ -195,6 +196,13 @@ class Engine:
             part.inbox_due = True
         self._broker.wake()
 
+    def begin(self, row: RunRow, plan: Plan) -> None:
+        """A run that this process has just created: neither it nor its plan need to be read back. It begins with its
+        `start` command, as any other."""
+        self.plans.offer(plan)
+        self._loader.offer(row)
+        self.wake()
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener` called after every commit. Returns what ends that."""
         listeners = self._committer.listeners
@@ -353,6 +361,7 @@ class Engine:
     def _forget(self) -> None:
         """Forget everything of the part: it is lost, or given up, or memory and store no longer agree."""
         self._part = None
+        self._loader.forget()
         self._line.clear()
         self._fleet.reset()
         self._pools.reset()

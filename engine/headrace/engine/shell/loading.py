@@ -11,7 +11,7 @@ from headrace.engine.core.events import Event, HandedBack, Redelivered, Resumed,
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.ports.store import Loaded, RowDamaged
+from headrace.engine.ports.store import Loaded, RowDamaged, RunRow
 from headrace.engine.shell.fleet import Fleet, Flight, Member
 from headrace.engine.shell.line import Line
 from headrace.engine.shell.live import LiveRun
@@ -61,10 +61,32 @@ class Loader:
         self._pools = pools
         self._sole = sole
         self._grants = grants
+        self._offered: dict[int, RunRow] = {}
+        self._newest = 0  # of all runs that were asked for
+
+    def offer(self, row: RunRow) -> None:
+        """A run as it was just created. Taken only for one that was never loaded: its row is still what is stored."""
+        if row.no > self._newest:
+            self._offered[row.no] = row
+
+    def forget(self) -> None:
+        """What was offered may be out of date: the part was lost, or is about to be."""
+        self._offered.clear()
 
     async def load(self, part: Part, turn: Turn, numbers: Sequence[int]) -> None:
         """Load runs that are not in memory. One that is damaged or has no readable plan is set aside, alone."""
         wanted = [no for no in dict.fromkeys(numbers) if no not in part.runs and no not in part.broken]
+        if wanted:
+            self._newest = max(self._newest, *wanted)
+        if self._offered:
+            stored = []
+            for no in wanted:
+                row = self._offered.pop(no, None)
+                if row is None:
+                    stored.append(no)
+                else:
+                    await self._admit(part, turn, Loaded(row, [], []))
+            wanted = stored
         while wanted:
             try:
                 loads = await self._store.load(wanted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache as once
 from typing import Any, TypeVar
 
@@ -261,22 +261,31 @@ def cached(
 # commands ------------------------------------------------------------------------------------------------------
 
 
+def inbox_of(part: Any, after: Any) -> Select[Any]:
+    """The commands for the part with ids above `after`, in order, each with its checksum."""
+    i = tables.inbox.c
+    columns = [i[name] for name in InboxRow._fields]
+    return select(*columns, i.body_crc).where(i.part == part, i.id > after).order_by(i.id)
+
+
 def inbox(connection: Connection, part: int, after: int, limit: int) -> list[InboxRow]:
-    """Commands for the part with ids above `after`, in order.
+    """Commands for the part with ids above `after`, in order."""
+    return inbox_rows(connection.execute(inbox_of(part, after).limit(limit)))
+
+
+def inbox_rows(found: Iterable[Sequence[Any]]) -> list[InboxRow]:
+    """The rows of `inbox_of`, checked.
 
     A damaged one is left out and logged, for whatever it would do to its run, it must not stop the others.
     """
-    i = tables.inbox.c
-    columns = [i[name] for name in InboxRow._fields]
-    query = select(*columns, i.body_crc).where(i.part == part, i.id > after).order_by(i.id).limit(limit)
-    found = []
-    for *fields, crc in connection.execute(query):
+    sound = []
+    for *fields, crc in found:
         row = InboxRow._make(fields)
         if checksum(row.body) == crc:
-            found.append(row)
+            sound.append(row)
         else:
             log.error("Command %s (%s) for run %s is damaged and is not applied.", row.id, row.kind, row.run)
-    return found
+    return sound
 
 
 def part_state(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:

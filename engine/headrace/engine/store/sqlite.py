@@ -35,6 +35,7 @@ from headrace.engine.ports.store import (
     VersionRow,
 )
 from headrace.engine.store import files, reads, schema, sqlite_batch, tables, writes
+from headrace.engine.store.births import Births
 from headrace.engine.store.lane import BUSY_SECONDS, Lane
 from headrace.engine.store.writer import Writer
 
@@ -54,6 +55,7 @@ class SqliteStore:
         self._posted = 0
         self._identity: files.Identity | None = None
         self._writer = Writer(self._open_writing, self._check_files, self._explain)
+        self._births = Births(self._writer)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="headrace-read")
         self._local = threading.local()
         self._lanes: list[Lane] = []
@@ -218,7 +220,7 @@ class SqliteStore:
         return await self._read(reads.load, runs)
 
     async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]:
-        return await self._read(reads.inbox, part, after, limit)
+        return await self._look(lambda lane: sqlite_batch.inbox(lane.raw, part, after, limit))
 
     async def changed(self) -> tuple[int, int]:
         """Counts the commits of other connections, as the writer's connection sees them, and what was written through this
@@ -233,7 +235,7 @@ class SqliteStore:
 
     async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
         if run.key is None and run.idempotency is None:  # the usual one: nothing to look up first
-            no = await self._writer.do(lambda lane: sqlite_batch.begin_run(lane.raw, run))
+            no = await self._births.begin(run)
             self._posted += 1
             if no is not None:
                 return Created(no, run.id, False)

@@ -20,14 +20,15 @@ from sqlalchemy import values as values_of
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.schema import Table
 
-from headrace.engine.ports.store import Batch, NewRun, StoredValue, TimerKey
+from headrace.engine.ports.store import Batch, InboxRow, NewRun, StoredValue, TimerKey
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
-from headrace.engine.store.reads import stored_values
+from headrace.engine.store.reads import inbox_of, inbox_rows, stored_values
 from headrace.engine.store.texts import ManyRows, Text
 from headrace.engine.store.writes import EMPTY, START, inbox_values, insert_absent
 
 _KEY = ("run", "generation", "task", "map")
+_START = ("part", "run", "kind", "body", "body_crc", "at")
 _KEPT = frozenset(("inputs", "inputs_crc", "child", "items"))  # an empty one leaves what is stored
 _OUTPUT = rows.TASK_WRITTEN.index("output")
 
@@ -65,7 +66,7 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.inbox_new:
         _post(connection, [inbox_values(row) for row in batch.inbox_new])
     if batch.runs_new:
-        _begin_runs(connection, batch.runs_new)
+        begin_runs(connection, batch.runs_new)
     if batch.cache:
         _upsert(tables.cache).execute(
             connection, [(*c[:4], checksum(c.output, c.artifact), c.expires_at) for c in batch.cache]
@@ -77,10 +78,27 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
         )
 
 
-def begin_run(connection: sqlite3.Connection, run: NewRun) -> int | None:
-    """A run that claims no unique key but its id, with its `start` command: its number, or None when the id exists."""
-    numbers = _begin_runs(connection, (run,))
-    return numbers[0] if numbers else None
+def begin_runs(connection: sqlite3.Connection, new: Sequence[NewRun]) -> dict[str, int]:
+    """Runs that do not exist yet, each with its `start` command. Returns the numbers of those that were made, by id."""
+    made = dict(_begun().fetch(connection, [tuple(rows.run_values(run).values()) for run in new]))
+    body_crc = checksum(EMPTY)
+    starts = []
+    for run in {run.id: run for run in new}.values():
+        no = made.get(run.id)
+        if no is not None:
+            starts.append((run.part, no, START, EMPTY, body_crc, run.created_at))
+    _started().execute(connection, starts)
+    return made
+
+
+def inbox(connection: sqlite3.Connection, part: int, after: int, limit: int) -> list[InboxRow]:
+    """Commands for the part with ids above `after`, in order."""
+    query = _inbox()
+    cursor = connection.execute(query.text, query.bind({"part_": part, "after": after}))
+    try:
+        return inbox_rows(cursor.fetchmany(limit))
+    finally:
+        cursor.close()
 
 
 def values(connection: sqlite3.Connection, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
@@ -228,11 +246,21 @@ def _posted() -> Text:
 
 
 @cache
-def _begun() -> Text:
+def _begun() -> ManyRows:
     statement = insert_absent("sqlite", tables.runs).values(
         {name: bindparam(name) for name in rows.RUN_BEGUN}
     )
-    return Text(statement.returning(tables.runs.c.no))
+    return ManyRows(statement.returning(tables.runs.c.id, tables.runs.c.no))
+
+
+@cache
+def _started() -> ManyRows:
+    return ManyRows(insert(tables.inbox).values({name: bindparam(name) for name in _START}))
+
+
+@cache
+def _inbox() -> Text:
+    return Text(inbox_of(bindparam("part_"), bindparam("after")))
 
 
 @cache
@@ -252,16 +280,3 @@ def _clear(connection: sqlite3.Connection, keys: Sequence[TimerKey]) -> None:
 def _post(connection: sqlite3.Connection, commands: Sequence[dict[str, Any]]) -> None:
     statement: Text = _posted()
     connection.executemany(statement.text, [statement.bind(command) for command in commands])
-
-
-def _begin_runs(connection: sqlite3.Connection, new: Sequence[NewRun]) -> list[int]:
-    """Runs that do not exist yet, each with its `start` command. Returns the numbers of those that were made."""
-    statement = _begun()
-    starts: list[dict[str, Any]] = []
-    for run in new:
-        row = connection.execute(statement.text, statement.bind(rows.run_values(run))).fetchone()
-        if row is not None:
-            start = {"part": run.part, "run": row[0], "kind": START, "body": EMPTY, "at": run.created_at}
-            starts.append({**start, "body_crc": checksum(EMPTY)})
-    _post(connection, starts)
-    return [start["run"] for start in starts]
