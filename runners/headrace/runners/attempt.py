@@ -64,6 +64,7 @@ class Attempt:
     part = 0
     state = BUFFERED
     lane = 0
+    queued = False  # it was put into the line
     filling = False  # its holes are being filled: it cannot start yet
     started_at: float | None = None  # wall time, seconds since the epoch
     finished_at: float | None = None

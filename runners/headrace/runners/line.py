@@ -15,6 +15,7 @@ from headrace.runners.attempt import BUFFERED, DROPPED, ENDED, RUNNING, Attempt
 THREADS, COROUTINES, PROCESSES = range(3)
 LANES = 3
 CLASSES = 3
+MOST_WITHDRAWN = 1000
 
 
 class Line:
@@ -32,6 +33,7 @@ class Line:
         self.kicks: list[Callable[[], None]] = [lambda: None] * LANES
         self.open = True  # False: nothing starts any more
         self._lock = Lock()
+        self._withdrawn = 0  # still in the queues, at most that many
         self._queues: list[list[deque[Attempt]]] = [[deque() for _ in range(CLASSES)] for _ in range(LANES)]
 
     def put(self, attempts: Iterable[Attempt]) -> None:
@@ -39,6 +41,7 @@ class Line:
         with self._lock:
             for attempt in attempts:
                 lane = attempt.lane
+                attempt.queued = True
                 self._queues[lane][min(attempt.dispatch.priority, CLASSES - 1)].append(attempt)
                 self.waiting[lane] += 1
 
@@ -91,7 +94,21 @@ class Line:
             if attempt.state != BUFFERED:
                 return False
             attempt.state = DROPPED
+            if attempt.queued:
+                self.waiting[attempt.lane] -= 1
+                self._withdrawn += 1
+                if self._withdrawn > MOST_WITHDRAWN:
+                    self._purge()
             return True
+
+    def _purge(self) -> None:
+        """Forget withdrawn attempts: with every slot taken for long, nobody would come across them."""
+        for queues in self._queues:
+            for queue in queues:
+                kept = [attempt for attempt in queue if attempt.state == BUFFERED]
+                queue.clear()
+                queue.extend(kept)
+        self._withdrawn = 0
 
     def _take(self, lane: int) -> Attempt | None:
         waiting = self.waiting
@@ -102,8 +119,8 @@ class Line:
         for queue in self._queues[lane]:
             while queue:
                 attempt = queue.popleft()
-                waiting[lane] -= 1
                 if attempt.state == BUFFERED:
+                    waiting[lane] -= 1
                     attempt.state = RUNNING
                     self.running += 1
                     return attempt
@@ -122,7 +139,6 @@ class Line:
                 queue = self._queues[lane][cls]
                 while queue and queue[0].state != BUFFERED:
                     queue.popleft()
-                    waiting[lane] -= 1
                 if queue and (best is None or queue[0].arrived < best[0]):
                     best = (queue[0].arrived, lane)
             if best is not None:

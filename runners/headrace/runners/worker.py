@@ -28,13 +28,12 @@ from headrace.runners.line import THREADS, Line
 from headrace.runners.pace import Pace
 from headrace.runners.reporting import LARGEST_OUTPUT, Reporter
 from headrace.runners.secrets import Secrets
+from headrace.runners.sentry import ANNOUNCE_AFTER, KILL_MARGIN, Sentry
+from headrace.runners.threads import SHORT
 
-ANNOUNCE_AFTER = 0.1  # seconds a task runs before `started` is reported
-HAND_BACK_AFTER = 1.0  # seconds an attempt may wait for a slot
 ALIVE_EVERY = 5.0
 RECONNECT_AFTER = 0.1
 LOOK_FIRST, LOOK_LAST = 0.001, 0.016  # seconds between looks at a backlog of what was thought to be short
-KILL_MARGIN = 2.0  # seconds beyond the grace until a stopped attempt is reported without its end
 
 
 class Worker:
@@ -120,9 +119,13 @@ class Worker:
             pace,
             lambda: len(self._held),
         )
+        self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart)
         self._epochs: dict[int, int] = {}  # part → the highest epoch seen
         self._ended: deque[Attempt] = deque()
         self._noticed = False
+        self._collected_count = self._seen_count = (
+            0  # attempts, as of now and as of the last look at the backlog
+        )
         self._collected = asyncio.Event()  # set whenever something ended
         self._alive_at = 0.0  # monotonic
         self._patrol_timer: asyncio.TimerHandle | None = None
@@ -171,11 +174,11 @@ class Worker:
         await self._idle_within(grace)
         for attempt in list(self._held.values()):
             if attempt.state == RUNNING:
-                self._stop(attempt, "lost", min(attempt.dispatch.job.limits.grace, KILL_MARGIN))
+                self._sentry.stop(attempt, "lost", min(attempt.dispatch.job.limits.grace, KILL_MARGIN))
         await self._idle_within(2 * KILL_MARGIN)
         for attempt in list(self._held.values()):
             if attempt.state == RUNNING:
-                self._give_up(attempt)
+                self._sentry.give_up(attempt)
         with suppress(TimeoutError):  # the broker is gone: the leases will end
             await asyncio.wait_for(self._settled(), KILL_MARGIN)
         await self._close()
@@ -305,7 +308,8 @@ class Worker:
         elif self._line.withdraw(attempt):
             self._reporter.cancel(attempt)
         elif attempt.state == RUNNING:
-            self._stop(attempt, "cancelled", message.grace)
+            self._sentry.stop(attempt, "cancelled", message.grace)
+            self._patrol_within(message.grace + KILL_MARGIN)
 
     def _answer(self, ask: Ask) -> None:
         whole = ask.keys is None
@@ -338,6 +342,7 @@ class Worker:
         ended = self._ended
         if not ended:
             return
+        self._collected_count += len(ended)
         finish = self._reporter.finish
         while ended:
             finish(ended.popleft())
@@ -346,29 +351,16 @@ class Worker:
             self._spawn(self._heart.beat())
 
     def _look(self) -> None:
-        """While there is a backlog: have more threads at it if those that run do not get on, collect what they left."""
+        """While there is a backlog: collect what has ended, and have more threads at it if those that run do not get on
+        as they would with short tasks."""
         self._look_timer = None
-        if self._ended:
-            self._collect()
-            self._look_after = LOOK_FIRST
-        else:
+        self._collect()
+        ended, self._seen_count = self._collected_count - self._seen_count, self._collected_count
+        if ended * SHORT < self._look_after:
             self._execution.encourage()
-            self._look_after = min(self._look_after * 2, LOOK_LAST)
+        self._look_after = LOOK_FIRST if ended else min(self._look_after * 2, LOOK_LAST)
         if self._line.waiting[THREADS] and self._loop is not None:
             self._look_timer = self._loop.call_later(self._look_after, self._look)
-
-    def _stop(self, attempt: Attempt, why: str, grace: float) -> None:
-        if attempt.stopping is None:
-            attempt.stopping = why
-            attempt.grace = grace
-            attempt.give_up_at = time.monotonic() + grace + KILL_MARGIN
-            self._execution.interrupt(attempt)
-            self._patrol_within(grace + KILL_MARGIN)
-
-    def _give_up(self, attempt: Attempt) -> None:
-        """It does not stop: report it as stopped and do without what it occupies."""
-        self._execution.abandon(attempt)
-        self._reporter.finish(attempt)
 
     # time --------------------------------------------------------------------------------------------------------
     def _patrol_within(self, seconds: float) -> None:
@@ -387,7 +379,7 @@ class Worker:
         due = now + EVERY
         for attempt in list(self._held.values()):
             if not attempt.reported:
-                due = min(due, self._look_after_attempt(attempt, now))
+                due = min(due, self._sentry.look_at(attempt, now))
         if now - self._alive_at >= ALIVE_EVERY:
             self._alive_at = now
             for part in {attempt.part for attempt in self._held.values()}:
@@ -397,35 +389,3 @@ class Worker:
             self._spawn(self._heart.beat())
         self._reporter.outbox.flush()
         self._patrol_within(max(due - time.monotonic(), 0.001))
-
-    def _look_after_attempt(self, attempt: Attempt, now: float) -> float:
-        """What is due for one attempt that is not reported yet; returns when something will be."""
-        if attempt.filling:
-            return now + EVERY
-        if attempt.state == BUFFERED:
-            due = attempt.arrived + HAND_BACK_AFTER
-            if now >= due and self._line.withdraw(attempt):
-                self._reporter.hand_back(attempt)
-                self._heart.changed()  # say soon how many it really can take
-            return due if due > now else now + ANNOUNCE_AFTER
-        if attempt.state != RUNNING:
-            return now + ANNOUNCE_AFTER  # it ended and waits to be collected
-        if attempt.stopping is not None:
-            if now >= attempt.give_up_at:
-                self._give_up(attempt)
-            return attempt.give_up_at
-        began = attempt.began or now
-        due = began + ANNOUNCE_AFTER
-        if not attempt.announced:
-            if now < due:
-                return due
-            if attempt.started_at is None:
-                return now + ANNOUNCE_AFTER
-            self._reporter.started(attempt)
-        limit = attempt.dispatch.job.limits.attempt
-        if limit is None:
-            return now + EVERY
-        if now >= began + limit:
-            self._stop(attempt, "timed_out", attempt.dispatch.job.limits.grace)
-            return attempt.give_up_at
-        return began + limit

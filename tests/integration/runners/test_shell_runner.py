@@ -298,9 +298,9 @@ async def start_worker(folder: Path) -> tuple[subprocess.Popen[bytes], int, int]
     root = Path(__file__).parents[3]
     argv = [sys.executable, "-c", textwrap.dedent(WORKER), str(folder)]
     worker = subprocess.Popen(argv, cwd=root)  # noqa: ASYNC220 - nothing else runs on this loop
-    parent = folder / "app" / "parent"
+    parent, notes = folder / "app" / "parent", folder / "state" / "processes"
     until = time.monotonic() + 60
-    while not parent.exists():
+    while not parent.exists() or not any(notes.glob("*")) or not wardens(worker.pid):
         assert worker.poll() is None
         assert time.monotonic() < until, "the worker did not start the task"
         await asyncio.sleep(0.02)

@@ -230,9 +230,9 @@ async def test_abort_before_the_dispatch_wins(small: Desk) -> None:
 async def test_a_task_that_ignores_its_end_is_given_up_and_another_thread_takes_its_place(
     small: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headrace.runners import worker
+    from headrace.runners import sentry
 
-    monkeypatch.setattr(worker, "KILL_MARGIN", 0.1)
+    monkeypatch.setattr(sentry, "KILL_MARGIN", 0.1)
     stuck = small.make(python("tasks:stubborn"))
     small.send(stuck)
     await small.hear(1, "started")

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.engine.ports.messages import Dispatch, Job, Limits
 from headrace.runners.attempt import DROPPED, ENDED, RUNNING, Attempt
-from headrace.runners.line import COROUTINES, PROCESSES, THREADS, Line
+from headrace.runners.line import COROUTINES, MOST_WITHDRAWN, PROCESSES, THREADS, Line
 
 JOB = Job("w", "t", "python", {}, Limits())
 
@@ -76,6 +76,20 @@ def test_withdrawn_attempts_are_passed_over() -> None:
     assert not line.withdraw(made[1])
     assert (taken.state, made[1].state) == (RUNNING, DROPPED)
     assert numbers(line, THREADS, 1) == [2]
+
+
+def test_withdrawn_attempts_do_not_stay_in_memory() -> None:
+    line = Line(1)
+    kept = attempt(0)
+    line.put([kept])
+    for number in range(1, 5000):
+        gone = attempt(number)
+        line.put([gone])
+        assert line.withdraw(gone)
+    assert sum(len(queue) for queue in line._queues[THREADS]) <= MOST_WITHDRAWN + 1
+    assert line.waiting == [1, 0, 0]
+    assert line.take(THREADS) is kept
+    assert line.waiting == [0, 0, 0]
 
 
 def test_a_moved_attempt_keeps_its_place() -> None:
