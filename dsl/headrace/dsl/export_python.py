@@ -6,14 +6,15 @@ parameters become variables where these are in sight; every other expression sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from headrace.dsl.language.writing import language_of
-from headrace.dsl.python_layout import Code, Names, call, constant, lines, listing, quote
-from headrace.dsl.python_parameters import annotation
-from headrace.dsl.python_tasks import Module, Scope, every_name, value, write_section
-from headrace.engine.core.problems import InvalidWorkflow, Problem
+from headrace.dsl.python_source.annotations import annotation
+from headrace.dsl.python_source.layout import Code, Names, call, constant, lines, listing, quote
+from headrace.dsl.python_source.module import Document, Module, unwritable
+from headrace.dsl.python_source.sections import every_name, list_names, write_section
+from headrace.dsl.python_source.values import Scope, value
 from headrace.engine.core.workflow import Workflow
 
 _TRIGGERS = {"cron": "Cron", "every": "Every", "at": "At"}
@@ -25,20 +26,11 @@ def to_python(workflow: Workflow) -> str:
     Raises InvalidWorkflow for the few things that only YAML can say, such as a parameter named by a word of Python's.
     """
     document = language_of(workflow)
-    params: Mapping[str, Any] = document.get("params", {})
+    params: Document = document.get("params", {})
     for name in params:
         if not name.isidentifier() or name in Names.WORDS:
-            raise InvalidWorkflow(
-                [
-                    Problem(
-                        "schema",
-                        f'the parameter "{name}" cannot be one of a Python function.',
-                        "Give it another name.",
-                        ("params", name),
-                    )
-                ]
-            )
-    module = Module(params)
+            raise unwritable(f'the parameter "{name}"', "Give it another name.", ("params", name))
+    module = Module(params, list_names(document))
     function = module.names.give(workflow.name)
     scope = Scope(module)
     scope.read = frozenset(every_name(document))
@@ -53,7 +45,16 @@ def to_python(workflow: Workflow) -> str:
     signature = _signature(function, params, module)
     text = document.get("description", "")
     doc = [f'    """{text}"""'] if _is_docstring(text) else []
-    return "\n".join([*module.header(), "", "", *head, *signature, *doc, *body]) + "\n"
+    return "\n".join([*module.header(), "", "", *head, *signature, *doc, *_tidy(body)]) + "\n"
+
+
+def _tidy(body: Sequence[str]) -> list[str]:
+    """Without blank lines at the beginning of a block, at the end, or twice."""
+    found: list[str] = []
+    for line in body:
+        if line or (found and found[-1] and not found[-1].endswith(":")):
+            found.append(line)
+    return found[:-1] if found and not found[-1] else found
 
 
 def _is_docstring(text: str) -> bool:
@@ -67,7 +68,7 @@ def _is_docstring(text: str) -> bool:
     )
 
 
-def _decorator(document: Mapping[str, Any], function: str, module: Module) -> list[str]:
+def _decorator(document: Document, function: str, module: Module) -> list[str]:
     options: dict[str, Code | None] = {}
     if document["workflow"] != function:
         options["name"] = quote(document["workflow"])
@@ -89,7 +90,7 @@ def _decorator(document: Mapping[str, Any], function: str, module: Module) -> li
     return list(lines(call(decorator, **options), 0)) if options else [decorator]
 
 
-def _trigger(trigger: Mapping[str, Any], module: Module) -> Code:
+def _trigger(trigger: Document, module: Module) -> Code:
     for kind, name in _TRIGGERS.items():
         if kind in trigger:
             rest = {key: constant(item) for key, item in trigger.items() if key != kind}
@@ -97,7 +98,7 @@ def _trigger(trigger: Mapping[str, Any], module: Module) -> Code:
     return constant(trigger)
 
 
-def _signature(function: str, params: Mapping[str, Any], module: Module) -> Sequence[str]:
+def _signature(function: str, params: Document, module: Module) -> Sequence[str]:
     """`def …`: parameters without a default first, or all by keyword where the order cannot be kept."""
     ordered = sorted(params, key=lambda name: "default" in params[name])
     items = []
@@ -112,6 +113,6 @@ def _signature(function: str, params: Mapping[str, Any], module: Module) -> Sequ
 
 
 def _default(default: Any) -> str:
-    from headrace.dsl.python_layout import flat
+    from headrace.dsl.python_source.layout import flat
 
     return flat(constant(default))

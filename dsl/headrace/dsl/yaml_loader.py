@@ -154,14 +154,18 @@ class _Composer:
         frame.doomed = False
 
     def _take_key(self, frame: _Frame, key: Any, event: Any) -> None:
+        """Makes `key` the one whose value comes next; `event` is the scalar, or the alias of one, that says it."""
         frame.size += 1
+        alias = type(event) is yaml.AliasEvent
         if not isinstance(key, str):
-            hint = f'Quote it: "{event.value}".' if event.value else "Write a key before the colon."
+            hint = "Write the key out." if alias else "Write a key before the colon."
+            if not alias and event.value:
+                hint = f'Quote it: "{event.value}".'
             self._refuse(f"a key must be text, not {describe(key)}.", event, hint)
-            frame.key, frame.doomed = str(event.value), True
+            frame.key, frame.doomed = describe(key), True
             return
         frame.key = key
-        if key == "<<" and event.implicit[0]:
+        if key == "<<" and not alias and event.implicit[0]:
             self._refuse(
                 "merge keys (<<) are not part of YAML 1.2.",
                 event,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from headrace.dsl.language.policies import TRIES
+from headrace.dsl.language.spacing import spaced, spaced_template
 from headrace.dsl.language.triggers import KIND_WORDS as TRIGGER_KINDS
 from headrace.dsl.language.triggers import without_defaults
 from headrace.engine.core.canonical import language_document
@@ -97,7 +98,28 @@ def language_of(workflow: Workflow) -> Document:
             document[name] = {key: _task(task) for key, task in document[name].items()}
     if "triggers" in document:
         document["triggers"] = list(_triggers(document["triggers"]))
+    for limit in document.get("concurrency", ()):
+        _space(limit, "key")
+    for key in ("params", "output"):
+        if key in document:
+            document[key] = _templates(document[key])
     return _in_order(document, _TOP_ORDER)
+
+
+def _space(document: Any, *keys: str) -> None:
+    """Spaces the bare expressions under these keys."""
+    for key in keys:
+        if isinstance(document, dict) and isinstance(document.get(key), str):
+            document[key] = spaced(document[key])
+
+
+def _templates(value: Json) -> Json:
+    """The value with its templates spaced."""
+    if isinstance(value, str):
+        return spaced_template(value)
+    if isinstance(value, Mapping):
+        return {key: _templates(item) for key, item in value.items()}
+    return [_templates(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _triggers(triggers: list[Mapping[str, Json]]) -> Iterator[Document]:
@@ -106,6 +128,9 @@ def _triggers(triggers: list[Mapping[str, Json]]) -> Iterator[Document]:
         kind = next(word for word in TRIGGER_KINDS if word in trigger)
         counts[kind] = counts.get(kind, 0) + 1
         made = without_defaults(trigger, counts[kind])
+        _space(made, "when", "key")
+        if "params" in made:
+            made["params"] = _templates(made["params"])
         yield {key: made[key] for key in sorted(made, key=lambda key: key != kind)}
 
 
@@ -121,6 +146,7 @@ def _task(task: Document) -> Document:
         _timeouts(task)
     if set(task.get("timeouts", ())) == {"attempt"} and task["timeouts"]["attempt"] is not None:
         task["timeout"] = task.pop("timeouts")["attempt"]
+    _expressions(task)
     if task.get("switch") == {}:
         task["switch"] = {"default": []}
     for key, short in _SHORT.items():
@@ -136,6 +162,37 @@ def _task(task: Document) -> Document:
     return _in_order(task, _TASK_ORDER)
 
 
+_TEMPLATED = ("with", "env", "map", "output", "http", "sleep")
+
+
+def _expressions(task: Document) -> None:
+    """Spaces what stands in the task itself."""
+    _space(task, "when")
+    _space(task.get("gate"), "when")
+    _space(task.get("poll"), "until")
+    _space(task.get("loop"), "until")
+    for holder, key in (
+        *((case, "when") for case in task.get("switch", {}).get("cases", ())),
+        *((rule, "on") for rule in task.get("retry", {}).get("rules", ())),
+        *((limit, "key") for limit in task.get("concurrency", ())),
+    ):
+        _space(holder, key)
+    signals = [task["signal"]] if "signal" in task else []
+    while signals:
+        signal = signals.pop()
+        _space(signal, "key", "match")
+        signals += (*signal.get("any", ()), *signal.get("all", ()))
+    for key in _TEMPLATED:
+        if key in task:
+            task[key] = _templates(task[key])
+    for kind, key in (("shell", "argv"), ("container", "argv"), ("approval", "title"), ("cache", "key")):
+        if key in task.get(kind, ()):
+            task[kind][key] = _templates(task[kind][key])
+    if "map" in task:
+        order = ("over", "product", "zip", "as", "label", "max_items")
+        task["map"] = _in_order(task["map"], order)
+
+
 def _timeouts(task: Document) -> None:
     """An http task's attempts end after a minute unless it says otherwise."""
     timeouts = task.get("timeouts", {})
@@ -145,6 +202,6 @@ def _timeouts(task: Document) -> None:
         task.pop("timeouts", None)
 
 
-def _in_order(document: Document, order: list[str]) -> Document:
+def _in_order(document: Document, order: Sequence[str]) -> Document:
     place = {key: at for at, key in enumerate(order)}
     return dict(sorted(document.items(), key=lambda entry: place.get(entry[0], len(place))))

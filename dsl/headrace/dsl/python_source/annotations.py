@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from headrace.dsl.python_layout import constant, flat
+from headrace.dsl.python_source.layout import constant, flat
 
 _SIMPLE: tuple[tuple[dict[str, Any], str, str | None], ...] = (
     ({}, "Any", "typing"),
@@ -18,7 +18,7 @@ _SIMPLE: tuple[tuple[dict[str, Any], str, str | None], ...] = (
     ({"type": "string", "format": "uuid"}, "UUID", "uuid"),
     ({"type": "object", "additionalProperties": True}, "dict[str, Any]", "typing"),
 )
-_NOTES = frozenset(("description", "examples"))
+_TYPED = frozenset(("type", "format", "items", "enum", "anyOf", "additionalProperties"))
 
 
 class Imports(Protocol):
@@ -34,9 +34,9 @@ def annotation(schema: dict[str, Any], imports: Imports) -> str:
     plain = _type(schema, imports)
     if plain is not None:
         return plain
-    notes = {key: value for key, value in schema.items() if key in _NOTES}
-    inner = _type({key: value for key, value in schema.items() if key not in _NOTES}, imports)
-    said = notes if inner is not None else schema
+    base = {key: value for key, value in schema.items() if key in _TYPED}
+    inner = _type(base, imports) if base else None
+    said = {key: value for key, value in schema.items() if inner is None or key not in _TYPED}
     inner = inner or imports.of("typing", "Any")
     arguments = []
     if isinstance(said.get("description"), str):
