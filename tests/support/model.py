@@ -168,7 +168,7 @@ class Model:
             return "over" if self.finished(run) else None
         if self.at(run) == "again":
             return None if self.attempts.get(run) else self.by_fail_fast(run)
-        stopped = self.by_group(node, path) or self.by_branch(node, run)
+        stopped = self.by_branch(node, run) or self.by_group(node, path)
         if stopped == WAIT:
             return None
         if stopped is not None:

@@ -301,6 +301,6 @@ def _spell(task: Task, indent: str, lines: list[str]) -> None:
     if isinstance(task.work, Group):
         lines.append(f"{indent}{task.id}: group {keys}")
         for member in task.work.tasks:
-            _spell(member, f"{indent}    ", lines)
+            _spell(member, f"{indent}| ", lines)
     else:
         lines.append(f"{indent}{task.id}: {task.work} {keys}")
