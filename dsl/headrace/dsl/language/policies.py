@@ -8,23 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from headrace.dsl.language.formulas import Bare, Template, TemplateList, TemplateText
-from headrace.dsl.language.shapes import (
-    Definitions,
-    Duration,
-    Key,
-    ListOf,
-    MapOf,
-    Name,
-    Number,
-    OrNull,
-    Record,
-    Schema,
-    Shape,
-    Text,
-    Whole,
-    Word,
-    exclusive,
-)
+from headrace.dsl.language.records import Key, ListOf, MapOf, OrNull, Record, exclusive
+from headrace.dsl.language.shapes import Definitions, Duration, Name, Number, Schema, Shape, Text, Whole, Word
 from headrace.dsl.language.spot import Spot
 from headrace.dsl.words import PARAMETER_NAME, QUEUE_NAME, SCOPE_NAMES, show
 from headrace.engine.core.keys import MAX_ITEMS

@@ -6,171 +6,32 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from headrace.dsl.language.formulas import Bare, Inputs, Template
+from headrace.dsl.language.keys import COMMON, RUN, TABLES, TRIED, VARIABLES, WORK
 from headrace.dsl.language.kinds import KINDS, TASK, TASKS
 from headrace.dsl.language.policies import (
-    CACHE,
-    CONCURRENCY,
-    LABELS,
-    LOOP,
-    POLL,
-    POOL,
-    QUEUE,
-    RETRY,
-    SOME,
-    TIMEOUTS,
     TRIES,
-    MapShape,
 )
+from headrace.dsl.language.records import Key, Record
 from headrace.dsl.language.shapes import (
     Definitions,
-    Duration,
-    Flag,
-    Key,
-    ListOf,
-    OrNull,
-    Record,
     Schema,
     Shape,
-    Text,
-    Tolerance,
-    Whole,
-    Word,
-    no_template,
     one_of,
-    quote_hint,
 )
 from headrace.dsl.language.spot import Spot
 from headrace.dsl.words import TASK_ID, describe, show
-from headrace.engine.core.plan import RULE_NAMES
-from headrace.engine.core.trigger_rules import RuleProblem, canonical_rule
 from headrace.engine.core.workflow import (
     EMPTY,
     Group,
     Json,
     Loop,
-    Priority,
     Retry,
     Switch,
     Task,
     Timeouts,
 )
 
-PRIORITY = Word("high", "normal", "low", make=Priority)
-TAGS = ListOf(Text(empty=False), "a list of tags", unique=True)
-ENV = Inputs("a variable", identifiers=False)
-
-
-class _Rule(Shape):
-    """The name of a trigger rule, or an expression over upstream tasks; in its one spelling."""
-
-    def read(self, value: Json, at: Spot) -> Any:
-        if not isinstance(value, str):
-            at.not_a("a trigger rule", value, quote_hint(value))
-        elif no_template(value, at):
-            try:
-                return canonical_rule(value)
-            except RuleProblem as problem:
-                at.tell("invalid_trigger_rule", problem.message, problem.hint)
-        return "all_success"
-
-    def schema(self, definitions: Definitions) -> Schema:
-        return {"anyOf": [{"enum": list(RULE_NAMES)}, {"type": "string", "pattern": "[( ]"}]}
-
-
-class _Retry(Shape):
-    """The fields of a retry policy that are written."""
-
-    def read(self, value: Json, at: Spot) -> Any:
-        return RETRY.given(value, at)
-
-    def schema(self, definitions: Definitions) -> Schema:
-        return RETRY.schema(definitions)
-
-
-class _Timeouts(Shape):
-    """The fields of timeouts that are written."""
-
-    def read(self, value: Json, at: Spot) -> Any:
-        return TIMEOUTS.given(value, at)
-
-    def schema(self, definitions: Definitions) -> Schema:
-        return TIMEOUTS.schema(definitions)
-
-
-class _Compensation(Shape):
-    """A task that undoes this one: read by `_Reader`, which knows the defaults."""
-
-    def read(self, value: Json, at: Spot) -> Any:
-        raise NotImplementedError("read with the defaults in sight")
-
-    def schema(self, definitions: Definitions) -> Schema:
-        return {"$ref": "#/$defs/task"}
-
-
-COMMON = (
-    Key("depends_on", TASKS, "Tasks that come first."),
-    Key("trigger_rule", _Rule(), "What their ends must be; all_success unless given."),
-    Key("when", Bare(), "A condition, judged after the rule; false skips the task."),
-    Key("map", MapShape(), "One run of the task per item."),
-    Key("max_parallel", OrNull(Whole(1)), "Items at once."),
-    Key("tolerate", Tolerance(), "How many items, or which share of them, may fail; 0 unless given."),
-    Key("fail_fast", Flag(), "Whether items not yet started are cancelled once too many have failed."),
-    Key("on_empty", Word("skip", "succeed"), "What no items at all means; skip unless given."),
-    Key("tags", TAGS, "Words to select tasks by."),
-    Key("description", Text(), "For people."),
-)
-GROUP = (
-    Key("output", Template(), "What the group returns; a template."),
-    Key("loop", LOOP, "Repeats the group."),
-)
-RUN = (
-    Key("timeout", OrNull(Duration(SOME)), "One try may take this long; timeouts.attempt."),
-    Key("timeouts", _Timeouts(), "Bounds in time."),
-    Key("teardown_of", TASKS, "This task cleans up after these; it runs whatever happened since."),
-    Key("fails_run", Flag(), "Whether a failure of this teardown or handler fails the run."),
-    Key("compensate", _Compensation(), "A task that undoes this one when the run fails."),
-    Key("priority", OrNull(PRIORITY), "The run's unless given."),
-    Key("concurrency", CONCURRENCY, "Limits over what has the same key."),
-)
-WITH = Key("with", Inputs("an input"), "Inputs; templates.", field="with_")
-VARIABLES = Key("env", ENV, "Environment variables; templates.")
-TRIED = Key("retry", _Retry(), "How often and when a failed try is repeated.")
-ON_WORKER = (
-    Key("queue", QUEUE, "Which workers take it; default unless given."),
-    Key("labels", LABELS, "What a worker must have."),
-    Key("pool", OrNull(POOL), "A pool of slots to hold one of."),
-    Key("on_lost", Word("rerun", "fail"), "What a lost worker means; rerun unless given."),
-)
-WORK = (
-    TRIED,
-    *ON_WORKER,
-    Key("cache", CACHE, "Use an earlier output again."),
-    Key("poll", POLL, "Run again until a condition holds."),
-)
-ISOLATION = Key("isolation", Word("thread", "process"), "Where the function runs; thread unless given.")
-
-_TABLES: dict[str, dict[str, Key]] = {
-    kind: {key.name: key for key in (*COMMON, *keys)}
-    for kind, keys in {
-        "python": (*RUN, *WORK, WITH, VARIABLES, ISOLATION),
-        "shell": (*RUN, *WORK, VARIABLES),
-        "http": (*RUN, *WORK),
-        "container": (*RUN, *WORK, VARIABLES),
-        "workflow": (*RUN, WITH),
-        "sleep": RUN,
-        "signal": RUN,
-        "approval": RUN,
-        "switch": (*RUN, WITH),
-        "switch by python": (*RUN, *ON_WORKER, WITH, VARIABLES, ISOLATION),
-        "gate": RUN,
-        "noop": RUN,
-        "tasks": GROUP,
-    }.items()
-}
-"""Which keys each kind knows, beside its own."""
-
-_EVERY = dict.fromkeys(name for table in _TABLES.values() for name in table)
+_EVERY = dict.fromkeys(name for table in TABLES.values() for name in table)
 _KIND_WORDS = (*KINDS, "tasks")
 _NOT_COMPENSATING = frozenset(
     [
@@ -249,7 +110,7 @@ def _task(name: str, spec: Json, at: Spot, defaults: Mapping[str, Any], *, undoe
     kind = _kind(spec, at)
     if kind is None:
         return Task(name, _UNREADABLE, depends_on=_upstreams(spec))
-    table = _TABLES[kind]
+    table = TABLES[kind]
     word = "switch" if kind == "switch by python" else kind
     given: dict[str, Any] = {}
     for key, value in spec.items():
@@ -352,7 +213,7 @@ def _fill_in(given: dict[str, Any], table: Mapping[str, Key], defaults: Mapping[
 
 def _policies(given: dict[str, Any], kind: str) -> None:
     """Makes values of retry and timeouts, whose defaults depend on the kind."""
-    if TRIED.name in _TABLES[kind]:
+    if TRIED.name in TABLES[kind]:
         given["retry"] = _tried(given.get("retry", {}))
     timeouts = given.get("timeouts", {})
     if kind == "http" and "attempt" not in timeouts:
@@ -389,7 +250,7 @@ class TasksShape(Shape):
 
 
 def _task_schema(definitions: Definitions) -> Schema:
-    keys = {name: key for table in _TABLES.values() for name, key in table.items()}
+    keys = {name: key for table in TABLES.values() for name, key in table.items()}
     properties = {
         word: {**shape.schema(definitions), "description": what} for word, (_, shape, what) in KINDS.items()
     }

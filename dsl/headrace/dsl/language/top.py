@@ -6,25 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.dsl.language.formulas import Template
+from headrace.dsl.language.keys import PRIORITY, TAGS
 from headrace.dsl.language.kinds import WORKFLOW
 from headrace.dsl.language.parameters import PARAMS
 from headrace.dsl.language.policies import CONCURRENCY, LIMITS, SOME
-from headrace.dsl.language.shapes import (
-    Definitions,
-    Duration,
-    Key,
-    ListOf,
-    OrNull,
-    Record,
-    Schema,
-    Shape,
-    Text,
-    Whole,
-    Word,
-    exclusive,
-)
+from headrace.dsl.language.records import Key, ListOf, OrNull, Record, exclusive
+from headrace.dsl.language.shapes import Definitions, Duration, Schema, Shape, Text, Whole, Word
 from headrace.dsl.language.spot import Spot
-from headrace.dsl.language.tasks import DEFAULTS, PRIORITY, TAGS, TASKS_SHAPE
+from headrace.dsl.language.tasks import DEFAULTS, TASKS_SHAPE
 from headrace.dsl.language.triggers import TRIGGERS, Written, as_map
 from headrace.engine.core.workflow import Json
 

@@ -15,20 +15,17 @@ from headrace.dsl.json_schema import violations
 from headrace.dsl.language.formulas import Bare, Inputs, template
 from headrace.dsl.language.kinds import WORKFLOW
 from headrace.dsl.language.policies import PARAMETER
+from headrace.dsl.language.records import Key, ListOf, Record, exclusive
 from headrace.dsl.language.shapes import (
     Definitions,
     Duration,
     Flag,
-    Key,
-    ListOf,
     Moment,
     Name,
-    Record,
     Schema,
     Shape,
     Text,
     Word,
-    exclusive,
     one_of,
 )
 from headrace.dsl.language.spot import Spot

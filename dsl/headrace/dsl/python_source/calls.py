@@ -20,7 +20,20 @@ _POLICIES = {
     "loop": "Loop",
 }
 _KINDS = frozenset(
-    ["python", "shell", "http", "container", "workflow", "sleep", "signal", "approval", "switch", "gate", "noop", "tasks"]
+    [
+        "python",
+        "shell",
+        "http",
+        "container",
+        "workflow",
+        "sleep",
+        "signal",
+        "approval",
+        "switch",
+        "gate",
+        "noop",
+        "tasks",
+    ]
 )
 _ARGUMENTS = frozenset(("with", "output", "map"))
 _LEADING = {
@@ -92,7 +105,7 @@ class Calls:
         if fan is not None:
             options["map"] = self._map(fan)
         inner = self.scope.hiding(fan)
-        first = "argv" if kind == "shell" and "argv" in given else _LEADING.get(kind)
+        first = "argv" if kind == "shell" and "argv" in given else _LEADING.get(kind, kind)
         work = given if isinstance(given, Mapping) else {first: given}
         args: list[Code] = []
         named: dict[str, Code] = {}

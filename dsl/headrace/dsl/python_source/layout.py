@@ -101,7 +101,7 @@ def lines(code: Code, indent: int, before: str = "", after: str = "") -> Iterato
         yield f"{pad}{code.closing}{after}"
         return
     if isinstance(code, Chain):
-        spread = _widest(code.parts)
+        spread = _to_open(code.parts, WIDTH - indent - len(before))
         if spread is not None:
             at, display = spread
             head = before + "".join(map(flat, code.parts[:at]))
@@ -116,18 +116,17 @@ def lines(code: Code, indent: int, before: str = "", after: str = "") -> Iterato
     yield whole
 
 
-def _widest(parts: Sequence[Code]) -> tuple[int, Display] | None:
-    """Which brackets of a chain to open: the longest ones."""
-    flattened = [_only(part) for part in parts]
+def _to_open(parts: Sequence[Code], room: int) -> tuple[int, Display] | None:
+    """Which brackets of a chain to open: the longest ones, unless what stands before them has no room already."""
     found = [
-        (len(flat(part)), at) for at, part in enumerate(flattened) if isinstance(part, Display) and part.items
+        (at, part) for at, part in enumerate(map(_only, parts)) if isinstance(part, Display) and part.items
     ]
     if not found:
         return None
-    _, at = max(found)
-    display = flattened[at]
-    assert isinstance(display, Display)
-    return at, display
+    widest = max(found, key=lambda entry: len(flat(entry[1])))
+    if sum(len(flat(part)) for part in parts[: widest[0]]) < room:
+        return widest
+    return next(entry for entry in found if sum(len(flat(part)) for part in parts[: entry[0] + 1]) >= room)
 
 
 def _only(part: Code) -> Code:

@@ -10,6 +10,7 @@ from headrace.dsl.python_source.module import Document, Module
 from headrace.engine.core.evaluation import Reference
 from headrace.engine.core.expressions import parse_template
 from headrace.engine.core.expressions.lexer import RESERVED
+from headrace.engine.core.problems import Path
 from headrace.engine.core.workflow import Json
 
 
@@ -17,13 +18,13 @@ class Scope:
     """Which variables hold which task's output, from here outwards."""
 
     def __init__(
-        self, module: Module, outer: Scope | None = None, items: Mapping[str, str] | None = None
+        self, module: Module, outer: Scope | None = None, items: Mapping[Path, str] | None = None
     ) -> None:
         self.module = module
         self.outer = outer
         self.variables: dict[str, str] = {}
         self.ids: frozenset[str] = frozenset()
-        self.items = dict(items or {})  # an item's path → the parameter that holds it
+        self.items: dict[Path, str] = dict(items or {})  # an item's path → the parameter that holds it
         self.read: frozenset[str] = outer.read if outer else frozenset()  # ids that anything names
 
     def hiding(self, fan: Document | None) -> Scope:
@@ -66,11 +67,10 @@ def _text(text: str, scope: Scope) -> Code:
     if text.startswith("${{"):
         pieces = parse_template(text).pieces
         [first, *rest] = pieces[0][1] if pieces else [""]
-        if not rest and not isinstance(first, str):
-            if first.lone is not None:
-                found = _reference(first.lone, scope)
-                if found is not None:
-                    return found
+        if not rest and not isinstance(first, str) and first.lone is not None:
+            found = _reference(first.lone, scope)
+            if found is not None:
+                return found
     return quote(text)
 
 
