@@ -51,6 +51,9 @@ class Model:
         self.chosen: dict[Run, set[str]] = {}  # a switch that has decided → full ids
         self.closed: set[Run] = set()  # gates that came to false
         self.attempts: dict[Run, int] = {}
+        self.passed: set[Run] = set()  # whose `when` came to true
+        self.due: list[Run] = []
+        self.judging: Run | None = None
         self.section: str | None = None  # None: not started, or over
         self.outcome: str | None = None
         self.run_state = "queued"
@@ -146,19 +149,42 @@ class Model:
     # -- to the next rest --------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Decide again and again until nothing changes, then see whether a part of the run is over."""
+        """Decide again and again until nothing changes: first what follows without any expression, then all expressions
+        that are due, those of gates and switches first, then what follows from them; at last the next section."""
         while True:
-            changed = False
-            for run in self.runs():
-                if self.at(run) in ("pending", "ready", "again", "open"):
-                    after = self.decided(run)
-                    if after is not None and after != self.at(run):
-                        self.state[run] = after
-                        changed = True
-                        if after in FINAL:
-                            break
-            if not changed and not self.next_section():
+            self.due = []
+            if self.looked_again():
+                continue
+            if self.due:
+                deciders = (Gate, Switch)
+                for run in sorted(
+                    self.due, key=lambda run: not isinstance(self.graph.nodes[run[0]].task.work, deciders)
+                ):
+                    self.judging = run
+                    self.put(run, self.decided(run))
+                    self.judging = None
+            elif not self.next_section():
                 return
+
+    def looked_again(self) -> bool:
+        """One look at every task run; True when something has changed."""
+        before = dict(self.state)
+        for run in self.runs():
+            if self.at(run) in ("pending", "ready", "again", "open"):
+                self.put(run, self.decided(run))
+        return self.state != before
+
+    def put(self, run: Run, after: str | None) -> None:
+        if after is not None:
+            self.state[run] = after
+
+    def judged(self, run: Run) -> bool:
+        """Whether the expression that this task run has come to may be evaluated now; it is due if not. One at a time."""
+        if self.judging == run:
+            self.judging = None
+            return True
+        self.due.append(run)
+        return False
 
     def decided(self, run: Run) -> str | None:
         """The state that this task run gets now; None: none yet."""
@@ -305,19 +331,24 @@ class Model:
 
     # -- entering ----------------------------------------------------------------------------------------------------
 
-    def entered(self, node: Node, run: Run) -> str:
+    def entered(self, node: Node, run: Run) -> str | None:
         """The rule holds (or the item's turn has come): judge `when`, and do what the engine does by itself."""
         try:
-            if self.judged_here(node, run) and not self.condition(node.task.when or "true", node, run):
-                return K
+            wanted = self.wanted(node, run)
+            if not wanted:
+                return K if wanted is False else None
             match node.task.work:
                 case Noop():
                     return S
                 case Gate(when=when):
+                    if not self.judged(run):
+                        return None
                     if not self.condition(when, node, run):
                         self.closed.add(run)
                     return S
                 case Switch(python=None, cases=cases, default=default):
+                    if not self.judged(run):
+                        return None
                     taken = (case.then for case in cases if self.condition(case.when, node, run))
                     return self.succeeded(node, run, list(next(taken, default)))
                 case Sleep():
@@ -325,6 +356,17 @@ class Model:
         except ConditionFailed:
             return F
         return "open" if node.is_group else "ready"
+
+    def wanted(self, node: Node, run: Run) -> bool | None:
+        """What `when` says; None while it is not judged."""
+        if node.task.when is None or run in self.passed or not self.judged_here(node, run):
+            return True
+        if not self.judged(run):
+            return None
+        if self.condition(node.task.when, node, run):
+            self.passed.add(run)
+            return True
+        return False
 
     def judged_here(self, node: Node, run: Run) -> bool:
         """`when` is judged once, before expansion; per item when it names the item."""
@@ -360,12 +402,15 @@ class Model:
         except KeyError:
             return False
 
-    def expanded(self, node: Node, head: Run) -> str:
+    def expanded(self, node: Node, head: Run) -> str | None:
         """The rule of a mapped node holds: judge `when`, then make its items."""
         assert node.task.map is not None
         try:
-            if self.judged_here(node, head) and not self.condition(node.task.when or "true", node, head):
-                return K
+            wanted = self.wanted(node, head)
+            if not wanted:
+                return K if wanted is False else None
+            if not self.judged(head):
+                return None
             elements = self.value(node.task.map.over, node, head)
         except ConditionFailed:
             return F

@@ -86,7 +86,9 @@ def workflows(draw: st.DrawFn, most: int = 12) -> Workflow:
     )
     try:
         build_plan(workflow)
-    except InvalidWorkflow as refused:  # a teardown waits for all that follows its setups: that may close a circle
+    except (
+        InvalidWorkflow
+    ) as refused:  # a teardown waits for all that follows its setups: that may close a circle
         assert all(problem.code == "cycle" for problem in refused.problems), refused
         assume(False)
     return workflow
@@ -117,10 +119,10 @@ def _task(
     named = [*near, *far]
     depends_on = tuple(task.id for task in named)
     keys: dict[str, Any] = {"depends_on": depends_on}
-    if sketch.chance(45):
-        keys["trigger_rule"] = _rule(sketch, named)
     group = depth < 2 and not plain and sketch.left > 0 and sketch.chance(25)
     kind = "group" if group else sketch.pick(("python",) * 7 + ("noop", "gate", "switch", "choice", "sleep"))
+    if sketch.chance(45) and kind not in ("gate", "switch"):
+        keys["trigger_rule"] = _rule(sketch, named)
     mapped = (kind in ("python", "group", "noop")) and maps < 3 and not plain and sketch.chance(30)
     if mapped:
         keys["map"] = Map(over=_elements(sketch, named))
