@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -189,6 +190,14 @@ def violations(schema: Mapping[str, Any], value: Json) -> list[Found]:
 
 _DATA = frozenset(("const", "enum", "default", "examples"))
 _NAMED = frozenset(("properties", "$defs", "patternProperties", "dependentSchemas"))
+_KEYWORDS = (
+    "$anchor $comment $defs $dynamicAnchor $dynamicRef $id $ref $schema $vocabulary additionalProperties allOf anyOf "
+    "const contains contentEncoding contentMediaType contentSchema default dependentRequired dependentSchemas "
+    "deprecated description else enum examples exclusiveMaximum exclusiveMinimum format if items maxContains maxItems "
+    "maxLength maxProperties maximum minContains minItems minLength minProperties minimum multipleOf not oneOf "
+    "pattern patternProperties prefixItems properties propertyNames readOnly required then title type "
+    "unevaluatedItems unevaluatedProperties uniqueItems writeOnly"
+).split()
 
 
 def _own_rules(schema: Any, root: Any, path: Path) -> Iterator[Found]:
@@ -200,7 +209,9 @@ def _own_rules(schema: Any, root: Any, path: Path) -> Iterator[Found]:
         return
     for key, value in schema.items():
         here = (*path, key)
-        if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+        if meant := _misspelt(key):
+            yield here, f'a JSON Schema has no keyword {show(key)}. Did you mean "{meant}"?'
+        elif key in ("$ref", "$dynamicRef") and isinstance(value, str):
             if not value.startswith("#"):
                 yield (
                     here,
@@ -224,6 +235,14 @@ def _own_rules(schema: Any, root: Any, path: Path) -> Iterator[Found]:
                 yield from _own_rules(item, root, (*here, name))
         elif key not in _DATA:
             yield from _own_rules(value, root, here)
+
+
+def _misspelt(key: str) -> str | None:
+    """The keyword that was surely meant. Other unknown keys are notes to people, as JSON Schema has it."""
+    if key in _KEYWORDS or key.startswith("x-"):
+        return None
+    near = get_close_matches(key[:50], _KEYWORDS, n=1, cutoff=0.8)
+    return near[0] if near else None
 
 
 def _known_types() -> str:

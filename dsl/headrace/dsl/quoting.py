@@ -26,7 +26,7 @@ def quoting_hint(line: str) -> str | None:
         if 0 < closed < len(value) - 1 and not value[closed + 1 :].lstrip().startswith("#"):
             return f"Quote the whole value: {key}{quoted(value)}."
         return None
-    if value[0] in _SPECIAL or ": " in value or value.endswith(":"):
+    if value[0] in _SPECIAL or (key and (": " in value or value.endswith(":"))):
         return f"Quote it: {key}{quoted(value)}."
     return None
 
@@ -34,8 +34,10 @@ def quoting_hint(line: str) -> str | None:
 def comment_hint(line: str) -> str | None:
     """The hint for an unquoted value that ` #` has cut short."""
     found = _ENTRY.match(line)
-    if found is None or found["value"][0] in "\"'{[#" or " #" not in found["value"]:
+    if found is None or found["value"][0] in "\"'#" or " #" not in found["value"]:
         return None
+    if found["value"][0] in "{[":
+        return "YAML takes ` #` for a comment. Quote the text that holds it."
     return f"YAML takes ` #` for a comment. Quote it: {found['key'] or ''}{quoted(found['value'])}."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -89,8 +89,8 @@ def read_text(data: bytes | str, file: str | None = None, *, json: bool | None =
     workflow, problems = examine(read.value) if read.value is not None or not read.problems else (None, ())
     if not read.problems and not problems and workflow is not None:
         return Source(workflow, places, file or "<input>", _folder(file))
-    if read.problems:  # tasks that could not be read are there all the same
-        problems = tuple(problem for problem in problems if problem.code != "empty_workflow")
+    if read.problems:
+        problems = tuple(_not_caused_by(read.problems, problems))
     told = _placed(problems, places)
     told = [_explained(problem, places) for problem in told]
     # What is read of a text with twice the same key or a tag is no longer what was written: its other problems can be
@@ -161,6 +161,19 @@ def _placed(problems: Iterable[Problem], locate: Locator) -> list[Problem]:
     if look_up is not None:
         look_up([problem.path for problem in found if problem.place is None])
     return [problem if problem.place else problem.at(locate(problem.path, problem.task)) for problem in found]
+
+
+def _not_caused_by(written: Iterable[Problem], found: Iterable[Problem]) -> Iterator[Problem]:
+    """The problems of a document that its misspelt parts do not explain: what could not be read is missing there, and
+    was written all the same."""
+    spoilt = [problem.path for problem in written if problem.path]
+    for problem in found:
+        around = len(problem.path) >= 2
+        if problem.code != "empty_workflow" and not any(
+            problem.path[: len(path)] == path or (around and path[: len(problem.path)] == problem.path)
+            for path in spoilt
+        ):
+            yield problem
 
 
 def _position(problem: Problem) -> tuple[str, int, int]:

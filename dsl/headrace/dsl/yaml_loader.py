@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from headrace.dsl.places import is_task_map, parser
-from headrace.dsl.quoting import quoting_hint
+from headrace.dsl.quoting import comment_hint, quoting_hint
 from headrace.dsl.reading import INTEGERS, MAX_DEPTH
 from headrace.dsl.words import describe, show
 from headrace.engine.core.problems import Path, Place, Problem
 
 _FREE_ALIASES = 100_000  # nodes that aliases may add to any file; beyond, ten times what is written
 _MOST_PROBLEMS = 100
+_LONGEST_KEY = 1_024  # of a key on one line: a bound that YAML itself sets
 
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLEANS = {
@@ -305,9 +306,13 @@ class _Composer:
         hint = quoting_hint(line)
         if "\t" in line[: len(line) - len(line.lstrip())]:
             hint = "Indent with spaces: YAML forbids tabs there."
+        elif mark and mark.column > _LONGEST_KEY and error.problem.startswith("mapping values"):
+            hint = f"A key may have at most {_LONGEST_KEY:,} characters."
         elif hint is None and error.context_mark and error.context_mark.line != mark.line:
             start = error.context_mark
             hint = f"It began in line {start.line + 1}, column {start.column + 1}."
+            if cut := comment_hint(self._text_line(start.line)):
+                hint = f"{hint} {cut}"
         context = f" ({error.context})" if error.context else ""
         self.problems.append(_parse_error(f"this is not YAML: {error.problem}{context}.", hint, place))
 

@@ -269,6 +269,7 @@ class Triggers(Shape):
         kind = kinds[0]
         counts[kind] = counts.get(kind, 0) + 1
         table = _TABLES[kind]
+        what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} trigger"
         given: dict[str, Json] = {}
         for name, item in value.items():
             if name in table:
@@ -276,9 +277,9 @@ class Triggers(Shape):
             elif name in kinds:
                 continue
             elif name in _ALL:
-                at.below(name).wrong(f"a {kind} trigger has no {name}.", f"It has {', '.join(table)}.")
+                at.below(name).wrong(f"{what} has no {name}.", f"It has {', '.join(table)}.")
             else:
-                at.unknown_key(name, table, f"a {kind} trigger")
+                at.unknown_key(name, table, what)
         if kind == "kafka" and "key" not in value:
             at.wrong(
                 "a kafka trigger needs key: messages come at least once, and the key removes duplicates."
