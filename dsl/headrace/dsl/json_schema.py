@@ -188,9 +188,9 @@ def violations(schema: Mapping[str, Any], value: Json) -> list[Found]:
     return [(tuple(error.absolute_path), _said(error)) for error in errors]
 
 
-_DATA = frozenset(("const", "enum", "default", "examples"))
+_DATA = frozenset(("const", "enum", "default", "examples", "dependentRequired", "$vocabulary"))
 _NAMED = frozenset(("properties", "$defs", "patternProperties", "dependentSchemas"))
-_KEYWORDS = (
+_KEYWORDS = (  # noqa: SIM905
     "$anchor $comment $defs $dynamicAnchor $dynamicRef $id $ref $schema $vocabulary additionalProperties allOf anyOf "
     "const contains contentEncoding contentMediaType contentSchema default dependentRequired dependentSchemas "
     "deprecated description else enum examples exclusiveMaximum exclusiveMinimum format if items maxContains maxItems "
@@ -233,7 +233,7 @@ def _own_rules(schema: Any, root: Any, path: Path) -> Iterator[Found]:
                 if key == "patternProperties" and (wrong := _unreadable(name)):
                     yield (*here, name), f"the pattern cannot be read: {wrong}."
                 yield from _own_rules(item, root, (*here, name))
-        elif key not in _DATA:
+        elif key not in _DATA and not key.startswith("x-"):
             yield from _own_rules(value, root, here)
 
 

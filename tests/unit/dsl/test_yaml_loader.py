@@ -249,6 +249,16 @@ def _node(value: Any) -> yaml.Node:
             "f.yaml:3:1: this is not YAML: did not find expected ',' or ']' (while parsing a flow sequence). "
             "It began in line 1, column 4.",
         ),
+        (
+            "a: {when: x == 'a #b'}\nc: 1",
+            "f.yaml:2:1: this is not YAML: did not find expected ',' or '}' (while parsing a flow mapping). "
+            "It began in line 1, column 4. YAML takes ` #` for a comment. Quote the text that holds it.",
+        ),
+        (
+            "x" * 2_000 + ": 1",
+            "f.yaml:1:2001: this is not YAML: mapping values are not allowed in this context. "
+            "A key may have at most 1,024 characters.",
+        ),
         ("a: *no", 'f.yaml:1:4: *no names an anchor that is not defined above. Quote it: a: "*no".'),
         (
             "a: &self [*self]",
