@@ -6,6 +6,9 @@ import re
 
 _ENTRY = re.compile(r"(?P<lead>\s*(?:-\s+)*)(?P<key>[A-Za-z_][\w.-]*:\s+)?(?P<value>\S.*?)\s*$")
 _SPECIAL = frozenset("!*&%@`")
+_ENTRY_IN_FLOW = re.compile(
+    r"""(?P<key>[A-Za-z_][\w.-]*:\s+)(?P<value>(?![*&][\w.-]+\s*[,}\]])[!*&%@`][^,}\]]*|[^\s"'{}\[\],:][^"',}\]:]*:\s[^,}\]]*)"""
+)
 _TEMPLATE_IN_FLOW = re.compile(r"""[\[{,:]\s*[^\s"'\[{,]*\$\{\{""")
 
 
@@ -20,7 +23,8 @@ def quoting_hint(line: str) -> str | None:
     if value[0] in "{[":
         if _TEMPLATE_IN_FLOW.search(value):
             return 'Inside { } and [ ] a template must be quoted: {x: "${{ … }}"}.'
-        return None
+        inner = _ENTRY_IN_FLOW.search(value)
+        return f"Quote it: {inner['key']}{quoted(inner['value'].rstrip())}." if inner else None
     if value[0] in "\"'":
         closed = value.find(value[0], 1)
         if 0 < closed < len(value) - 1 and not value[closed + 1 :].lstrip().startswith("#"):
