@@ -34,6 +34,7 @@ HELD = 8  # ready, but the run's active_tasks are all in use
 _LEGAL = bytes(
     int(TaskState(after) in MOVES[TaskState(before)]) for before in range(12) for after in range(12)
 )
+_new = tuple.__new__  # a NamedTuple's own constructor costs twice as much
 _PENDING = TaskState.PENDING
 _FINAL = TaskState.SUCCEEDED
 
@@ -137,7 +138,7 @@ class Block:
 
     def key(self, slot: int) -> Key:
         if self.parent is None:
-            return Key(slot, 0)
+            return _new(Key, (slot, 0))
         item, local = divmod(slot, self.k)
         path = child(self.path, item, self.region.level - 1)
         return Key(self.owner if local == 0 else self.base + local - 1, path)
@@ -180,9 +181,7 @@ class Board:
         self.blocks: dict[int, list[Block]] = {0: [self.root]}
         self.live: dict[Key, Live] = {}
         self.since: dict[Key, float] = {}  # ready_at of ready task runs that have timers
-        self.open = [0, 0, 0]  # unfinished slots of region 0 by section
-        for section in plan.sections[: len(self.root.state)]:
-            self.open[section] += 1
+        self.open = list(self.static.open)  # unfinished slots of region 0 by section
         self.phase = Section.MAIN
         self.killed = False
         self.busy = 0  # in the line or in flight, counted where active_tasks is limited
@@ -263,7 +262,9 @@ class Board:
         block.state[slot] = after
         live = self.live.get(key)
         attempt = live.attempt if live is not None else 0
-        self.decision.transitions.append(Transition(self.cause, key, before, after, reason, attempt))
+        self.decision.transitions.append(
+            _new(Transition, (self.cause, key, before, after, reason, attempt))
+        )
         row = self.row(key)
         row.state = TaskState(after)
         row.reason = reason
@@ -362,6 +363,9 @@ class Board:
     def show(self, block: Block, slot: int, node: int, shown: int, close: bool) -> None:
         """Tell the downstream tasks of a node what one of its task runs came to; `close`: no more will come."""
         plan, static = self.plan, self.static
+        if close and block.parent is None and static.direct[node]:
+            self.show_directly(block, node, shown)
+            return
         home = block.region.index
         offset = slot - slot % block.k
         down = plan.down
@@ -378,6 +382,22 @@ class Board:
                     local = inner.local(target)
                     for at in range(local, len(inner.state), inner.k):
                         self.tally(inner, at, target, bits, close)
+
+    def show_directly(self, block: Block, node: int, shown: int) -> None:
+        """`show` and `tally` for a node whose downstream tasks are all plain ones beside it: a step for each edge, and most
+        runs consist of little else."""
+        plan, early = self.plan, self.static.early
+        seen, unmet, candidates = block.seen, block.unmet, self.candidates
+        failed = shown & (FAILED | UPSTREAM)
+        for target in plan.down[plan.down_start[node] : plan.down_start[node + 1]]:
+            before = seen[target]
+            unmet[target] = left = unmet[target] - 1
+            if before | shown != before:
+                seen[target] = before | shown
+                if not left or failed or early[target]:
+                    candidates.append((block, target))
+            elif not left or failed:
+                candidates.append((block, target))
 
     def tally(self, block: Block, slot: int, node: int, bits: int, close: bool) -> None:
         before = block.seen[slot]
@@ -472,7 +492,7 @@ class Board:
         if self.static.timed[key.task]:
             since = self.start_clocks(block, slot, key)
         if not self.status.paused:
-            self.decision.ready.append(Ready(key, since))
+            self.decision.ready.append(_new(Ready, (key, since)))
 
     def start_clocks(self, block: Block, slot: int, key: Key) -> float:
         """The timers of a task run that has just become ready; its row keeps when that was."""
