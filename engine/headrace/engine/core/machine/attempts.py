@@ -29,6 +29,7 @@ from headrace.engine.core.workflow import Kind, PythonCall, Retry, RetryRule
 _IN_FLIGHT = (TaskState.DISPATCHED, TaskState.RUNNING)
 _MOST_RETRY_AFTER = 3600.0
 _NONE = Filled({})
+_new = tuple.__new__
 
 
 def constant_inputs(plan: Plan, node: int) -> Filled | None:
@@ -84,7 +85,9 @@ def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fille
     row = board.move(block, slot, TaskState.DISPATCHED)
     if keep:
         row.inputs = inputs
-    board.decision.effects.append(Send(key, live.attempt, event.epoch, event.n, event.worker, inputs))
+    board.decision.effects.append(
+        _new(Send, (key, live.attempt, event.epoch, event.n, event.worker, inputs))
+    )
 
 
 def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
