@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
-from headrace.engine.core.plan import Plan, Rule
+from headrace.engine.core.plan import Plan, Rule, Section
 from headrace.engine.core.planning.templates import NodeTemplates, compiled
 from headrace.engine.core.workflow import WORKER_KINDS, Group, Kind, Priority, Switch
 
@@ -25,6 +25,8 @@ class Static:
     has_setups: bytes
     unmet: tuple[array[int], ...]  # by region: initial number of open sources by local
     leaves: tuple[frozenset[int], ...]  # by region: locals
+    direct: bytes  # by node: all its downstream tasks are plain ones of its own region, with a rule from the table
+    open: tuple[int, int, int]  # slots of region 0 by section
     cross: frozenset[int]  # nodes with a downstream in a deeper region
     active_tasks: int | None
 
@@ -71,6 +73,15 @@ def _make(plan: Plan) -> Static:
         for node in range(count)
         if len(plan.regions) > 1 and any(plan.home[d] != plan.home[node] for d in plan.downstream(node))
     )
+    plain = bytearray(
+        not (is_group[node] or has_setups[node] or plan.rules[node] == Rule.EXPRESSION)
+        for node in range(count)
+    )
+    direct = bytearray(
+        all(plain[target] and plan.home[target] == plan.home[node] for target in plan.downstream(node))
+        for node in range(count)
+    )
+    slots = plan.sections[: len(plan.regions[0].nodes)]
     return Static(
         bytes(simple),
         bytes(early),
@@ -80,6 +91,8 @@ def _make(plan: Plan) -> Static:
         bytes(has_setups),
         tuple(unmet),
         tuple(frozenset(region.leaves) for region in plan.regions),
+        bytes(direct),
+        (slots.count(Section.MAIN), slots.count(Section.ON_FAILURE), slots.count(Section.FINALLY)),
         cross,
         plan.workflow.limits.active_tasks,
     )
