@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
 
 from headrace.engine.ports.messages import Report
@@ -17,16 +19,19 @@ class Finished:
     """The last reports, oldest first: at most 10,000, 32 MiB of outputs, 10 minutes."""
 
     def __init__(self) -> None:
-        self.reports: dict[AttemptKey, Report] = {}
+        # ordered, for a plain dict passes over every place that was emptied at its front to find its first
+        self.reports: OrderedDict[AttemptKey, Report] = OrderedDict()
         self._bytes = 0
 
     def keep(self, key: AttemptKey, report: Report) -> None:
-        self._drop(key)
-        self.reports[key] = report
+        reports = self.reports
+        if key in reports:
+            self._drop(key)
+        reports[key] = report
         if report.output is not None:
             self._bytes += len(report.output)
-        while len(self.reports) > MOST or self._bytes > MOST_BYTES:
-            self._drop(next(iter(self.reports)))
+        while len(reports) > MOST or self._bytes > MOST_BYTES:
+            self._drop(next(iter(reports)))
 
     def again(self, key: AttemptKey, epoch: int, n: int) -> Report:
         """The report for a newer delivery of the attempt; remembered as such."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from headrace.engine.core.decision import Decision
 from headrace.engine.core.evaluation import Artifact
@@ -17,28 +17,64 @@ EVERY = 0.1
 """Seconds between looks at another process's history."""
 
 
+class _Watch:
+    """What one follower has yet to see."""
+
+    __slots__ = ("_decisions", "_fault", "_waiter")
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._decisions = list(decisions)
+        self._fault: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, decision: Decision) -> None:
+        self._decisions.append(decision)
+        self._wake()
+
+    def broke(self, fault: BaseException) -> None:
+        self._fault = fault
+        self._wake()
+
+    async def next(self) -> list[Decision]:
+        """All there is, at least one. Raises the engine's fault."""
+        if not self._decisions and self._fault is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if not self._decisions and self._fault is not None:
+            raise self._fault
+        taken, self._decisions = self._decisions, []
+        return taken
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
 class Watches:
     """Hands each commit to those who watch its run. What is decided about a run that this process has just started is
     kept until it is watched, so that a watcher misses nothing however fast the engine is."""
 
     def __init__(self) -> None:
-        self._watched: dict[int, list[asyncio.Queue[Decision | BaseException]]] = {}
+        self._watched: dict[int, list[_Watch]] = {}
         self._kept: dict[int, list[Decision]] = {}
         self._starting = 0
 
     def heard(self, run: int, decision: Decision) -> None:
         """The engine's listener."""
-        for queue in self._watched.get(run, ()):
-            queue.put_nowait(decision)
+        for watch in self._watched.get(run, ()):
+            watch.put(decision)
         if run in self._kept or (self._starting and run not in self._watched):
             self._kept.setdefault(run, []).append(decision)
 
     def broke(self, engine: asyncio.Task[None]) -> None:
         """The engine ended before the runs did; whoever follows gets its fault."""
         fault = None if engine.cancelled() else engine.exception()
-        for queues in self._watched.values():
-            for queue in queues:
-                queue.put_nowait(fault or RuntimeError("the engine has stopped"))
+        for watches in self._watched.values():
+            for watch in watches:
+                watch.broke(fault or RuntimeError("the engine has stopped"))
 
     async def starting(self, create: Awaitable[Created]) -> Created:
         """Await the creation of a run, keeping what is decided about it from its first moment on."""
@@ -55,22 +91,18 @@ class Watches:
         self, plan: Plan, run: int, latest: Callable[[], Awaitable[RunState]]
     ) -> AsyncIterator[Change]:
         """Until the run is final; `latest` reads its state. Raises the engine's fault when it breaks before."""
-        queue: asyncio.Queue[Decision | BaseException] = asyncio.Queue()
         kept = self._kept.pop(run, None)
-        for decision in kept or ():
-            queue.put_nowait(decision)
-        self._watched.setdefault(run, []).append(queue)
+        watch = _Watch(kept or ())
+        self._watched.setdefault(run, []).append(watch)
         # Read only now that nothing can be missed. What was kept, be it nothing yet, begins with the run itself.
         changes = Changes(plan, RunState.QUEUED if kept is not None else await latest())
         try:
             while not changes.final:
-                heard = await queue.get()
-                if isinstance(heard, BaseException):
-                    raise heard
-                for change in changes.decided(heard):
-                    yield change
+                for decision in await watch.next():
+                    for change in changes.decided(decision):
+                        yield change
         finally:
-            self._watched[run].remove(queue)
+            self._watched[run].remove(watch)
             if not self._watched[run]:
                 del self._watched[run]
 

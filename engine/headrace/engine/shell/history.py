@@ -73,22 +73,11 @@ def encode(
     refused: Sequence[Refusal] = (),
 ) -> bytes:
     """The body for one decision. `rounds`: see the module; `cache`: what the task cache answered meanwhile."""
-    events: list[tuple[Any, ...]] = []
-    for event in decision.events:
-        if isinstance(event, AttemptSucceeded | ChildEnded):
-            output = None if event.output is None else digest_of(event.output)
-            artifact = None if event.artifact is None else event.artifact.digest
-            if isinstance(event, AttemptSucceeded):
-                events.append(("AttemptSucceeded", *event[:7], output, artifact))
-            else:
-                events.append(("ChildEnded", *event[:4], output, artifact, event.error))
-        else:
-            events.append((type(event).__name__, *event))
     return _encode(
         (
             VERSION,
             decision.generation,
-            events,
+            [_event(event) for event in decision.events],
             rounds,
             decision.transitions,
             _run(decision.run),
@@ -97,12 +86,31 @@ def encode(
     )
 
 
+def _event(event: Event) -> tuple[Any, ...]:
+    kind = type(event)
+    if kind is AttemptSucceeded:
+        if event.output is None and event.artifact is None:  # what most tasks return
+            return ("AttemptSucceeded", *event)
+        return ("AttemptSucceeded", *event[:7], _digest(event.output), _named(event.artifact))
+    if kind is ChildEnded:
+        return ("ChildEnded", *event[:4], _digest(event.output), _named(event.artifact), event.error)
+    return (kind.__name__, *event)
+
+
+def _digest(output: bytes | None) -> bytes | None:
+    return None if output is None else digest_of(output)
+
+
+def _named(artifact: Artifact | None) -> str | None:
+    return None if artifact is None else artifact.digest
+
+
 def _run(change: RunChange | None) -> dict[str, Any] | None:
     if change is None:
         return None
     fields = change._asdict()
-    fields["output"] = None if change.output is None else digest_of(change.output)
-    fields["artifact"] = None if change.artifact is None else change.artifact.digest
+    fields["output"] = _digest(change.output)
+    fields["artifact"] = _named(change.artifact)
     return fields
 
 

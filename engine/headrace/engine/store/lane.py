@@ -38,7 +38,7 @@ class Lane:
             timeout=busy_seconds,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=256,
+            cached_statements=512,
         )
         try:
             for name, value in PRAGMAS.items():

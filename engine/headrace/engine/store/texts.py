@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _ROW = re.compile(r"VALUES\s*(\((?:\?(?:, )?)+\))", re.IGNORECASE)
-_SIZES = (512, 128, 32, 8, 1)
+_SIZES = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
 class Text:
