@@ -516,11 +516,18 @@ class Model:
         return self.output_of(source, at)
 
     def output_of(self, node: Node, run: Run) -> Any:
+        """Null unless it succeeded; of a map the list of its items' outputs, also when there are none."""
         if run in self.items:
-            return [self.output_of(node, (run[0], (*run[1], i))) for i in range(len(self.items[run]))]
-        if node.is_group or self.at(run) != S:
-            return None
-        return [] if node.mapped and not self.is_item(run) else self.output.get(run)
+            items = [(run[0], (*run[1], i)) for i in range(len(self.items[run]))]
+            if items and not self.map_succeeded(node, run):
+                return None
+            return [self.output_of(node, item) for item in items]
+        return None if node.is_group or self.at(run) != S else self.output.get(run)
+
+    def map_succeeded(self, node: Node, head: Run) -> bool:
+        """All its items are over, no more failed than may, and one did something."""
+        states = [chance for _, chance in self.counted_runs(node.id, head[1])]
+        return self.finished(head) and not self.exceeded(head) and any(chance != {K} for chance in states)
 
     # -- retries -----------------------------------------------------------------------------------------------------
 

@@ -186,6 +186,6 @@ def _measures(
     if what == "rate":
         values: Iterable[float] = [1.0] if empty else [n / len(runs) for n in range(least, most + 1)]
     else:
-        values = [0] if empty and state != wanted else range(least, most + 1)
+        values = [0] if empty else range(least, most + 1)
     answers = {compare(value, right) for value in values}
     return answers.pop() if len(answers) == 1 else None

@@ -89,7 +89,6 @@ def workflows(draw: st.DrawFn, most: int = 12) -> Workflow:
     except (
         InvalidWorkflow
     ) as refused:  # a teardown waits for all that follows its setups: that may close a circle
-        assert all(problem.code == "cycle" for problem in refused.problems), refused
         assume(False)
     return workflow
 

@@ -40,6 +40,12 @@ def pack(indexes: tuple[int, ...]) -> int:
     return path
 
 
+def prefix(path: int, level: int) -> int:
+    """The packed index of the enclosing item at nesting `level`: only the outermost `level` indexes."""
+    shift = BITS * (LEVELS - level)
+    return path >> shift << shift
+
+
 def written(task_id: str, path: int) -> str:
     """`price[7]`, `each.encode[2,1]`, or the id alone."""
     return f"{task_id}[{','.join(map(str, unpack(path)))}]" if path else task_id

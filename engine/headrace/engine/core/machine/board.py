@@ -190,8 +190,13 @@ class Board:
         self.candidates: deque[tuple[Block, int]] = deque()
         self.exits: deque[tuple[Block, int]] = deque()
         self.releases: deque[Block] = deque()
+        self.recalls: list[
+            tuple[Block, int]
+        ] = []  # switches and gates whose decision must be looked up first
         self.judgements: deque[tuple[str, Block, int, object]] = deque()
         self.sweeps: deque[Iterator[None]] = deque()
+        self.empty: set[Key] = set()  # heads of maps that have no items
+        self.barred: dict[tuple[int, int], str] = {}  # see `branching`
         self.ending = False
         self.fresh: dict[Key, bytes | Artifact | None] = {}  # outputs of this batch, not yet in the store
 

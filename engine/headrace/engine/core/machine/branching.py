@@ -1,26 +1,30 @@
-"""Switches and gates: tasks whose value decides which downstream tasks go on."""
+"""Switches and gates: tasks whose value decides which downstream tasks go on.
+
+What they decide holds for the item that they lie in, and for whatever is nested deeper in it. Outside it is shared by
+all items: a gate in a mapped group closes off nothing there.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Generator, Iterable
 
+from headrace.engine.core.decision import Need
 from headrace.engine.core.events import Error
+from headrace.engine.core.keys import prefix
 from headrace.engine.core.machine.board import Block, Board
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
-from headrace.engine.core.workflow import Gate
+from headrace.engine.core.workflow import Gate, Kind
 
 
 def gate(board: Board, block: Block, slot: int, opened: bool) -> None:
     """False: every pending task downstream is skipped whatever its rule, teardowns apart; with
     `respect_trigger_rules` only the direct ones."""
-    node = block.node(slot)
-    work = board.plan.tasks[node].work
-    assert isinstance(work, Gate)
     if not opened:
-        skip = downstream(board, block, slot, far=not work.respect_trigger_rules)
-        for at, spot in skip:
-            skip_pending(board, at, spot, "gate")
+        bar(board, block, slot, closed_off(board, block.node(slot)), "gate")
     board.finish(
         block, slot, TaskState.SUCCEEDED, None if opened else "closed", output=b"true" if opened else b"false"
     )
@@ -30,11 +34,10 @@ def switch(board: Board, block: Block, slot: int, chosen: list[str]) -> None:
     """Direct downstream tasks that are not chosen, and that no chosen one leads to, are skipped. A chosen id that is
     no direct downstream fails the task."""
     node = block.node(slot)
-    names = board.plan.names.get(node, {})
     targets = set(board.plan.downstream(node))
     picked: set[int] = set()
     for name in chosen:
-        target = names.get(name, board.plan.index.get(name))
+        target = chosen_node(board, node, name)
         if target is None or target not in targets:
             known = ", ".join(sorted(board.plan.ids[t] for t in targets)) or "none"
             message = (
@@ -49,12 +52,13 @@ def switch(board: Board, block: Block, slot: int, chosen: list[str]) -> None:
             )
             return
         picked.add(target)
-    spared = closure(board, picked)
-    offset = slot - slot % block.k
-    for target in targets - spared:
-        if board.plan.home[target] == block.region.index:
-            skip_pending(board, block, offset + block.local(target), "not_chosen")
+    bar(board, block, slot, passed_over(board, node, picked), "not_chosen")
     board.finish(block, slot, TaskState.SUCCEEDED, output=json.dumps(chosen, separators=(",", ":")).encode())
+
+
+def chosen_node(board: Board, node: int, name: str) -> int | None:
+    """What an id that a switch chose means there."""
+    return board.plan.names.get(node, {}).get(name, board.plan.index.get(name))
 
 
 def chosen_of(output: bytes | None) -> list[str] | None:
@@ -68,41 +72,127 @@ def chosen_of(output: bytes | None) -> list[str] | None:
 
 
 def closure(board: Board, start: set[int]) -> set[int]:
-    """The nodes and everything downstream of them."""
+    """The nodes and everything downstream of them; a group leads to its members, and so to what follows them."""
     found = set(start)
     queue = deque(start)
     while queue:
-        for target in board.plan.downstream(queue.popleft()):
+        node = queue.popleft()
+        for target in (*board.plan.downstream(node), *board.plan.members.get(node, ())):
             if target not in found:
                 found.add(target)
                 queue.append(target)
     return found
 
 
-def downstream(board: Board, block: Block, slot: int, far: bool) -> list[tuple[Block, int]]:
-    """The slots downstream of a gate, within its own item, nearest first; a group stands for its members."""
+# -- what they keep from running -----------------------------------------------------------------------------------
+
+
+def closed_off(board: Board, node: int) -> list[int]:
+    """The nodes downstream of a gate, nearest first, teardowns apart; a group stands for its members."""
     plan = board.plan
-    home = block.region.index
-    offset = slot - slot % block.k
+    work = plan.tasks[node].work
+    assert isinstance(work, Gate)
     found: list[int] = []
-    seen = set()
-    queue = deque([block.node(slot)])
+    seen = {node}
+    queue = deque([node])
     while queue:
-        node = queue.popleft()
-        targets = list(plan.downstream(node))
-        if board.static.is_group[node] and node not in plan.items and node != block.node(slot):
-            targets += plan.members[node]
+        at = queue.popleft()
+        targets = list(plan.downstream(at))
+        if board.static.is_group[at]:
+            targets += plan.members[at]
         for target in targets:
-            if target in seen or plan.home[target] != home:
+            if target in seen:
                 continue
             seen.add(target)
             if target not in plan.teardowns:
                 found.append(target)
-            if far or (board.static.is_group[target] and target not in plan.items):
+            if not work.respect_trigger_rules or board.static.is_group[target]:
                 queue.append(target)
-    return [(block, offset + block.local(target)) for target in found]
+    return found
+
+
+def passed_over(board: Board, node: int, picked: set[int]) -> list[int]:
+    """The direct downstreams of a switch that it did not choose and no chosen one leads to, teardowns apart."""
+    spared = closure(board, picked)
+    return [at for at in board.plan.downstream(node) if at not in spared and at not in board.plan.teardowns]
+
+
+def bar(board: Board, block: Block, slot: int, nodes: Iterable[int], reason: str) -> None:
+    """Skip these nodes in the item (or run) that the slot lies in: what is pending now, and what pends only once a
+    map inside has expanded, for which `board.barred` keeps (node, index of the item that holds the slot)."""
+    plan, home = board.plan, block.region
+    item = prefix(block.key(slot).map, home.level)
+    for node in nodes:
+        if plan.home[node] == home.index:
+            skip_pending(board, block, slot - slot % block.k + block.local(node), reason)
+        elif visible(plan, home.index, plan.home[node]):
+            board.barred[node, item] = reason
+        else:
+            continue  # outside the item: other items may reach it
+        for region in {plan.home[node], plan.items.get(node, home.index)} - {home.index}:
+            for inner in board.blocks.get(region, ()):
+                if board.inside(inner, block, slot // block.k):
+                    for at in range(inner.local(node), len(inner.state), inner.k):
+                        skip_pending(board, inner, at, reason)
+
+
+def barred(board: Board, block: Block, slot: int) -> str | None:
+    """Why a pending slot is to be skipped: a gate or a switch further out has decided against it."""
+    node, path = block.node(slot), block.key(slot).map
+    for level in range(block.region.level):
+        reason = board.barred.get((node, prefix(path, level)))
+        if reason is not None:
+            return reason
+    return None
+
+
+def visible(plan: Plan, outer: int, region: int) -> bool:
+    """Whether `region` lies inside the items of region `outer`."""
+    while region > outer:
+        region = plan.regions[region].parent
+    return region == outer
 
 
 def skip_pending(board: Board, block: Block, slot: int, reason: str) -> None:
     if block.state[slot] == TaskState.PENDING:
         board.finish(block, slot, TaskState.SKIPPED, reason)
+
+
+# -- what was decided before a restart or a rerun ---------------------------------------------------------------------
+
+
+def remember(board: Board) -> None:
+    """Have the decisions of gates and switches looked up that still keep something from running: after a restart
+    where a map downstream may yet expand, after a rerun where something downstream begins again."""
+    plan = board.plan
+    deciders = [node for node in range(len(plan.ids)) if plan.kinds[node] in (Kind.GATE, Kind.SWITCH)]
+    for node in deciders:
+        if board.status.generation == 1 and not _reaches_inward(board, node):
+            continue
+        for block in board.blocks.get(plan.home[node], ()):
+            for slot in range(block.local(node), len(block.state), block.k):
+                if block.state[slot] == TaskState.SUCCEEDED:
+                    board.recalls.append((block, slot))
+
+
+def _reaches_inward(board: Board, node: int) -> bool:
+    plan = board.plan
+    after = closed_off(board, node) if plan.kinds[node] is Kind.GATE else plan.downstream(node)
+    return any(plan.home[at] != plan.home[node] for at in after)
+
+
+def recall(board: Board) -> Generator[Need, Answers, None]:
+    """Ask for the outputs of `board.recalls` and bar again what they kept from running."""
+    spots, board.recalls = board.recalls, []
+    keys = frozenset(block.key(slot) for block, slot in spots)
+    answers = yield Need(keys, keys, frozenset(), frozenset())
+    for block, slot in spots:
+        key, node = block.key(slot), block.node(slot)
+        stored = answers.values.get(key)
+        output = stored.output if stored is not None else None
+        if board.plan.kinds[node] is Kind.GATE:
+            if output is False:
+                bar(board, block, slot, closed_off(board, node), "gate")
+        elif isinstance(output, list):
+            picked = {target for name in output if (target := chosen_node(board, node, name)) is not None}
+            bar(board, block, slot, passed_over(board, node, picked), "not_chosen")

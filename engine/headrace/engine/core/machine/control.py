@@ -22,6 +22,7 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, branching, restoring
 from headrace.engine.core.machine.board import READY, Block, Board
 from headrace.engine.core.machine.readiness import spared
+from headrace.engine.core.plan import Rule
 from headrace.engine.core.run import Generation
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Child, Kind
@@ -43,10 +44,10 @@ def start(board: Board, event: Started) -> bool:
 
 
 def begin(board: Board) -> None:
-    """Look at every node of the run that waits for nothing."""
+    """Look at every node of the run that waits for nothing, or does not look at what it waits for."""
     root = board.root
     for node in range(len(root.state)):
-        if not root.unmet[node]:
+        if not root.unmet[node] or board.plan.rules[node] == Rule.ALWAYS:
             board.candidates.append((root, node))
 
 
@@ -101,6 +102,7 @@ def stop_waiting(
         board.decision.effects.append(
             CancelChild(key, live.child if live and live.child else "", board.killed)
         )
+    attempts.release_slots(board, key)
     return board.finish(block, slot, state, reason)
 
 
@@ -307,12 +309,10 @@ def timer(board: Board, event: TimerFired) -> bool:
 
 
 def _time_out(board: Board, block: Block, slot: int, why: str) -> bool:
-    key = block.key(slot)
     if block.state[slot] in _IN_FLIGHT:
         attempts.abort(board, block, slot, "timed_out")
     row = stop_waiting(board, block, slot, "timed_out", TaskState.FAILED)
     row.error = Error("timeout", why, ("timeout",), reason="timed_out", retryable=False)
-    attempts.release_slots(board, key)
     return True
 
 

@@ -35,6 +35,8 @@ from headrace.engine.core.workflow import Json
 
 Judgement = tuple[str, Block, int, object]
 _READS_STORE = frozenset(("output", "error", "reason", "run"))
+_DECIDERS = ("gate", "switch")
+"""Judged before all else that is due, so that what they skip is not looked at any more."""
 _EMPTY: Template = Template(None)
 
 
@@ -51,6 +53,7 @@ def judge_all(board: Board, evaluator: Evaluator) -> Generator[Need, Answers, No
     answers = Answers()
     if outputs or inputs or cache:
         answers = yield Need(frozenset(outputs), frozenset(load), frozenset(inputs), frozenset(cache))
+    batch.sort(key=lambda judgement: judgement[0] not in _DECIDERS)
     for what, block, slot, extra in batch:
         if slot >= 0:
             block.mark[slot] &= ~JUDGING

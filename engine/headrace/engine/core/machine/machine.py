@@ -13,7 +13,16 @@ from headrace.engine.core import events as e
 from headrace.engine.core.decision import Decision, Need, Row
 from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts, control, ending, judging, maps, readiness, restoring
+from headrace.engine.core.machine import (
+    attempts,
+    branching,
+    control,
+    ending,
+    judging,
+    maps,
+    readiness,
+    restoring,
+)
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.explaining import Explanation, explain
 from headrace.engine.core.machine.static import priority_class, templates_of
@@ -120,6 +129,8 @@ class RunMachine:
                 decision.stale += 1
         board.slice_end = len(decision.transitions) + SLICE
         while True:
+            if board.recalls:
+                yield from branching.recall(board)
             if not self.cascade():
                 decision.more = True
                 return

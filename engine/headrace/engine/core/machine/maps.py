@@ -7,11 +7,13 @@ the line no more than one of a thousand. The window never limits how many run at
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.events import Error
 from headrace.engine.core.keys import MAX_ITEMS
+from headrace.engine.core.machine import attempts
 from headrace.engine.core.machine.board import RELEASED, Block, Board
 from headrace.engine.core.machine.readiness import spared
 from headrace.engine.core.machine.verdicts import SETUP_SHOWN, SHOWN
@@ -102,6 +104,7 @@ def expand(board: Board, block: Block, slot: int, value: Json) -> None:
         state = TaskState.SUCCEEDED if task.on_empty == "succeed" else TaskState.SKIPPED
         row = board.finish(block, slot, state, "empty_map", output=b"[]")
         row.items = 0
+        board.empty.add(block.key(slot))
         return
     below = lay_out(board, block, slot, count)
     below.values = value
@@ -181,18 +184,42 @@ def release(board: Board, block: Block) -> None:
         board.candidates.append((block, slot))
     if stopping and not block.stopped:
         block.stopped = True
-        cancel_lined(board, block)
+        cancel_unstarted(board, block)
     if block.ended == block.n:
         end(board, block)
 
 
-def cancel_lined(board: Board, block: Block) -> None:
+def cancel_unstarted(board: Board, block: Block) -> None:
     """fail_fast: items that were let go but have not started are cancelled too."""
-    if board.static.is_group[block.owner]:
-        return
-    for slot in range(0, block.cursor * block.k, block.k):
-        if block.state[slot] == TaskState.PENDING:
-            board.finish(block, slot, TaskState.CANCELLED, "fail_fast")
+    for item in range(block.cursor):
+        spots = list(within(board, block, item))
+        if all(unstarted(board, at, slot) for at, slot in spots):
+            for at, slot in spots:
+                if at.state[slot] in (TaskState.PENDING, TaskState.QUEUED):
+                    attempts.release_slots(board, at.key(slot))
+                    board.finish(at, slot, TaskState.CANCELLED, "fail_fast")
+
+
+def within(board: Board, block: Block, item: int) -> Iterator[tuple[Block, int]]:
+    """Every slot of an item, those of the maps in it included."""
+    for slot in range(item * block.k, (item + 1) * block.k):
+        yield block, slot
+        below = block.children.get(slot)
+        if below is not None:
+            for inner in range(below.n):
+                yield from within(board, below, inner)
+
+
+def unstarted(board: Board, block: Block, slot: int) -> bool:
+    """Whether nothing has been run here yet: it is pending, waits in the line or for a pool, or only encloses others."""
+    match block.state[slot]:
+        case TaskState.PENDING:
+            return True
+        case TaskState.QUEUED:
+            return board.live[block.key(slot)].attempt <= 1
+        case TaskState.WAITING:
+            return slot in block.children or bool(board.static.is_group[block.node(slot)])
+    return False
 
 
 def end(board: Board, block: Block) -> None:

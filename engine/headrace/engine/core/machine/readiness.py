@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from headrace.engine.core.decision import RequestSlots, SetTimer, StartChild
 from headrace.engine.core.evaluation import Filled
-from headrace.engine.core.machine import rule_expressions
+from headrace.engine.core.machine import branching, rule_expressions
 from headrace.engine.core.machine.board import JUDGING, READY, RELEASED, Block, Board, Live
 from headrace.engine.core.machine.verdicts import VERDICTS, Verdict
 from headrace.engine.core.plan import Rule
@@ -21,6 +21,9 @@ _WAITING = TaskState.WAITING
 def settle(board: Board, block: Block, slot: int) -> None:
     """Look at one slot: run it, settle it without running, or leave it waiting."""
     if block.state[slot] != _PENDING or block.mark[slot] & (READY | JUDGING):
+        return
+    if board.barred and (reason := branching.barred(board, block, slot)) is not None:
+        board.finish(block, slot, TaskState.SKIPPED, reason)
         return
     if block.parent is not None and slot % block.k == 0:
         start_item(board, block, slot)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.decision import Row
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import maps
+from headrace.engine.core.machine import branching, maps
 from headrace.engine.core.machine.board import RELEASED, Board, Live
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunStatus
@@ -70,7 +70,9 @@ def snapshot(board: Board) -> dict[Key, Row]:
         state = TaskState(block.state[slot])
         if state is not TaskState.PENDING:
             below = block.children.get(slot)
-            rows[block.key(slot)] = Row(state=state, items=below.n if below is not None else None)
+            key = block.key(slot)
+            items = below.n if below is not None else 0 if key in board.empty else None
+            rows[key] = Row(state=state, items=items)
     return rows
 
 
@@ -86,6 +88,8 @@ def lay(board: Board, rows: Mapping[Key, Row]) -> None:
         block, slot = spot
         block.state[slot] = row.state
         item = block.is_item(slot)
+        if row.items == 0:
+            board.empty.add(key)
         if item and row.state is not TaskState.PENDING:
             block.mark[slot] |= RELEASED
             block.live += 1
@@ -142,6 +146,7 @@ def live_of(row: Row) -> Live:
 
 def look_again(board: Board) -> None:
     """Decide again whatever the states imply: after a load nothing that was about to happen is lost."""
+    branching.remember(board)
     for block, slot in board.slots():
         state = block.state[slot]
         if state == TaskState.PENDING:

@@ -23,11 +23,13 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 
 class Counts(NamedTuple):
-    """What a source's task runs have come to. `total` None: a map not expanded yet."""
+    """What a source's task runs have come to. `total` None: a map not expanded yet. `empty`: the state of a map
+    that has no items."""
 
     total: int | None
     by_state: dict[str, int]
     final: bool
+    empty: str | None = None
 
     @property
     def ended(self) -> int:
@@ -57,9 +59,8 @@ def counts_of(board: Board, block: Block, slot: int, source: int) -> Counts:
             return Counts(None, {}, False)
         if state < TaskState.SUCCEEDED:
             return Counts(1, {}, False)
-        if source in board.plan.items and state in (TaskState.SKIPPED, TaskState.SUCCEEDED) and below is None:
-            empty = board.static.is_group[source] or state == TaskState.SUCCEEDED
-            return Counts(0 if empty else 1, {} if empty else {TaskState(state).word: 1}, True)
+        if at.key(spot) in board.empty:
+            return Counts(0, {}, True, TaskState(state).word)
         return Counts(1, {TaskState(state).word: 1}, True)
     by = {
         "succeeded": below.succeeded,
@@ -105,6 +106,8 @@ def evaluate(expression: RuleExpression, counts: Callable[[int], Counts]) -> boo
 
 
 def _holds(what: str, c: Counts) -> bool | None:
+    if c.empty is not None:
+        return what == "done" or (what == "success" and c.empty == "succeeded") or what == c.empty
     bad = sum(c.by_state.get(word, 0) for word in ("failed", "upstream_failed", "cancelled"))
     good, skipped = c.by_state.get("succeeded", 0), c.by_state.get("skipped", 0)
     if what == "done":
