@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.cli.failure import Stop
+from headrace.engine.core.problems import InvalidWorkflow
 from headrace.engine.core.workflow import Workflow
 
 Json = Any
@@ -138,9 +138,12 @@ def _file(path: str) -> dict[str, Json]:
         raise Stop(f"--params {path} cannot be read: {error}.") from None
     try:
         if path.endswith((".yaml", ".yml")):
-            import ryaml
+            from headrace.dsl.yaml_loader import read_yaml
 
-            document = ryaml.load(io.StringIO(text))
+            read = read_yaml(text, path)
+            if read.problems:
+                raise InvalidWorkflow(read.problems)
+            document = read.value
         else:
             document = json.loads(text)
     except ValueError as error:
