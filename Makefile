@@ -28,6 +28,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 
 demo: setup ## the daily sales example, run here, with its report
 	@$(BIN)/headrace run examples/workflows/daily_sales/daily_sales.yaml
+	@ls -1t examples/workflows/daily_sales/reports/*/report.md | head -1 | sed 's/^/\nThe report: /'
 
 test: setup ## every test that needs no service; the last line is the runner's own
 	@$(BIN)/pytest -n 2 $(TESTS)
