@@ -121,7 +121,7 @@ class Record(Shape):
         """The fields that are written, each read."""
         if not isinstance(value, Mapping):
             if self.short is None:
-                at.not_a(f"{self.what} (a map)", value)
+                at.not_a("a map", value)
                 return {}
             key = self.keys[self.short]
             return {key.field: key.shape.read(value, at)}
@@ -133,7 +133,7 @@ class Record(Shape):
             else:
                 found[known.field] = known.shape.read(item, at.below(name))
         for key in self.required:
-            if key.name not in value:
+            if key.name not in value and not at.has_misspelt_key():
                 at.wrong(f"{self.what} needs {key.name}: {key.meaning[0].lower()}{key.meaning[1:]}")
         return found
 
@@ -161,6 +161,9 @@ def exclusive(given: Mapping[str, Any], fields: Collection[str], at: Spot, what:
     found = [field for field in fields if field in given]
     if len(found) == 1:
         return True
-    several = f"both {' and '.join(found)}" if found else "neither"
+    if not found and at.has_misspelt_key():
+        return False
+    nothing = "neither" if len(fields) == 2 else "none of them"
+    several = f"both {' and '.join(found)}" if found else nothing
     at.wrong(f"{what} takes exactly one of {one_of(list(fields))}; here is {several}.")
     return False

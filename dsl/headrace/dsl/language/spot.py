@@ -59,3 +59,13 @@ class Spot:
         names = list(known)
         near = did_you_mean(key[:100], names)
         self.below(key).wrong(f"{what} has no key {show(key)}.", near or f"It has {', '.join(names)}.")
+
+    def has_misspelt_key(self) -> bool:
+        """Whether a key that was told here may be the one that is missed."""
+        size = len(self.path)
+        return any(
+            len(problem.path) == size + 1
+            and problem.path[:size] == self.path
+            and (problem.hint or "").startswith("Did you mean")
+            for problem in self.problems[-5:]
+        )

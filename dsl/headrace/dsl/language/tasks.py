@@ -135,8 +135,6 @@ def _task(name: str, spec: Json, at: Spot, defaults: Mapping[str, Any], *, undoe
         at.below("trigger_rule").tell(
             "invalid_trigger_rule", f"a teardown has the rule {_TEARDOWN_RULE}.", "Leave trigger_rule out."
         )
-    if given.get("when") == "true":
-        del given["when"]
     if word != "tasks":
         return Task(name, KINDS[word][1].read(spec[word], at.below(word)), **given)
     if undoes:

@@ -14,7 +14,6 @@ from typing import Any
 from headrace.dsl.json_schema import violations
 from headrace.dsl.language.formulas import Bare, Inputs, template
 from headrace.dsl.language.kinds import WORKFLOW
-from headrace.dsl.language.policies import PARAMETER
 from headrace.dsl.language.records import Key, ListOf, Record, exclusive
 from headrace.dsl.language.shapes import (
     Definitions,
@@ -29,7 +28,7 @@ from headrace.dsl.language.shapes import (
     one_of,
 )
 from headrace.dsl.language.spot import Spot
-from headrace.dsl.words import WORKFLOW_NAME, show
+from headrace.dsl.words import PARAMETER_NAME, WORKFLOW_NAME, show
 from headrace.engine.core.expressions import check_names, parse_expression
 from headrace.engine.core.problems import did_you_mean
 from headrace.engine.core.units import format_duration
@@ -146,6 +145,7 @@ _NAME = Name(
     "the id of a trigger",
     "Begin with a letter or _, then use letters, digits, _ and -, at most 100.",
 )
+_SECRET = Name(PARAMETER_NAME, "the name of a secret", "Use letters, digits and _.")
 _TOPIC = Name(
     re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII), "a topic", "Use letters, digits, dots, _ and -."
 )
@@ -217,7 +217,7 @@ _KINDS: dict[str, tuple[Key, tuple[Key, ...]]] = {
         _TOLD,
     ),
     "webhook": (
-        Key("webhook", Record("webhook", "a webhook", as_map, Key("secret", PARAMETER, "The name of the secret that signs it."), Key("preset", Text(empty=False), "Who sends it.")), "A signed HTTP request."),
+        Key("webhook", Record("webhook", "a webhook", as_map, Key("secret", _SECRET, "The name of the secret that signs it."), Key("preset", Text(empty=False), "Who sends it.")), "A signed HTTP request."),
         _TOLD,
     ),
     "after": (
@@ -258,14 +258,17 @@ class Triggers(Shape):
             at.not_a("a trigger (a map)", value)
             return {}
         kinds = [kind for kind in _KINDS if kind in value]
-        if len(kinds) != 1:
-            several = f"this one has {' and '.join(kinds)}" if kinds else "this one has none"
-            at.wrong(f"a trigger has exactly one of {one_of(list(_KINDS))}; {several}.")
-            if not kinds:
-                for name in value:
-                    if name not in _ALL:
-                        at.unknown_key(name, _ALL, "a trigger")
-                return {}
+        if not kinds:
+            for name in value:
+                if name not in _ALL:
+                    at.unknown_key(name, _ALL, "a trigger")
+            if not at.has_misspelt_key():
+                at.wrong(f"a trigger has exactly one of {one_of(KIND_WORDS)}; this one has none.")
+            return {}
+        if len(kinds) > 1:
+            at.wrong(
+                f"a trigger has exactly one of {one_of(KIND_WORDS)}; this one has {' and '.join(kinds)}."
+            )
         kind = kinds[0]
         counts[kind] = counts.get(kind, 0) + 1
         table = _TABLES[kind]
