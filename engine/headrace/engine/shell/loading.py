@@ -124,7 +124,7 @@ class Loader:
                 turn.add(live, Started(turn.now))
         elif not status.state.final:
             part.admission.started(live)
-            if status.started_at is not None:
+            if status.started_at is not None or status.state is RunState.CANCELLING:
                 turn.add(live, Resumed(turn.now))
                 self._take_over(live, turn)
                 if self._grants:

@@ -85,9 +85,7 @@ def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fille
     row = board.move(block, slot, TaskState.DISPATCHED)
     if keep:
         row.inputs = inputs
-    board.decision.effects.append(
-        _new(Send, (key, live.attempt, event.epoch, event.n, event.worker, inputs))
-    )
+    board.decision.effects.append(_new(Send, (key, live.attempt, event.epoch, event.n, event.worker, inputs)))
 
 
 def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
@@ -211,15 +209,16 @@ def settle_failure(
     live = board.live[key]
     task = board.plan.tasks[key.task]
     release_slots(board, key)
-    stopped = live.aborted is not None or board.status.state is RunState.CANCELLING
+    cancelling = board.status.state is RunState.CANCELLING and not readiness.spared(board, key.task)
+    stopped = live.aborted is not None or cancelling
     if rule is not None and rule.then == "skip" and not stopped:
         row = board.finish(block, slot, TaskState.SKIPPED, "retry_rule", error=error)
         row.finished_at = event.finished_at
         return
     again = error.retryable and live.attempt < task.retry.attempts and not stopped
     if not again or (rule is not None and rule.then == "fail"):
-        if live.aborted is not None and error.reason == "lease_lost":
-            board.finish(block, slot, TaskState.CANCELLED, live.aborted, error=error)
+        if stopped and error.reason == "lease_lost":
+            board.finish(block, slot, TaskState.CANCELLED, live.aborted or "run_cancelled", error=error)
             return
         attempt = live.attempt
         row = board.finish(block, slot, TaskState.FAILED, error.reason or "task_failed", error=error)

@@ -31,6 +31,9 @@ JUDGING = 2  # an expression of it is about to be evaluated
 RELEASED = 4  # an item that its map has let go
 HELD = 8  # ready, but the run's active_tasks are all in use
 
+KILLED, DEADLINE = "killed", "deadline"
+"""Reasons of a run that mean something to the machine."""
+
 _LEGAL = bytes(
     int(TaskState(after) in MOVES[TaskState(before)]) for before in range(12) for after in range(12)
 )
@@ -267,9 +270,7 @@ class Board:
         block.state[slot] = after
         live = self.live.get(key)
         attempt = live.attempt if live is not None else 0
-        self.decision.transitions.append(
-            _new(Transition, (self.cause, key, before, after, reason, attempt))
-        )
+        self.decision.transitions.append(_new(Transition, (self.cause, key, before, after, reason, attempt)))
         row = self.row(key)
         row.state = TaskState(after)
         row.reason = reason

@@ -20,7 +20,7 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, branching, restoring
-from headrace.engine.core.machine.board import READY, Block, Board
+from headrace.engine.core.machine.board import DEADLINE, KILLED, READY, Block, Board
 from headrace.engine.core.machine.readiness import spared
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.run import Generation
@@ -36,15 +36,16 @@ def start(board: Board, event: Started) -> bool:
         return False
     board.status.started_at = event.at
     board.move_run(RunState.RUNNING)
-    if board.plan.workflow.deadline is not None:
-        due = board.info.created_at + board.plan.workflow.deadline.total_seconds()
-        board.decision.effects.append(SetTimer(None, "deadline", due))
     begin(board)
     return True
 
 
 def begin(board: Board) -> None:
-    """Look at every node of the run that waits for nothing, or does not look at what it waits for."""
+    """Set the deadline, and look at every node of the run that waits for nothing, or does not look at what it waits
+    for."""
+    if board.plan.workflow.deadline is not None:
+        due = board.info.created_at + board.plan.workflow.deadline.total_seconds()
+        board.decision.effects.append(SetTimer(None, "deadline", due))
     root = board.root
     for node in range(len(root.state)):
         if not root.unmet[node] or board.plan.rules[node] == Rule.ALWAYS:
@@ -54,15 +55,19 @@ def begin(board: Board) -> None:
 # -- cancel -------------------------------------------------------------------------------------------------------------
 
 
-def cancel(board: Board, event: CancelAsked) -> bool:
-    """Stop: what has not started is cancelled, what runs is told to stop; teardowns and `finally` run unless killed.
-    A kill after a cancel is allowed."""
+def cancel(board: Board, event: CancelAsked, *, deadline: bool = False) -> bool:
+    """Stop: what has not started is cancelled, what runs is told to stop; teardowns and `finally` run unless killed,
+    or unless nothing ever ran. A kill after a cancel is allowed."""
     status = board.status
     if status.state.final or (status.state is RunState.CANCELLING and (board.killed or not event.kill)):
         return False
-    board.killed = event.kill or status.state is RunState.QUEUED
+    board.killed = event.kill or status.started_at is None
     was_paused, status.paused = status.paused, False
-    board.move_run(RunState.CANCELLING, "killed" if board.killed else event.reason or "cancelled")
+    # A person's words never stand for what `outcome` and a restart read from the reason.
+    told = event.reason if event.reason not in (KILLED, DEADLINE) else None
+    board.move_run(
+        RunState.CANCELLING, KILLED if event.kill else DEADLINE if deadline else told or "cancelled"
+    )
     if was_paused:
         back_in_line(board)
     board.sweeps.append(sweep_cancelled(board))
@@ -285,7 +290,7 @@ def timer(board: Board, event: TimerFired) -> bool:
     if event.key is None:
         if board.status.state.final or board.status.state is RunState.CANCELLING:
             return False
-        return cancel(board, CancelAsked(event.at, "deadline", reason="deadline"))
+        return cancel(board, CancelAsked(event.at, "deadline"), deadline=True)
     spot = board.locate(event.key)
     if spot is None:
         return False
@@ -300,8 +305,8 @@ def timer(board: Board, event: TimerFired) -> bool:
             board.finish(block, slot, TaskState.SUCCEEDED)
             return True
         case "queue_timeout" if state in (TaskState.PENDING, TaskState.QUEUED, TaskState.DISPATCHED):
-            if live is not None and live.started_at is not None:
-                return False
+            if live is not None and (live.started_at is not None or live.attempt > 1):
+                return False  # it bounds the wait for the first start, not those between attempts
             return _time_out(board, block, slot, "It did not start within timeouts.queue.")
         case "total_timeout" if state < TaskState.SUCCEEDED:
             return _time_out(board, block, slot, "It was not final within timeouts.total.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.engine.core.decision import ClearTimers
-from headrace.engine.core.machine.board import Board
+from headrace.engine.core.machine.board import DEADLINE, Board
 from headrace.engine.core.plan import Section
 from headrace.engine.core.states import RunState, TaskState
 
@@ -12,7 +12,7 @@ def outcome(board: Board) -> tuple[RunState, str | None]:
     """What the main tasks (and handlers with `fails_run`) have come to (docs/trigger_rules.md, last section)."""
     status = board.status
     asked = status.state is RunState.CANCELLING
-    deadline = status.reason == "deadline"
+    deadline = status.reason == DEADLINE
     states = board.root.state
     worst = False
     for leaf in board.plan.run_leaves:
@@ -23,7 +23,7 @@ def outcome(board: Board) -> tuple[RunState, str | None]:
             worst = True
             break
     if deadline:
-        return RunState.FAILED, "deadline"
+        return RunState.FAILED, DEADLINE
     if not worst:
         first = _first_handler(board)
         worst = any(
@@ -63,7 +63,8 @@ def advance(board: Board) -> None:
         else:
             for node in handlers:
                 board.candidates.append((board.root, node))
-            return
+            if board.open[board.phase]:  # else they ended before a restart
+                return
 
 
 def _settle_all(board: Board, nodes: list[int], state: TaskState, reason: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from headrace.engine.core.decision import Row
 from headrace.engine.core.keys import Key, pack, unpack
 from headrace.engine.core.machine import branching, maps
-from headrace.engine.core.machine.board import RELEASED, Board, Live
+from headrace.engine.core.machine.board import KILLED, RELEASED, Board, Live
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunStatus
 from headrace.engine.core.states import RunState, TaskState
@@ -79,7 +79,10 @@ def snapshot(board: Board) -> dict[Key, Row]:
 def lay(board: Board, rows: Mapping[Key, Row]) -> None:
     """Set every state, then let the final ones count."""
     board.clear()
-    board.killed = board.status.reason == "killed"
+    status = board.status
+    board.killed = status.state is RunState.CANCELLING and (
+        status.reason == KILLED or status.started_at is None
+    )
     for key in sorted(rows, key=lambda key: (len(unpack(key.map)), key)):
         row = rows[key]
         spot = board.locate(key)

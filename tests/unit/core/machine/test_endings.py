@@ -1,0 +1,107 @@
+"""How runs end when they are cut off, cancelled or paused at an awkward moment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from headrace.engine.core import events as e
+from headrace.engine.core.decision import Decision
+from headrace.engine.core.keys import Key
+from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.states import RunState
+from headrace.engine.core.workflow import Timeouts
+from tests.support.flows import flow, py, tries
+from tests.support.pilot import Outcome, Pilot, script
+
+FAILED = Outcome("failed")
+
+
+def begun(plan: Plan, outcomes: dict[str, Outcome] | None = None) -> Pilot:
+    pilot = Pilot(plan, script(outcomes or {}))
+    pilot.feed(e.Started(0.0))
+    return pilot
+
+
+@pytest.mark.parametrize("landed", [1, 2, 3])
+def test_a_run_cut_off_in_its_last_handlers_goes_on_to_its_end(landed: int) -> None:
+    """Handlers that ended before a restart do not keep the later ones from running. faults 56"""
+    handlers = {"on_failure": [py("alert")], "finally_": [py("close"), py("report", "close")]}
+    pilot = begun(flow(py("a"), **handlers), {"a": FAILED})
+    for _ in range(landed):
+        pilot.land()
+    pilot.crash()
+    pilot.fly()
+    assert pilot.state == "failed"
+    assert pilot.states() == {
+        "a": "failed",
+        "alert": "succeeded",
+        "close": "succeeded",
+        "report": "succeeded",
+    }
+
+
+def test_the_queue_timeout_bounds_the_first_wait_only() -> None:
+    plan = flow(py("a", retry=tries(3, 5.0), timeouts=Timeouts(queue=timedelta(seconds=3))))
+    pilot = begun(plan, {"a": Outcome(fails=1)})
+    pilot.land()
+    pilot.feed(e.TaskAsked(pilot.now, "ann", Key(0), "retry"))
+    pilot.fire()  # the queue timeout, while the second attempt is dispatched
+    assert pilot.states() == {"a": "dispatched"}
+    assert pilot.fly().state == "succeeded"
+
+
+def test_an_attempt_lost_with_the_engine_that_was_cancelling_it_is_cancelled() -> None:
+    pilot = begun(flow(py("a")))
+    sent = pilot.flying.pop()
+    pilot.feed(e.AttemptStarted(0.0, sent.key, sent.attempt, sent.epoch, sent.n))
+    cancelling = Decision()
+    pilot._decide(cancelling, [e.CancelAsked(1.0, "ann")])  # committed; the worker dies before it answers
+    pilot.rows.update({(1, key): row for key, row in cancelling.rows.items()})
+    rows = [(generation, key, row) for (generation, key), row in pilot.rows.items()]
+    pilot.machine = RunMachine.restore(pilot.plan, pilot.info, pilot.evaluator, pilot.machine.status, rows)
+    pilot.feed(e.Resumed(2.0), e.WorkerLost(2.0, sent.key, sent.attempt, 0.5))
+    assert pilot.states() == {"a": "cancelled"}
+    assert pilot.state == "cancelled"
+
+
+def test_handlers_and_teardowns_of_a_cancelled_run_keep_their_retries() -> None:
+    pilot = begun(
+        flow(py("a"), py("down", teardown_of=("a",)), py("b", "a"), finally_=[py("close", retry=tries(2))]),
+        {"close": Outcome(fails=1)},
+    )
+    pilot.land()
+    pilot.feed(e.CancelAsked(pilot.now, "ann"))
+    pilot.fly()
+    assert pilot.states() == {"a": "succeeded", "b": "cancelled", "down": "succeeded", "close": "succeeded"}
+    assert pilot.attempts("close") == 2
+
+
+@pytest.mark.parametrize("reason", ["deadline", "killed"])
+def test_a_persons_reason_is_never_taken_for_a_code(reason: str) -> None:
+    pilot = begun(flow(py("a"), finally_=[py("close")]))
+    pilot.feed(e.CancelAsked(1.0, "ann", reason=reason))
+    pilot.crash()
+    pilot.fly()
+    assert pilot.state == "cancelled"
+    assert pilot.started == ["a", "close"]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_cancelled_before_it_began_runs_nothing(paused: bool) -> None:
+    pilot = Pilot(flow(py("a"), finally_=[py("close")]))
+    if paused:
+        pilot.feed(e.PauseAsked(0.0, "ann"))
+    pilot.feed(e.CancelAsked(1.0, "ann"))
+    assert pilot.machine.status.state is RunState.CANCELLED
+    assert pilot.machine.status.reason == "cancelled"
+    assert pilot.started == []
+
+
+def test_a_run_paused_before_it_began_gets_its_deadline_when_it_begins() -> None:
+    pilot = Pilot(flow(py("a"), deadline=timedelta(seconds=50)))
+    pilot.feed(e.PauseAsked(0.0, "ann"))
+    pilot.feed(e.ResumeAsked(1.0, "ann"))
+    assert [(timer.kind, timer.due_at) for timer in pilot.timers] == [("deadline", 50.0)]
