@@ -60,7 +60,7 @@ async def follow(
         return Status.TIMEOUT
     from headrace.engine.shell.views import run_view
 
-    view = await run_view(home.store, row.no)
+    view = await run_view(home.store, row.no, artifacts=home.artifacts)
     if json:
         if not watch:
             print_json(run_document(view))

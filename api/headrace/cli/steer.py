@@ -123,7 +123,7 @@ async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json
                 hint="headrace runs rerun begins it again.",
             )
         await _ask(home, row, kind, body)
-        view = await run_view(home.store, row.no)
+        view = await run_view(home.store, row.no, artifacts=home.artifacts)
     if json:
         print_json(run_document(view))
     else:
@@ -164,7 +164,7 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
         await _ask(home, row, "task", {"task": task, **body})
         if RunState(row.state).final:  # a retry began a new generation
             return await follow(home, row, plan, json=json, stop_on_interrupt=True)
-        view = await run_view(home.store, row.no)
+        view = await run_view(home.store, row.no, artifacts=home.artifacts)
     if json:
         print_json(run_document(view))
     else:
@@ -199,5 +199,5 @@ class NoContent:
 def _object(flag: str, text: str) -> Any:
     try:
         return codec.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Stop(f"{flag} takes JSON: {error}.") from None

@@ -16,6 +16,7 @@ from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json, Workflow
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.shell.clock import Clock, SystemClock, VirtualClock
+from headrace.engine.shell.rows import artifact_of
 from headrace.engine.shell.views import run_view
 from headrace.runners.embedded import Embedded
 from headrace.testing.mocking import Mock, MockedSide
@@ -136,10 +137,12 @@ def _name(key: Any) -> str:
 
 
 async def _result(embedded: Embedded, no: int, plan: Plan) -> Result:
-    view = await run_view(embedded.store, no, plan)
+    artifacts = embedded.artifacts
+    view = await run_view(embedded.store, no, plan, artifacts)
     outputs: dict[tuple[int, int], bytes | None] = {}
     for row in await embedded.store.task_rows(no):
-        outputs[row.task, row.map] = row.output
+        kept = artifact_of(row.artifact)
+        outputs[row.task, row.map] = row.output if kept is None else await artifacts.get(kept)
     tasks = {}
     for task in view.tasks:
         output = outputs.get((plan.index[task.id], pack(task.map_path)))

@@ -20,10 +20,11 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import RunStatus
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Kind
+from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.store import RunRow, Store, TaskRow
 from headrace.engine.shell.history import Recorded
 from headrace.engine.shell.plans import Plans
-from headrace.engine.shell.rows import machine_rows, run_status
+from headrace.engine.shell.rows import artifact_of, machine_rows, run_status
 
 _WORDS = tuple(state.word for state in TaskState)
 _KINDS = {kind: kind.value for kind in Kind}
@@ -83,16 +84,22 @@ class RunUnknown(LookupError):
     """There is no such run."""
 
 
-async def run_view(store: Store, run_no: int, plan: Plan | None = None) -> RunView:
-    """A run and its task runs in their newest generation. Raises RunUnknown, PlanMissing, RowDamaged.
+async def run_view(
+    store: Store, run_no: int, plan: Plan | None = None, artifacts: Artifacts | None = None
+) -> RunView:
+    """A run and its task runs in their newest generation. Raises RunUnknown, PlanMissing, RowDamaged, and
+    ArtifactMissing where the run's output is kept among the artifacts and is not there.
 
-    `plan` spares building it from the store.
+    `plan` spares building it from the store; with `artifacts` the run's output is given however large it is.
     """
     row = await store.run(run_no)
     if row is None:
         raise RunUnknown(f"There is no run number {run_no}.")
     if plan is None:
         plan = (await Plans(store).get(row.plan)).plan
+    kept = artifact_of(row.artifact)
+    if kept is not None and artifacts is not None:
+        row = row._replace(output=await artifacts.get(kept))
     return RunView(row, plan, tuple(task_views(plan, run_status(row), await store.task_rows(run_no))))
 
 

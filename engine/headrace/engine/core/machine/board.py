@@ -566,12 +566,9 @@ class Board:
             self.status.finished_at = self.at
         self.note_run()
 
-    def note_run(self, output: bytes | None = None) -> None:
+    def note_run(self, output: bytes | None = None, artifact: Artifact | None = None) -> None:
         """Have the run's own row written."""
         status = self.status
-        previous = self.decision.run
-        if output is None and previous is not None:
-            output = previous.output
         self.decision.run = RunChange(
             status.state,
             status.reason,
@@ -579,7 +576,7 @@ class Board:
             status.started_at,
             status.finished_at,
             output,
-            None,
+            artifact,
             status.paused,
         )
         self.decision.generation = status.generation

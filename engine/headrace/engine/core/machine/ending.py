@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.engine.core.decision import ClearTimers
+from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.machine.board import DEADLINE, Board
 from headrace.engine.core.plan import Section
 from headrace.engine.core.states import RunState, TaskState
@@ -81,10 +82,12 @@ def finish_run(board: Board) -> None:
     if outcome(board)[0] is RunState.SUCCEEDED and board.plan.workflow.output is not None:
         board.judgements.append(("output", board.root, -1, None))
     else:
-        close(board, None, None)
+        close(board)
 
 
-def close(board: Board, output: bytes | None, wrong: str | None) -> None:
+def close(
+    board: Board, output: bytes | None = None, artifact: Artifact | None = None, *, wrong: str | None = None
+) -> None:
     """The run gets its final state. `wrong`: why its output could not be judged."""
     if board.status.state.final:
         return
@@ -93,6 +96,6 @@ def close(board: Board, output: bytes | None, wrong: str | None) -> None:
         state, reason = RunState.FAILED, f"expression_error: output: {wrong}"
     board.status.paused = False
     board.move_run(state, reason)
-    board.note_run(output)
+    board.note_run(output, artifact)
     if board.plan.workflow.deadline is not None:
         board.decision.effects.append(ClearTimers(None))

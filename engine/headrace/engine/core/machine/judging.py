@@ -15,10 +15,12 @@ from typing import Any
 from headrace.engine.core.canonical import canonical_json
 from headrace.engine.core.decision import Need
 from headrace.engine.core.evaluation import (
+    Artifact,
     EvaluationError,
     Evaluator,
     Expression,
     Filled,
+    Hole,
     Reference,
     Template,
 )
@@ -114,13 +116,27 @@ def collect(
             continue
         for reference in template.references:
             if reference.root == "tasks" and reference.name is not None and reference.name in names:
-                _collect_task(board, block, slot, names[reference.name], reference, what, outputs, load)
+                handle = travels(what, template)
+                _collect_task(board, block, slot, names[reference.name], reference, handle, outputs, load)
             elif (
                 block.parent is not None
                 and slot >= 0
                 and reference.root not in ("params", "run", "event", "secrets")
             ):
                 _collect_items(block, inputs)
+
+
+def travels(what: str, template: Template | Expression) -> bool:
+    """Whether a large output may stay a reference here: in what a worker is given; as the whole output of a group or
+    run, which is then that reference itself."""
+    if what in ("exit", "output"):
+        return isinstance(template, Template) and lone(template)
+    return what not in ("map", "when")
+
+
+def lone(template: Template) -> bool:
+    """Whether it is a single piece and nothing around it."""
+    return len(template.pieces) == 1 and template.pieces[0][0] == ()
 
 
 def _collect_items(block: Block, inputs: set[Key]) -> None:
@@ -137,14 +153,14 @@ def _collect_task(
     slot: int,
     node: int,
     reference: Reference,
-    what: str,
+    handle: bool,
     outputs: set[Key],
     load: set[Key],
 ) -> None:
     if reference.path and reference.path[0] not in _READS_STORE:
         return
     at, spot = board.instance(block, max(slot, 0), node)
-    whole = reference.whole and reference.path == ("output",) and what not in ("map", "when")
+    whole = handle and reference.whole and reference.path == ("output",)
     below = at.children.get(spot)
     if below is None:
         key = at.key(spot)
@@ -527,31 +543,37 @@ def _exit(judge: Judge, _: object) -> None:
     if block.state[slot] != TaskState.WAITING:
         return
     try:
-        filled = judge.fill(judge.templates.output)
-        output = canonical_value(filled)
+        output, artifact = result_of(judge.fill(judge.templates.output))
     except EvaluationError as error:
         judge.fail(error)
         return
-    board.finish(block, slot, TaskState.SUCCEEDED, output=output)
+    row = board.finish(block, slot, TaskState.SUCCEEDED, output=output)
+    if artifact is not None:
+        row.artifact = artifact
+        if board.static.read[block.node(slot)]:
+            board.fresh[block.key(slot)] = artifact
 
 
-def canonical_value(filled: Filled) -> bytes | None:
-    if filled.holes:
-        raise EvaluationError("output", "an output cannot hold a secret or a value kept outside the store.")
-    return (
-        None
-        if filled.value is None
-        else json.dumps(filled.value, separators=(",", ":"), ensure_ascii=False).encode()
-    )
+def result_of(filled: Filled) -> tuple[bytes | None, Artifact | None]:
+    """A filled output: its JSON text, or the reference that it is. Raises EvaluationError."""
+    match filled.holes:
+        case ():
+            value = filled.value
+            if value is None:
+                return None, None
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), None
+        case (Hole((), (Artifact() as artifact,)),):
+            return None, artifact
+    raise EvaluationError("output", "an output cannot hold a secret, or a value too large to be loaded.")
 
 
 def _output(judge: Judge, _: object) -> None:
     try:
-        output = canonical_value(judge.fill(run_output(judge.board)))
+        output, artifact = result_of(judge.fill(run_output(judge.board)))
     except EvaluationError as error:
-        ending.close(judge.board, None, str(error))
+        ending.close(judge.board, wrong=str(error))
         return
-    ending.close(judge.board, output, None)
+    ending.close(judge.board, output, artifact)
 
 
 JUDGES: dict[str, Callable[[Judge, object], None]] = {
