@@ -1,0 +1,87 @@
+"""Pages hold together: links lead somewhere, and what can be listed from the code is on its page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.cli.settings import Settings
+from headrace.dsl.schema import workflow_schema
+from headrace.engine.core.plan import RULE_NAMES
+from headrace.engine.core.problems import CODES
+from headrace.engine.expressions.functions import FUNCTIONS
+from tests.acceptance.docs.pages import DOCS, ROOT, name_of, pages, prose, rows
+
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """What can be linked to in a page, as the usual renderers make it of its headings."""
+    heads = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(prose(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        other = (page.parent / path).resolve() if path else page
+        assert other.exists(), f"{name_of(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(other), f"{name_of(page)} links to {target}"
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.parent == DOCS], ids=name_of)
+def test_a_page_can_be_found(page: Path) -> None:
+    """From the first page, in two steps at most."""
+    first = {(ROOT / target.partition("#")[0]).resolve() for target in LINK.findall(prose(ROOT / "README.md"))}
+    second = {
+        (each.parent / target.partition("#")[0]).resolve()
+        for each in first
+        if each.suffix == ".md" and each.exists()
+        for target in LINK.findall(prose(each))
+    }
+    assert page in first | second
+
+
+def properties(schema: Any) -> Iterator[str]:
+    """Every key that a workflow file may have, at any depth."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+        for each in schema.values():
+            yield from properties(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from properties(each)
+
+
+def test_every_key_is_in_the_language() -> None:
+    text = (DOCS / "language.md").read_text(encoding="utf-8")
+    missing = {key for key in properties(workflow_schema()) if not re.search(rf"`[^`\n]*\b{key}\b", text)}
+    assert not missing
+
+
+def test_every_rule_is_on_its_page() -> None:
+    names = {row[0].strip("`") for row in rows(DOCS / "trigger_rules.md", "rule", "runs when", "settles without running")}
+    assert names == set(RULE_NAMES)
+
+
+def test_every_function_is_among_the_expressions() -> None:
+    text = (DOCS / "expressions.md").read_text(encoding="utf-8")
+    assert not {name for name in FUNCTIONS if f"{name}(" not in text}
+
+
+def test_every_problem_is_in_the_language() -> None:
+    text = (DOCS / "language.md").read_text(encoding="utf-8")
+    assert not {code for code in CODES if f"`{code}`" not in text}
+
+
+def test_every_setting_is_in_operations() -> None:
+    text = (DOCS / "operations.md").read_text(encoding="utf-8")
+    assert not {name for name in Settings.model_fields if f"`{name}`" not in text}

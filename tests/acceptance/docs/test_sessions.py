@@ -1,0 +1,51 @@
+"""What a page says is typed is typed, and prints what the page shows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.docs.pages import ROOT, Block, blocks, name_of, pages
+from tests.acceptance.docs.session import Session, agree, comparable, steps
+
+
+def typed(block: Block) -> bool:
+    return block.language == "console" and "shown" not in block.marks
+
+
+TYPED = [page for page in pages() if any(map(typed, blocks(page)))]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("page", TYPED, ids=name_of)
+def test_a_page_shows_what_is_printed(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    if any("make demo" in block.text for block in blocks(page)):  # it writes beside its files
+        (tmp_path / "examples").unlink()
+        shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    session = Session(tmp_path)
+    for block in blocks(page):
+        if "file" in block.marks:
+            (session.cwd / block.marks["file"]).write_text(block.text, encoding="utf-8")
+        elif typed(block):
+            free = "unordered" in block.marks
+            for command, shown in steps(block):
+                printed = session(command)
+                expected, found = comparable(shown, unordered=free), comparable(printed, unordered=free)
+                assert agree(expected, found), f"{block.name}: $ {command}\n{printed}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        (["a", "b"], ["a", "b"], True),
+        (["a", "…", "d"], ["a", "b", "c", "d"], True),
+        (["…", "d"], ["d"], True),
+        (["a", "…"], ["b", "a"], False),
+        (["a"], ["a", "b"], False),
+    ],
+)
+def test_what_counts_as_agreeing(shown: list[str], printed: list[str], same: bool) -> None:
+    assert agree(shown, printed) is same
