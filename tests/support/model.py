@@ -309,6 +309,8 @@ class Model:
             return [(head, self.chance(head))]
         items = [self.counted_item(node, (id, (*head[1], i))) for i in range(len(self.items[head]))]
         every = [pair for item in items for pair in item]
+        if not self.finished(head):  # a map is waited for as a whole: all its items have to be over
+            every.append((head, OPEN))
         if self.exceeded(head) or not self.tolerance(node, head):
             return every
         shown = frozenset((S,)) if self.finished(head) else OPEN

@@ -180,7 +180,10 @@ class Graph:
                 for other in self.nodes.values()
                 if self.up[other.id] & front
                 or any(group.id in front for group in other.around)
-                or any(inner.id in front for inner in self.nodes.values() if other in inner.maps)
+                or (
+                    other not in node.around
+                    and any(inner.id in front for inner in self.nodes.values() if other in inner.maps)
+                )
             }
             front = following - reached
             reached |= following
