@@ -22,11 +22,23 @@ def gather(workflow: Workflow, pairs: Sequence[str], file: str | None) -> dict[s
     A value is text where the parameter's schema says string, else JSON. Raises Stop when it cannot be read.
     """
     given: dict[str, Json] = _file(file) if file else {}
+    refused: list[Stop] = []
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise Stop(f'-p takes key=value, not "{pair}".')
-        given[name] = _value(name, _content(name, text), workflow.params.get(name))
+        try:
+            if not equals or not name:
+                raise Stop(f'-p takes key=value, not "{pair}".')
+            given[name] = _value(name, _content(name, text), workflow.params.get(name))
+        except Stop as stop:
+            refused.append(stop)
+    if len(refused) > 1:
+        raise Stop(
+            f"{len(refused)} parameters cannot be read:\n"
+            + "\n".join(f"  {stop.message}" for stop in refused),
+            hint=next((stop.hint for stop in refused if stop.hint), None),
+        )
+    if refused:
+        raise refused[0]
     return given
 
 
@@ -106,6 +118,8 @@ def _value(name: str, text: str, schema: Mapping[str, Json] | None) -> Json:
             f'-p {name}: "{_short(text)}" is not JSON, and {name} takes {type_of(schema)}.',
             hint=f"Write it as JSON, e.g. -p {name}={_example(schema)}",
         ) from None
+    except RecursionError:
+        raise Stop(f"-p {name}: its lists and maps nest too deep.") from None
 
 
 def _takes_text(schema: Mapping[str, Json]) -> bool:
@@ -148,6 +162,8 @@ def _file(path: str) -> dict[str, Json]:
             document = json.loads(text)
     except ValueError as error:
         raise Stop(f"--params {path}: {error}.") from None
+    except RecursionError:
+        raise Stop(f"--params {path}: its lists and maps nest too deep.") from None
     if not isinstance(document, dict):
         raise Stop(f"--params {path} must hold an object of names and values.")
     return document
