@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from headrace.cli.documents import run_document
+from headrace.engine.expressions import CelEvaluator
+from headrace.engine.shell.replay import replay
+from headrace.engine.shell.views import run_view
+from headrace.engine.store import open_store
 
 GONE_WITHIN = 10.0
 """Seconds in which the processes of a killed engine must have ended."""
@@ -42,6 +49,11 @@ class Home:
     folder: Path
     database: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Of its store."""
+        return self.database or f"sqlite:///{self.folder / 'headrace.db'}"
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
@@ -85,9 +97,31 @@ class Home:
         return process.returncode == -signal.SIGKILL
 
     def runs(self) -> dict[str, Any]:
-        """Every run of the home, whole, by id."""
-        listed = self("runs", "list", "--json").document["items"]
-        return {run["run"]: self("runs", "show", run["run"], "--json").document for run in listed}
+        """Every run of the home, whole, by id: what `runs show --json` prints, without a process for each."""
+
+        async def read() -> dict[str, Any]:
+            store = await open_store(self.url)
+            try:
+                rows = await store.list_runs("default", limit=500)
+                return {row.id: run_document(await run_view(store, row.no)) for row in rows}
+            finally:
+                await store.close()
+
+        return asyncio.run(read())
+
+    def differences(self) -> list[str]:
+        """What is decided otherwise when the history of every run is decided again."""
+
+        async def decide_again() -> list[str]:
+            store = await open_store(self.url)
+            try:
+                rows = await store.list_runs("default", limit=500)
+                found = [await replay(store, CelEvaluator(), row.no) for row in rows]
+                return [line for lines in found for line in lines]
+            finally:
+                await store.close()
+
+        return asyncio.run(decide_again())
 
     def processes(self) -> set[int]:
         """Live processes that were started from here, directly or not; those that only wait to be reaped apart."""
