@@ -82,7 +82,7 @@ def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fille
             live.ready_at, live.timed = since, True
     live.epoch, live.n, live.worker = event.epoch, event.n, event.worker
     live.started_at = live.due_at = None
-    row = board.move(block, slot, TaskState.DISPATCHED)
+    row = board.move(block, slot, TaskState.DISPATCHED, None, key)
     if keep:
         row.inputs = inputs
     board.decision.effects.append(_new(Send, (key, live.attempt, event.epoch, event.n, event.worker, inputs)))

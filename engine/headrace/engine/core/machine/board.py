@@ -38,7 +38,9 @@ _LEGAL = bytes(
     int(TaskState(after) in MOVES[TaskState(before)]) for before in range(12) for after in range(12)
 )
 _new = tuple.__new__  # a NamedTuple's own constructor costs twice as much
+_STATES = tuple(TaskState)
 _PENDING = TaskState.PENDING
+_WAITING = TaskState.WAITING
 _FINAL = TaskState.SUCCEEDED
 
 
@@ -255,10 +257,14 @@ class Board:
 
     # -- the one place that moves a state -----------------------------------------------------------------------------
 
-    def move(self, block: Block, slot: int, after: int, reason: str | None = None) -> Row:
-        """Check the table, move, record. Returns the row to be written, for the caller to fill in."""
+    def move(
+        self, block: Block, slot: int, after: int, reason: str | None = None, key: Key | None = None
+    ) -> Row:
+        """Check the table, move, record. Returns the row to be written, for the caller to fill in. `key`: the slot's,
+        where the caller has it."""
         before = block.state[slot]
-        key = block.key(slot)
+        if key is None:
+            key = block.key(slot)
         if not _LEGAL[before * 12 + after]:
             events = self.decision.events
             raise IllegalMove(
@@ -270,10 +276,14 @@ class Board:
         block.state[slot] = after
         live = self.live.get(key)
         attempt = live.attempt if live is not None else 0
-        self.decision.transitions.append(_new(Transition, (self.cause, key, before, after, reason, attempt)))
-        row = self.row(key)
-        row.state = TaskState(after)
-        row.reason = reason
+        decision = self.decision
+        decision.transitions.append(_new(Transition, (self.cause, key, before, after, reason, attempt)))
+        row = decision.rows.get(key)
+        if row is None:
+            row = decision.rows[key] = Row(_STATES[after], reason, attempt)
+        else:
+            row.state = _STATES[after]
+            row.reason = reason
         if live is not None:
             row.attempt = attempt
             row.epoch = live.epoch
@@ -315,20 +325,20 @@ class Board:
         mark = block.mark[slot]
         if mark:
             self.leave_line(block, slot)
-        row = self.move(block, slot, state, reason)
+        key = block.key(slot)
+        row = self.move(block, slot, state, reason, key)
         if output is not None:
             row.output = output
         if error is not None:
             row.error = error
         if self.live or self.since:
-            key = block.key(slot)
             live = self.live.pop(key, None)
             if (live is not None and live.timed) or self.since.pop(key, None) is not None:
                 self.decision.effects.append(ClearTimers(key))
             if live is not None and live.worker is not None:
                 self.leave_room()
         if (state == _FINAL or output is not None) and self.static.read[block.node(slot)]:
-            self.fresh[block.key(slot)] = output
+            self.fresh[key] = output
         self.absorb(block, slot, state)
         return row
 
@@ -353,7 +363,7 @@ class Board:
         group = plan.group[node]
         if group >= 0:
             gslot = slot // block.k * block.k + block.local(group)
-            if block.state[gslot] == TaskState.WAITING:
+            if block.state[gslot] == _WAITING:
                 block.unmet[gslot] -= 1
                 if not block.unmet[gslot]:
                     self.exits.append((block, gslot))

@@ -146,9 +146,10 @@ class RunMachine:
         board = self.board
         candidates, exits, releases, sweeps = board.candidates, board.exits, board.releases, board.sweeps
         settle = readiness.settle
+        transitions, slice_end = board.decision.transitions, board.slice_end
         while True:
             while candidates:
-                if board.sliced():
+                if len(transitions) >= slice_end:
                     return False
                 block, slot = candidates.popleft()
                 settle(board, block, slot)

@@ -14,6 +14,9 @@ from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Child, Gate, Kind, Sleep, Switch
 
+# plain integers, as the table holds them
+_WAIT, _RUN, _SKIP = map(int, (Verdict.WAIT, Verdict.RUN, Verdict.SKIP))
+_EXPRESSION = int(Rule.EXPRESSION)
 _PENDING = TaskState.PENDING
 _WAITING = TaskState.WAITING
 
@@ -42,15 +45,16 @@ def settle(board: Board, block: Block, slot: int) -> None:
     if plan.sections[node] > board.phase:
         return
     verdict = judge_rule(board, block, slot, node)
-    if verdict == Verdict.WAIT:
+    if verdict == _WAIT:
         return
-    if board.status.state is RunState.CANCELLING and not spared(board, node):
+    cancelling = board.status.state is RunState.CANCELLING
+    if cancelling and not spared(board, node):
         board.finish(block, slot, TaskState.CANCELLED, "run_cancelled")
-    elif verdict == Verdict.RUN:
+    elif verdict == _RUN:
         go(board, block, slot, node)
-    elif verdict == Verdict.SKIP:
+    elif verdict == _SKIP:
         board.finish(block, slot, TaskState.SKIPPED, "trigger_rule")
-    elif board.status.state is RunState.CANCELLING:
+    elif cancelling:
         board.finish(block, slot, TaskState.CANCELLED, "run_cancelled")
     else:
         board.finish(block, slot, TaskState.UPSTREAM_FAILED, "trigger_rule")
@@ -59,7 +63,7 @@ def settle(board: Board, block: Block, slot: int) -> None:
 def judge_rule(board: Board, block: Block, slot: int, node: int) -> int:
     rule = board.plan.rules[node]
     closed = not block.unmet[slot]
-    if rule == Rule.EXPRESSION:
+    if rule == _EXPRESSION:
         return rule_expressions.judge(board, block, slot, node)
     return VERDICTS[rule][block.seen[slot] << 1 | closed]
 
