@@ -87,14 +87,13 @@ def encode(
 
 
 def _event(event: Event) -> tuple[Any, ...]:
-    kind = type(event)
-    if kind is AttemptSucceeded:
+    if isinstance(event, AttemptSucceeded):
         if event.output is None and event.artifact is None:  # what most tasks return
             return ("AttemptSucceeded", *event)
         return ("AttemptSucceeded", *event[:7], _digest(event.output), _named(event.artifact))
-    if kind is ChildEnded:
+    if isinstance(event, ChildEnded):
         return ("ChildEnded", *event[:4], _digest(event.output), _named(event.artifact), event.error)
-    return (kind.__name__, *event)
+    return (type(event).__name__, *event)
 
 
 def _digest(output: bytes | None) -> bytes | None:

@@ -110,7 +110,8 @@ class Reactor:
                 else:
                     entries.append((no, key))
             self._push(live, task, entries, first)
-        line.withdraw(live.new_withdrawn())
+        if live.decision.withdrawn:
+            line.withdraw(live.new_withdrawn())
 
     def _push(self, live: LiveRun, task: int, entries: list[Entry], first: list[Entry]) -> None:
         if entries or first:
