@@ -10,7 +10,7 @@ from typing import Any
 from headrace.engine.core.workflow import Json
 
 _WIDTH = 100
-_PLAIN = re.compile(r"[A-Za-z_/(](?:[\w ./()<>=!&|+*'\"\[\]?-]*[\w)\]'\"./])?", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z_/(](?:[\w ,./()<>=!&|+*'\"\[\]?-]*[\w)\]'\"./])?", re.ASCII)
 _PLAIN_IN_FLOW = re.compile(r"[A-Za-z_/](?:[\w./-]| (?=[\w./]))*", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 _UNIT = re.compile(r"(?:\d+(?:ms|[smhd]))+|\d+(?:\.\d+)?%", re.ASCII)

@@ -138,7 +138,7 @@ BAD: list[tuple[Any, str]] = [
     ({'switch': {}}, 'schema at tasks.t.switch: a switch takes cases, or python.'),
     ({'switch': {'cases': [{'then': ['a']}]}}, 'schema at tasks.t.switch.cases.0: a case needs when: the condition.'),
     ({'switch': {'cases': [], 'python': 'm:f'}}, 'schema at tasks.t.switch: a switch has cases or a function, not both.'),
-    ({'switch': 'x'}, 'schema at tasks.t.switch: switch takes a switch (a map), not the text "x".'),
+    ({'switch': 'x'}, 'schema at tasks.t.switch: switch takes a map, not the text "x".'),
     ({'switch': {'cases': [{'when': 'true', 'then': [1]}]}}, 'schema at tasks.t.switch.cases.0.then.0: switch.cases[0].then[0] takes the id of a task, not the number 1. Quote it: "1".'),
     ({'gate': 5}, 'schema at tasks.t.gate: gate takes an expression, not the number 5. Quote it: "5".'),
     ({'gate': {}}, 'schema at tasks.t.gate: a gate needs when: the condition; false skips what is downstream.'),

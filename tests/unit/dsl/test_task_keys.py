@@ -193,6 +193,10 @@ def test_all_else_is_tried_once(spec: dict[str, Any]) -> None:
     assert task(**spec).retry == Retry(attempts=1)
 
 
+def test_a_switch_by_a_function_is_tried_again_when_it_says_so() -> None:
+    assert task(switch={"python": "m:f"}, retry={"delay": "2s"}).retry == Retry(3, 2 * SEC)
+
+
 def test_a_request_is_bounded_by_a_minute() -> None:
     assert task(http="http://x").timeouts.attempt == MIN
     assert task(http="http://x", timeout="5m").timeouts.attempt == 5 * MIN

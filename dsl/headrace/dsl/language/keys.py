@@ -147,7 +147,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "signal": RUN,
         "approval": RUN,
         "switch": (*RUN, WITH),
-        "switch by python": (*RUN, *ON_WORKER, WITH, VARIABLES, ISOLATION),
+        "switch by python": (*RUN, TRIED, *ON_WORKER, WITH, VARIABLES, ISOLATION),
         "gate": RUN,
         "noop": RUN,
         "tasks": GROUP,

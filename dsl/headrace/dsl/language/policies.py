@@ -42,7 +42,7 @@ RULE = Record(
     "retry_rule",
     "a retry rule",
     lambda on=None, **given: RetryRule(on=on, **given),
-    Key("on", Bare(), "A condition over `error`; left out, it always matches."),
+    Key("on", OrNull(Bare()), "A condition over `error`; left out, it always matches."),
     Key("then", Word("retry", "fail", "skip"), "What to do: retry, fail or skip."),
     Key("delay", Duration(), "How long to wait before this retry."),
 )

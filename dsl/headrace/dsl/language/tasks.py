@@ -211,7 +211,7 @@ def _fill_in(given: dict[str, Any], table: Mapping[str, Key], defaults: Mapping[
 
 def _policies(given: dict[str, Any], kind: str) -> None:
     """Makes values of retry and timeouts, whose defaults depend on the kind."""
-    if TRIED.name in TABLES[kind]:
+    if "retry" in given or (TRIED.name in TABLES[kind] and kind != "switch by python"):
         given["retry"] = _tried(given.get("retry", {}))
     timeouts = given.get("timeouts", {})
     if kind == "http" and "attempt" not in timeouts:

@@ -135,13 +135,13 @@ def _triggers(triggers: list[Mapping[str, Json]]) -> Iterator[Document]:
 
 
 def _task(task: Document) -> Document:
-    kinds = [kind for kind in _TRIED if kind in task]
-    if kinds:
-        retry = task.setdefault("retry", {"attempts": 1})
-        if retry == {"attempts": TRIES}:
-            del task["retry"]
-        elif len(retry) > 1 and retry.get("attempts") == TRIES:
-            del retry["attempts"]
+    usual = any(kind in task for kind in _TRIED)
+    if usual:
+        task.setdefault("retry", {"attempts": 1})
+    if task.get("retry") == {"attempts": TRIES} and usual:
+        del task["retry"]
+    elif len(task.get("retry", ())) > 1 and task["retry"]["attempts"] == TRIES:
+        del task["retry"]["attempts"]
     if "http" in task:
         _timeouts(task)
     if set(task.get("timeouts", ())) == {"attempt"} and task["timeouts"]["attempt"] is not None:
@@ -171,6 +171,9 @@ def _expressions(task: Document) -> None:
     _space(task.get("gate"), "when")
     _space(task.get("poll"), "until")
     _space(task.get("loop"), "until")
+    for rule in task.get("retry", {}).get("rules", ()):
+        if rule.get("on") is None:
+            rule.pop("on", None)
     for holder, key in (
         *((case, "when") for case in task.get("switch", {}).get("cases", ())),
         *((rule, "on") for rule in task.get("retry", {}).get("rules", ())),

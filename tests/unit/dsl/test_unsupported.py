@@ -1,0 +1,48 @@
+"""What is checked but not run yet is told, wherever it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.dsl.unsupported import not_supported
+from tests.unit.dsl.reading import workflow
+
+F = {"python": "m:f"}
+
+
+@pytest.mark.parametrize(
+    ("task", "top", "path"),
+    [
+        ({"container": "i"}, {}, "tasks.t.container"),
+        ({"signal": "s"}, {}, "tasks.t.signal"),
+        ({"approval": "?"}, {}, "tasks.t.approval"),
+        ({**F, "poll": {"every": "1s", "until": "true"}}, {}, "tasks.t.poll"),
+        ({**F, "compensate": F}, {}, "tasks.t.compensate"),
+        ({**F, "concurrency": [{"key": "1"}]}, {}, "tasks.t.concurrency"),
+        ({"tasks": {"a": F}, "loop": {"until": "true", "max": 2}}, {}, "tasks.t.loop"),
+        ({"tasks": {"a": {"tasks": {"b": {"container": "i"}}}}}, {}, "tasks.t.tasks.a.tasks.b.container"),
+        (F, {"on_failure": {"x": {"signal": "s"}}}, "on_failure.x.signal"),
+        (F, {"finally": {"x": {"signal": "s"}}}, "finally.x.signal"),
+        (F, {"concurrency": [{"key": "1"}]}, "concurrency"),
+        (F, {"retention": {"logs": "1d"}}, "retention"),
+        (F, {"notify": [{"on": "failed", "slack": "#x"}]}, "notify"),
+        (F, {"triggers": [{"every": "1h"}, {"kafka": {"topic": "t"}, "key": "event"}]}, "triggers.1.kafka"),
+        (F, {"triggers": [{"webhook": {}}]}, "triggers.0.webhook"),
+        (F, {"triggers": [{"after": {"workflow": "x"}}]}, "triggers.0.after"),
+        (F, {"triggers": [{"assets": {"any": ["a"]}}]}, "triggers.0.assets"),
+    ],
+)
+def test_each_use_is_told(task: dict[str, Any], top: dict[str, Any], path: str) -> None:
+    [problem] = not_supported(workflow(task, **top))
+    assert problem.code == "not_supported_yet"
+    assert ".".join(map(str, problem.path)) == path
+    assert problem.message.endswith(("is checked, but not run yet.", "are checked, but not run yet.")) or (
+        problem.task is not None and f'(task "{problem.task}")' in problem.message
+    )
+
+
+def test_what_runs_is_not_told() -> None:
+    spec = {**F, "pool": "db", "map": [1], "retry": 5, "cache": {"ttl": "1d"}, "timeouts": {"total": "1h"}}
+    assert not_supported(workflow(spec, triggers=[{"cron": "@daily"}, {"every": "1h"}], deadline="1h")) == []
