@@ -7,6 +7,7 @@ a command finds nobody who does.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ from headrace.runners.secrets import Secrets
 from headrace.runners.watching import Watches, follow_history
 from headrace.runners.worker import Worker
 
+_logger = logging.getLogger(__name__)
 PART = 0
 ANSWER_WITHIN = 30.0
 """Seconds in which a live owner must have taken a command from its inbox."""
@@ -93,13 +95,15 @@ class Embedded:
         http_allow: Sequence[str] = (),
         secrets_dir: Path | None = None,
         own: bool = True,
+        go_on: bool = True,
         clock: Clock | None = None,
         side: Callable[[WorkerSide], WorkerSide] = lambda side: side,
     ) -> AsyncIterator[Embedded]:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
-        StoreUnavailable when another one does. `clock` and `side` (what stands between broker and worker) are for tests."""
+        StoreUnavailable when another one does. Without `go_on` it leaves alone what was cut off earlier, but for runs
+        that a command asks for. `clock` and `side` (what stands between broker and worker) are for tests."""
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
-        policy = HttpPolicy(allow=http_allow, allow_loopback=True)
+        policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
         opened = cls(
             store,
             home,
@@ -112,7 +116,7 @@ class Embedded:
         )
         try:
             if own:
-                await opened.take_over()
+                await opened.take_over(go_on=go_on)
             yield opened
         finally:
             await opened.close()
@@ -124,7 +128,12 @@ class Embedded:
         """Whether this process decides."""
         return self._engine is not None
 
-    async def take_over(self, only: int | None = None) -> None:
+    @property
+    def left(self) -> int:
+        """How many live runs of the home this process leaves alone."""
+        return 0 if self._engine is None else self._engine.left
+
+    async def take_over(self, only: int | None = None, *, go_on: bool = True) -> None:
         """Become the owner and go on with what is live; `only`: with this run alone."""
         broker = MemoryBroker(parts=1, inboxes=1)
         engine = Engine(
@@ -135,7 +144,7 @@ class Embedded:
             self._clock,
             part=PART,
             engine_id=f"embedded-{os.getpid()}",
-            settings=EngineSettings(only=None if only is None else frozenset((only,))),
+            settings=EngineSettings(only=None if only is None else frozenset((only,)), leave_live=not go_on),
             resolver=authored.resolver(self.store),
             check_params=authored.checker(self.evaluator),
         )

@@ -6,7 +6,7 @@ moment later, a redirect, or an odd way to write an address (`2130706433`, `0x7f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -42,13 +42,21 @@ class HttpPolicy:
     allow: host names (`intranet.example`, `*.corp.example`), addresses and networks (`10.1.0.0/16`) that may be
         reached although they are not public.
     allow_loopback: this machine may be reached (embedded runs).
+    told: called once, when that leave is first used.
 
     Raises:
         ValueError: an entry is neither a host name nor a network.
     """
 
-    def __init__(self, allow: Iterable[str] = (), *, allow_loopback: bool = False) -> None:
+    def __init__(
+        self,
+        allow: Iterable[str] = (),
+        *,
+        allow_loopback: bool = False,
+        told: Callable[[str], object] = lambda text: None,
+    ) -> None:
         self._allow_loopback = allow_loopback
+        self._tell: Callable[[str], object] | None = told
         self._networks = []
         self._names: set[str] = set()
         self._suffixes: list[str] = []
@@ -73,6 +81,14 @@ class HttpPolicy:
         found = ip_address(address.partition("%")[0])
         if self._named(host.lower().rstrip(".")) or self._listed(found):
             return
+        if self._allow_loopback and _innermost(found).is_loopback:
+            if self._tell is not None:
+                tell, self._tell = self._tell, None
+                tell(
+                    f"An http task calls this machine ({host}). Runs in this process may; a worker elsewhere refuses "
+                    "it unless HEADRACE_HTTP_ALLOW names the address."
+                )
+            return
         if not is_public(found):
             shown = host if host == address else f"{host} ({address})"
             raise AddressRefused(
@@ -84,9 +100,11 @@ class HttpPolicy:
 
     def _listed(self, address: Address) -> bool:
         forms = (address, *inner_addresses(address))
-        if self._allow_loopback and forms[-1].is_loopback:
-            return True
         return any(form in network for form in forms for network in self._networks)
+
+
+def _innermost(address: Address) -> Address:
+    return (address, *inner_addresses(address))[-1]
 
 
 def is_public(address: Address) -> bool:

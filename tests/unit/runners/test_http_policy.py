@@ -87,3 +87,15 @@ def test_loopback_alone() -> None:
 def test_what_is_neither_name_nor_network(entry: str) -> None:
     with pytest.raises(ValueError, match="HEADRACE_HTTP_ALLOW"):
         HttpPolicy([entry])
+
+
+def test_the_leave_to_call_this_machine_is_told_once() -> None:
+    told: list[str] = []
+    policy = HttpPolicy(allow_loopback=True, told=told.append)
+    for _ in range(3):
+        policy.check("localhost", "127.0.0.1")
+    policy.check("example.org", "93.184.215.14")
+    assert len(told) == 1
+    assert "HEADRACE_HTTP_ALLOW" in told[0]
+    HttpPolicy(("127.0.0.0/8",), allow_loopback=True, told=told.append).check("localhost", "127.0.0.1")
+    assert len(told) == 1
