@@ -64,7 +64,7 @@ HEADRACE_TOML = """\
 
 home = ".headrace"        # database, artifacts and logs of runs on this machine
 # slots = 8               # tasks at once
-# http_allow = ["localhost:8080"]   # private addresses that http tasks may call
+# http_allow = ["intranet.example", "10.1.0.0/16"]   # private addresses that http tasks may call
 """
 
 FILES = {"hello.yaml": HELLO_YAML, "hello.py": HELLO_PY, "headrace.toml": HEADRACE_TOML}

@@ -95,6 +95,26 @@ def _example(schema: Mapping[str, Json]) -> str:
     return shape.get(kind, "…") if isinstance(kind, str) else "…"
 
 
+_WRITTEN = {
+    "array": "'[1, 2]'",
+    "object": "'{\"a\": 1}'",
+    "boolean": "true",
+    "integer": "42",
+    "number": "1.5",
+    "null": "null",
+}
+
+
+def _written(schema: Mapping[str, Json]) -> str:
+    """A value of the schema's type as one would type it."""
+    kind = schema.get("type")
+    known = isinstance(kind, str) and not (schema.get("examples") or schema.get("enum"))
+    items = schema.get("items")
+    if kind == "array" and known and isinstance(items, Mapping) and _takes_text(items):
+        return """'["a", "b"]'"""
+    return _WRITTEN.get(str(kind), "…") if known else _example(schema)
+
+
 def _content(name: str, text: str) -> str:
     if not text.startswith("@"):
         return text
@@ -116,7 +136,7 @@ def _value(name: str, text: str, schema: Mapping[str, Json] | None) -> Json:
             return text
         raise Stop(
             f'-p {name}: "{_short(text)}" is not JSON, and {name} takes {type_of(schema)}.',
-            hint=f"Write it as JSON, e.g. -p {name}={_example(schema)}",
+            hint=f"Write it as JSON, e.g. -p {name}={_written(schema)}",
         ) from None
     except RecursionError:
         raise Stop(f"-p {name}: its lists and maps nest too deep.") from None

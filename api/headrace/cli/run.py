@@ -14,6 +14,7 @@ from headrace.cli.follow import follow
 from headrace.cli.here import embedded, go, me
 from headrace.cli.output import print_json, say
 from headrace.cli.parameters import ask_for, gather, missing
+from headrace.cli.references import short
 from headrace.cli.where import HERE, Where
 from headrace.engine.core.problems import InvalidWorkflow
 
@@ -72,6 +73,8 @@ def run(
     for warning in planned.warnings:
         say(f"warning: {warning}")
     workflow = planned.source.workflow
+    for pool in sorted({task.pool.name for task in planned.plan.tasks if task.pool}):
+        say(f'warning: pool "{pool}" has no size here: it limits nothing.')
     pairs: Sequence[str] = param or ()
     given = gather(workflow, pairs, params)
     if lacking := missing(workflow, given):
@@ -90,7 +93,10 @@ async def _run(
     watch: bool,
 ) -> int:
     source = planned.source
-    async with embedded(settings, own=True) as home:
+    async with embedded(settings, own=True, go_on=False) as home:
+        if home.left:
+            runs = "one run" if home.left == 1 else f"{home.left} runs"
+            say(f"{runs} of this home did not end; headrace run --resume goes on with what was cut off.")
         row = await home.submit(
             planned.plan,
             given,
@@ -135,7 +141,13 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
         rows = [row for row in live if row.parent is None or row.parent[0] not in numbers]
         if not rows:
             say("No run was cut off here; nothing to go on with.")
+        for row in live:
+            if row.paused:
+                run = short(row.id)
+                say(f"run {run} of {row.workflow} is paused; headrace runs resume {run} goes on with it.")
         for row in rows:
+            if row.paused:
+                continue
             ended = await follow(
                 home, row, await home.plan(row.plan), json=json, watch=watch, stop_on_interrupt=True
             )

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -37,7 +38,21 @@ def _words(value: object) -> object:
     return value
 
 
+def _reachable(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Host names, addresses and networks, as the policy of http tasks reads them."""
+    if entries:
+        from headrace.runners.http_policy import HttpPolicy
+
+        try:
+            HttpPolicy(entries)
+        except ValueError as error:
+            said = str(error).removeprefix("HEADRACE_HTTP_ALLOW: ").rstrip(".")
+            raise PydanticCustomError("unreachable", "{said}", {"said": said}) from None
+    return entries
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Reachable = Annotated[Words, AfterValidator(_reachable)]
 
 
 class Settings(BaseSettings):
@@ -59,8 +74,8 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         None, ge=1, le=100_000, description="how many tasks at once in embedded runs; unset: by the machine"
     )
-    http_allow: Words = Field(
-        (), description="private addresses that http tasks may call: hosts, host:port, networks"
+    http_allow: Reachable = Field(
+        (), description="private addresses that http tasks may call: host names, addresses, networks"
     )
     secrets_dir: Path | None = Field(None, description="a folder with one file per secret")
 

@@ -15,6 +15,7 @@ PATIENCE = 120.0
 
 # What differs from run to run, and what stands for it on both sides of the comparison.
 _CHANGES = (
+    (re.compile(r"^bash: line \d+: +\d+ Killed .*\n", re.MULTILINE), ""),  # a shell's remark about its job
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?\b"), "RUN"),
@@ -72,7 +73,14 @@ class Session:
         """What a command prints to stdout and stderr. The page says what its status is, if it is of interest."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-        environment = {**kept, "PATH": path, "PYTHONPATH": "", "COLUMNS": "200", "HOME": str(self.home)}
+        environment = {
+            **kept,
+            "PATH": path,
+            "PYTHONPATH": "",
+            "COLUMNS": "200",
+            "PYTHONUNBUFFERED": "1",
+            "HOME": str(self.home),
+        }
         note = self.home / ".session"
         script = f"{_spelled_out(command)}\nstatus=$?\n{{ pwd; env -0 | grep -z ^HEADRACE_; }} > {note}\nexit $status"
         done = subprocess.run(

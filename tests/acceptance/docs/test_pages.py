@@ -40,7 +40,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in pages() if page.parent == DOCS], ids=name_of)
 def test_a_page_can_be_found(page: Path) -> None:
     """From the first page, in two steps at most."""
-    first = {(ROOT / target.partition("#")[0]).resolve() for target in LINK.findall(prose(ROOT / "README.md"))}
+    first = {
+        (ROOT / target.partition("#")[0]).resolve() for target in LINK.findall(prose(ROOT / "README.md"))
+    }
     second = {
         (each.parent / target.partition("#")[0]).resolve()
         for each in first
@@ -68,7 +70,10 @@ def test_every_key_is_in_the_language() -> None:
 
 
 def test_every_rule_is_on_its_page() -> None:
-    names = {row[0].strip("`") for row in rows(DOCS / "trigger_rules.md", "rule", "runs when", "settles without running")}
+    names = {
+        row[0].strip("`")
+        for row in rows(DOCS / "trigger_rules.md", "rule", "runs when", "settles without running")
+    }
     assert names == set(RULE_NAMES)
 
 

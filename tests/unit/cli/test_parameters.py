@@ -52,7 +52,10 @@ def test_an_undeclared_parameter_is_passed_on_for_the_check_to_refuse() -> None:
 def test_what_is_no_json_says_which_type_is_wanted() -> None:
     with pytest.raises(Stop, match='-p p: "eu" is not JSON, and p takes list of string') as stopped:
         gather(workflow(p={"type": "array", "items": {"type": "string"}}), ["p=eu"], None)
-    assert stopped.value.hint == "Write it as JSON, e.g. -p p='[…]'"
+    assert stopped.value.hint == """Write it as JSON, e.g. -p p='["a", "b"]'"""
+    with pytest.raises(Stop) as stopped:
+        gather(workflow(p={"type": "integer"}), ["p=some"], None)
+    assert stopped.value.hint == "Write it as JSON, e.g. -p p=42"
 
 
 @pytest.mark.parametrize("pair", ["p", "=1", ""])

@@ -40,10 +40,10 @@ def test_the_nearest_source_wins(winner: str, alone: Path, monkeypatch: pytest.M
 
 def test_lists_are_words_in_variables_and_lists_in_toml(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (alone / "headrace.toml").write_text('kafka = ["a:9092", "b:9092"]\n')
-    monkeypatch.setenv("HEADRACE_HTTP_ALLOW", "localhost:8080, 10.0.0.0/8")
+    monkeypatch.setenv("HEADRACE_HTTP_ALLOW", "intranet.example, 10.0.0.0/8")
     settings = load_settings({}).settings
     assert settings.kafka == ("a:9092", "b:9092")
-    assert settings.http_allow == ("localhost:8080", "10.0.0.0/8")
+    assert settings.http_allow == ("intranet.example", "10.0.0.0/8")
 
 
 def test_the_database_is_in_home_unless_named(alone: Path) -> None:
@@ -112,3 +112,11 @@ def test_a_home_that_cannot_be_made_has_status_3(alone: Path) -> None:
 
 def test_flags_reach_the_settings(alone: Path) -> None:
     assert Where(home=alone / "h").settings(slots=3).slots == 3
+
+
+def test_what_no_http_task_could_reach_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEADRACE_HTTP_ALLOW", "10.1.0.0/16, localhost:8080")
+    with pytest.raises(Stop) as stopped:
+        load_settings({}, tmp_path)
+    assert stopped.value.message.startswith("HEADRACE_HTTP_ALLOW: ")
+    assert stopped.value.message.endswith('"localhost:8080" is neither a host name nor a network.')
