@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from headrace.cli.failure import Stop
-from headrace.engine.core.problems import InvalidWorkflow
 from headrace.engine.core.workflow import Workflow
 
 Json = Any
@@ -176,7 +175,7 @@ def _file(path: str) -> dict[str, Json]:
 
             read = read_yaml(text, path)
             if read.problems:
-                raise InvalidWorkflow(read.problems)
+                raise Stop(f"--params {path} cannot be read: {read.problems[0]}")
             document = read.value
         else:
             document = json.loads(text)

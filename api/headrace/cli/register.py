@@ -12,6 +12,7 @@ from headrace.cli.files import expand, plan_to_run
 from headrace.cli.here import go
 from headrace.cli.output import print_json, say
 from headrace.cli.where import HERE, Where, prepare
+from headrace.engine.core.problems import InvalidWorkflow
 
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
@@ -36,6 +37,9 @@ def register(
     planned = [plan_to_run(str(target)) for target in expand(files)]
     if not planned:
         raise Stop(f"no workflow file in {', '.join(files)}.")
+    pools = [warning for one in planned for warning in one.warnings if warning.code == "unknown_pool"]
+    if pools:
+        raise InvalidWorkflow(pools)
     return go(_register(where.settings(), planned, json))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.dsl.document import examine
 from headrace.dsl.reading import MAX_BYTES, decode, too_large
-from headrace.dsl.unsupported import not_supported
+from headrace.dsl.unsupported import not_supported, unknown_pools
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.problems import InvalidWorkflow, Locator, Path, Place, Problem
@@ -109,6 +109,7 @@ def plan(source: Source) -> Planned:
             sorted(_placed(refused.problems, source.locate), key=_position),
             sorted(_placed(refused.warnings, source.locate), key=_position),
         ) from None
+    warnings = (*warnings, *unknown_pools(source.workflow))
     return Planned(made, tuple(sorted(_placed(warnings, source.locate), key=_position)), source)
 
 

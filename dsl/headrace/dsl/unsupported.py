@@ -56,6 +56,29 @@ def _of_tasks(tasks: tuple[Task, ...], path: Path, prefix: str) -> Iterator[Prob
             yield from _of_tasks(task.work.tasks, (*here, "tasks"), f"{name}.")
 
 
+def unknown_pools(workflow: Workflow) -> list[Problem]:
+    """One problem (code `unknown_pool`) for each task that names a pool: none can be defined yet, so none limits."""
+    found: list[Problem] = []
+    open_: list[tuple[Task, Path, str]] = [
+        (task, (section, task.id), task.id)
+        for section, tasks in (
+            ("tasks", workflow.tasks),
+            ("on_failure", workflow.on_failure),
+            ("finally", workflow.finally_),
+        )
+        for task in tasks
+    ]
+    while open_:
+        task, path, name = open_.pop()
+        if task.pool is not None:
+            message = f'task "{name}" takes slots of pool "{task.pool.name}", which is not defined.'
+            hint = "Embedded runs do not limit it."
+            found.append(Problem("unknown_pool", message, hint, (*path, "pool"), name))
+        if isinstance(task.work, Group):
+            open_ += [(each, (*path, "tasks", each.id), f"{name}.{each.id}") for each in task.work.tasks]
+    return found
+
+
 def _problem(what: str, path: Path, task: str | None = None) -> Problem:
     verb = "are" if what.endswith("s") and what != "compensate" else "is"
     of = f' (task "{task}")' if task else ""

@@ -46,3 +46,14 @@ def test_each_use_is_told(task: dict[str, Any], top: dict[str, Any], path: str) 
 def test_what_runs_is_not_told() -> None:
     spec = {**F, "pool": "db", "map": [1], "retry": 5, "cache": {"ttl": "1d"}, "timeouts": {"total": "1h"}}
     assert not_supported(workflow(spec, triggers=[{"cron": "@daily"}, {"every": "1h"}], deadline="1h")) == []
+
+
+def test_a_pool_that_nobody_defined_is_told_where_it_is_named() -> None:
+    from headrace.dsl import source
+
+    text = "workflow: w\ntasks:\n  a: {shell: ls, pool: warehouse}\n  g: {tasks: {b: {shell: ls, pool: {name: p, cost: 2}}}}\n"
+    planned = source.plan(source.read_text(text, "w.yaml"))
+    assert [(str(w.place), w.code) for w in planned.warnings] == [
+        ("w.yaml:3:17", "unknown_pool"),
+        ("w.yaml:4:31", "unknown_pool"),
+    ]
