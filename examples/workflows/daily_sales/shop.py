@@ -85,7 +85,7 @@ def price(file: str, out: str) -> Priced:
     return Priced(region, shop, len(lines), units, sum(products.values()), dict(products))
 
 
-def publish(day: date, files: list[str], priced: list[Priced | None], rows: int, out: str) -> Report:
+def publish(day: date, files: list[str], priced: Sequence[Priced | None], rows: int, out: str) -> Report:
     """Write the report, for people as Markdown and for programs as CSV."""
     sold = [shop for shop in priced if shop is not None]
     left_out = [file for file, shop in zip(files, priced, strict=True) if shop is None]
