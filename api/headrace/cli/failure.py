@@ -65,8 +65,10 @@ def _from_the_engine(error: BaseException) -> Status | None:
     if isinstance(error, KeyTaken) or _is(error, "headrace.engine.shell.commands", "Refused"):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.USAGE
-    if _is(error, "headrace.runners.embedded", "OwnerSilent") or _is(
-        error, "headrace.engine.shell.plans", "PlanMissing"
+    if (
+        _is(error, "headrace.runners.embedded", "OwnerSilent")
+        or _is(error, "headrace.runners.watching", "NobodyDecides")
+        or _is(error, "headrace.engine.shell.plans", "PlanMissing")
     ):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.SERVICE

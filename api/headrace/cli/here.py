@@ -46,8 +46,9 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def embedded(settings: Settings, *, own: bool) -> AsyncIterator[Embedded]:
-    """The engine in this process; with `own` it must own the store, else it does so only when nobody else does."""
+async def embedded(settings: Settings, *, own: bool, go_on: bool = True) -> AsyncIterator[Embedded]:
+    """The engine in this process; with `own` it must own the store, else it does so only when nobody else does.
+    Without `go_on` it leaves alone what was cut off here earlier."""
     from headrace.runners.embedded import Embedded
 
     if settings.kafka:
@@ -65,6 +66,7 @@ async def embedded(settings: Settings, *, own: bool) -> AsyncIterator[Embedded]:
         http_allow=settings.http_allow,
         secrets_dir=settings.secrets_dir,
         own=own,
+        go_on=go_on,
     ) as opened:
         yield opened
 

@@ -73,8 +73,6 @@ def run(
     for warning in planned.warnings:
         say(f"warning: {warning}")
     workflow = planned.source.workflow
-    for pool in sorted({task.pool.name for task in planned.plan.tasks if task.pool}):
-        say(f'warning: pool "{pool}" has no size here: it limits nothing.')
     pairs: Sequence[str] = param or ()
     given = gather(workflow, pairs, params)
     if lacking := missing(workflow, given):

@@ -1,6 +1,7 @@
 """`headrace runs cancel|kill|pause|resume|rerun` and `headrace tasks …`: tell the engine to decide otherwise.
 
-Whoever owns the run does it. When no engine lives, this process becomes the owner, decides and leaves.
+Whoever owns the run does it. When no engine lives, this process becomes the owner and decides; where the run then goes
+on (it was resumed, or its teardowns are to run), it stays until the run has ended.
 """
 
 from __future__ import annotations
@@ -123,6 +124,11 @@ async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json
                 hint="headrace runs rerun begins it again.",
             )
         await _ask(home, row, kind, body)
+        if await _goes_on_here(home, row):
+            plan = await plan_of(home.store, row.plan)
+            ended = await follow(home, row, plan, json=json, stop_on_interrupt=True)
+            asked_for = kind in ("cancel", "kill") and ended is Status.RUN_FAILED
+            return Status.OK if asked_for else ended
         view = await run_view(home.store, row.no, artifacts=home.artifacts)
     if json:
         print_json(run_document(view))
@@ -162,7 +168,8 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
         plan = await plan_of(home.store, row.plan)
         key = key_of(plan, task)
         await _ask(home, row, "task", {"task": task, **body})
-        if RunState(row.state).final:  # a retry began a new generation
+        # a retry of a final run began a new generation
+        if RunState(row.state).final or await _goes_on_here(home, row):
             return await follow(home, row, plan, json=json, stop_on_interrupt=True)
         view = await run_view(home.store, row.no, artifacts=home.artifacts)
     if json:
@@ -172,6 +179,17 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
         state = next((one.state for one in view.tasks if one.written == name), "on its way")
         say(f"{name} of run {short(row.id)} is {state}.")
     return Status.OK
+
+
+async def _goes_on_here(home: Embedded, row: RunRow) -> bool:
+    """Whether this process owns a run that does not stand still: it would be cut off if the command left now."""
+    if not home.owns:
+        return False
+    now = await home.store.run(row.no)
+    if now is None or now.paused or RunState(now.state).final:
+        return False
+    say("No engine lives on this home, so this process goes on with the run.")
+    return True
 
 
 async def _ask(home: Embedded, row: RunRow, kind: str, body: dict[str, Any]) -> None:

@@ -260,10 +260,10 @@ class Embedded:
 
     async def watch(self, row: RunRow) -> AsyncIterator[Change]:
         """The run's changes until it is final: from its beginning where this process has just submitted it, else from
-        now on."""
+        now on. Raises NobodyDecides where no engine lives any more that would end it."""
         plan = await self.plan(row.plan)
         if self._engine is None:
-            async for change in follow_history(self.store, plan, row.no):
+            async for change in follow_history(self.store, plan, row.no, PART):
                 yield change
             return
 

@@ -15,6 +15,12 @@ from headrace.engine.shell.views import Change, Changes
 
 EVERY = 0.1
 """Seconds between looks at another process's history."""
+OWNER_EVERY = 10
+"""So many looks, and then one whether there still is another process."""
+
+
+class NobodyDecides(Exception):
+    """The run has not ended and no engine lives that would go on with it."""
 
 
 class _Watch:
@@ -117,15 +123,24 @@ class _Nothing:
         return None
 
 
-async def follow_history(store: Store, plan: Plan, run: int) -> AsyncIterator[Change]:
-    """Until the run is final, by looking at what its owner commits."""
+async def follow_history(store: Store, plan: Plan, run: int, part: int) -> AsyncIterator[Change]:
+    """Until the run is final, by looking at what its owner commits. Raises NobodyDecides once `part` has had no owner for
+    two looks in a row: one may follow upon another."""
     row = await store.run(run)
     assert row is not None
     changes, seq = Changes(plan, RunState(row.state)), row.seq
+    looks = orphaned = 0
     while not changes.final:
+        if looks % OWNER_EVERY == 0:
+            orphaned = 0 if await store.has_owner(part) else orphaned + 1
+        looks += 1
         for entry in await store.history(run, after=seq):
             seq = entry.seq
             for change in changes.recorded(history.decode(entry.body, _Nothing())):
                 yield change
         if not changes.final:
+            if orphaned > 1:
+                raise NobodyDecides(
+                    f"No engine lives here, so run {row.id} stands still. headrace run --resume goes on with it."
+                )
             await asyncio.sleep(EVERY)

@@ -148,6 +148,8 @@ class Engine:
         await self._broker.start()
         self._broker.seek(part.number, part.next_offset)
         live = await self._store.live_runs(part.number)
+        if self._settings.leave_live:
+            self._reach.leave(live)
         part.to_load.extend([run for run in live if await self._reach.includes(run)])
         self._swept_at = self._clock.steady()
         self._again = True
@@ -231,6 +233,11 @@ class Engine:
         """Runs in memory, and those still to be loaded."""
         part = self._part
         return 0 if part is None else len(part.runs) + len(part.to_load)
+
+    @property
+    def left(self) -> int:
+        """Live runs that this engine leaves alone."""
+        return self._reach.left
 
     def depths(self) -> dict[str, tuple[int, ...]]:
         """By queue: how many wait, by class (high, normal, low)."""

@@ -220,10 +220,15 @@ class Gatherer:
     async def inbox(self, part: Part, turn: Turn) -> None:
         """Commands and news from other runs. What cannot join this turn stays where it is for the next."""
         part.inbox_due = False  # before reading: who writes meanwhile says so again
-        rows = await self._store.inbox(part.number, 0, self._inbox_rows)
-        if len(rows) >= self._inbox_rows:
-            part.inbox_due = True
-        rows = [row for row in rows if row.run is None or await self._reach.includes(row.run)]
+        rows: list[InboxRow] = []
+        after, limit = 0, self._inbox_rows
+        while not rows:  # what is out of reach stays there, and must not hide what lies behind it
+            page = await self._store.inbox(part.number, after, limit)
+            rows = [row for row in page if await self._reached(part, row)]
+            if len(page) < limit:
+                break
+            after = page[-1].id
+            part.inbox_due = bool(rows)
         await self._loader.load(part, turn, [row.run for row in rows if row.run is not None])
         for row in rows:
             live = None if row.run is None else part.runs.get(row.run)
@@ -234,6 +239,13 @@ class Gatherer:
                 turn.batch.inbox_done.append(row.id)
             else:
                 part.inbox_due = True
+
+    async def _reached(self, part: Part, row: InboxRow) -> bool:
+        if row.run is None:
+            return True
+        if row.kind in COMMANDS:
+            part.to_load.extend(await self._reach.take_up(row.run))
+        return await self._reach.includes(row.run)
 
     def _command(self, turn: Turn, live: LiveRun, row: InboxRow) -> bool:
         """Whether the row is dealt with in this turn."""
