@@ -54,6 +54,6 @@ def test_a_pool_that_nobody_defined_is_told_where_it_is_named() -> None:
     text = "workflow: w\ntasks:\n  a: {shell: ls, pool: warehouse}\n  g: {tasks: {b: {shell: ls, pool: {name: p, cost: 2}}}}\n"
     planned = source.plan(source.read_text(text, "w.yaml"))
     assert [(str(w.place), w.code) for w in planned.warnings] == [
-        ("w.yaml:3:17", "unknown_pool"),
-        ("w.yaml:4:31", "unknown_pool"),
+        ("w.yaml:3:18", "unknown_pool"),
+        ("w.yaml:4:30", "unknown_pool"),
     ]
