@@ -42,7 +42,8 @@ class Finished:
 
     def forget(self, now: float) -> None:
         """Drop what was finished more than 10 minutes before `now` (wall time)."""
-        for key, report in list(self.reports.items()):
+        while self.reports:
+            key, report = next(iter(self.reports.items()))
             if report.finished_at is not None and report.finished_at > now - OLDEST:
                 break
             self._drop(key)

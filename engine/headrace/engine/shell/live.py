@@ -55,6 +55,10 @@ class LiveRun:
         self.seq = row.seq
         self.broken = False
         self._class = CLASS[info.priority]
+        self.rounds: list[int] = []  # how many events there were after each round of deciding
+        self.refused: list[Refusal] = []
+        self.cache: dict[str, bytes | None] = {}  # what the task cache answered
+        self.timed: dict[Key | None, None] = {}  # whose timers were set
         self.turned()
 
     def turned(self) -> None:
@@ -62,10 +66,10 @@ class LiveRun:
         self.decision = Decision(generation=self.machine.generation)
         self.alone = False  # a rerun: no other event may share its turn
         self.commanded = False  # at most one person's command a turn
-        self.rounds: list[int] = []  # how many events there were after each round of deciding
-        self.refused: list[Refusal] = []
-        self.cache: dict[str, bytes | None] = {}  # what the task cache answered
-        self.timed: dict[Key | None, None] = {}  # whose timers were set
+        self.rounds.clear()
+        self.refused.clear()
+        self.cache.clear()
+        self.timed.clear()
         self._transitions_seen = self._effects_seen = self._ready_seen = self._withdrawn_seen = 0
 
     @property

@@ -114,11 +114,15 @@ class Plans:
 
     def _keep(self, found: PlanInUse) -> PlanInUse:
         plan_hash = found.plan.hash
+        if self._kept.get(plan_hash) is found:
+            self._kept.move_to_end(plan_hash)
+            return found
         self._used[plan_hash] = found
-        if plan_hash not in self._kept:
-            self._kept[plan_hash] = found
-            self._tasks += len(found.plan.ids)
-        self._kept.move_to_end(plan_hash)
+        before = self._kept.pop(plan_hash, None)
+        if before is not None:
+            self._tasks -= len(before.plan.ids)
+        self._kept[plan_hash] = found
+        self._tasks += len(found.plan.ids)
         while len(self._kept) > KEPT or (self._tasks > KEPT_TASKS and len(self._kept) > 1):
             _, gone = self._kept.popitem(last=False)
             self._tasks -= len(gone.plan.ids)

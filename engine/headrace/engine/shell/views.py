@@ -27,6 +27,7 @@ from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.rows import artifact_of, machine_rows, run_status
 
 _WORDS = tuple(state.word for state in TaskState)
+_new = tuple.__new__
 _KINDS = {kind: kind.value for kind in Kind}
 _PENDING, _FINAL = TaskState.PENDING, TaskState.SUCCEEDED
 
@@ -246,9 +247,19 @@ class Changes:
     ) -> list[Change]:
         ids = self._plan.ids
         at = [_at(event) for event in events]
-        changes = [
-            Change(at[cause], written(ids[key.task], key.map), _WORDS[before], _WORDS[after], reason, attempt)
-            for cause, key, before, after, reason, attempt in transitions
+        changes: list[Change] = [
+            _new(
+                Change,
+                (
+                    at[cause],
+                    written(ids[task], path) if path else ids[task],
+                    _WORDS[before],
+                    _WORDS[after],
+                    reason,
+                    attempt,
+                ),
+            )
+            for cause, (task, path), before, after, reason, attempt in transitions
         ]
         if run is not None and (after := RunState(run["state"])) is not self._state:
             began = Change(at[-1] if at else 0.0, None, self._state.word, after.word, run["reason"])

@@ -54,9 +54,9 @@ def advance(board: Board) -> None:
             finish_run(board)
             return
         board.phase = Section(board.phase + 1)
-        handlers = [node for node in range(len(board.root.state)) if board.plan.sections[node] == board.phase]
-        if not handlers:
+        if not board.static.open[board.phase]:
             continue
+        handlers = [node for node in range(len(board.root.state)) if board.plan.sections[node] == board.phase]
         if board.killed:
             _settle_all(board, handlers, TaskState.CANCELLED, "run_cancelled")
         elif board.phase is Section.ON_FAILURE and outcome(board)[0] is not RunState.FAILED:

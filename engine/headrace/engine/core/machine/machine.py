@@ -82,7 +82,7 @@ class RunMachine:
 
     @property
     def final(self) -> bool:
-        return self.board.status.state.final
+        return self.board.status.state >= RunState.SUCCEEDED
 
     @property
     def live_count(self) -> int:
