@@ -225,6 +225,8 @@ def _adapter(annotation: Any) -> Any:
             return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
         except PydanticUserError:
             return TypeAdapter(Any)
+    except PydanticUserError as error:
+        raise NotFound(f"An annotation cannot be used: {error.message}") from error
 
 
 def _converter(annotation: Any) -> Callable[[Any], Any]:

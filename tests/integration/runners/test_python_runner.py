@@ -201,6 +201,20 @@ async def test_what_does_not_exist_is_not_tried_again(desk: Desk, reference: str
     assert (problem.reason, problem.retryable) == ("not_found", False)
 
 
+async def test_an_annotation_that_cannot_be_checked_is_not_tried_again(desk: Desk) -> None:
+    desk.write(
+        "typed.py",
+        "from typing import TypedDict\nclass Row(TypedDict):\n    n: int\ndef f(row: Row) -> None: ...\n",
+    )
+    report = await desk.run(python("typed:f"), {"with": {"row": {"n": 1}}})
+    if sys.version_info >= (3, 12):  # which can be checked
+        assert report.kind == "succeeded"
+    else:
+        problem = error(report)
+        assert "annotation cannot be used" in problem.message
+        assert not problem.retryable
+
+
 async def test_a_module_that_fails_to_import_may_be_tried_again(desk: Desk) -> None:
     desk.write("m.py", "raise ConnectionError('database away')\n")
     problem = error(await desk.run(python("m:f")))
