@@ -1,0 +1,89 @@
+"""Runs whose process was killed: who leaves them alone, who goes on with them, and who says that nobody does.
+
+faults 56, 57
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cli.conftest import Terminal
+
+WORK = """\
+workflow: work
+tasks:
+  first: {shell: "touch started; test -f go || sleep 60"}
+  second: {shell: "true", depends_on: first}
+finally:
+  close: {shell: "touch closed"}
+"""
+QUICK = "workflow: quick\ntasks: {only: {shell: 'true'}}\n"
+
+
+@pytest.fixture
+def cut_off(headrace: Terminal) -> Terminal:
+    """A home with one run, killed while its first task ran; should it run again it ends at once."""
+    headrace.write("work.yaml", WORK)
+    headrace.write("quick.yaml", QUICK)
+    _kill_when_started(headrace)
+    headrace.write("go", "")
+    return headrace
+
+
+def _kill_when_started(headrace: Terminal, *commands: str) -> None:
+    process = headrace.start("run", "work.yaml")
+    _appears(headrace.folder / "started")
+    for command in commands:
+        assert headrace("runs", command, "last").status == 0
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def _appears(path: Path) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end, f"{path.name} never appeared"
+        time.sleep(0.02)
+
+
+def states(headrace: Terminal) -> dict[str, Any]:
+    return {item["workflow"]: item["state"] for item in headrace("runs", "list", "--json").document["items"]}
+
+
+def test_another_run_leaves_it_alone_and_says_so(cut_off: Terminal) -> None:
+    ran = cut_off("run", "quick.yaml")
+    assert ran.status == 0
+    assert "headrace run --resume" in ran.err
+    assert states(cut_off) == {"quick": "succeeded", "work": "running"}
+    tasks = cut_off("runs", "list", "--json").document["items"]
+    shown = cut_off("runs", "show", tasks[1]["run"], "--json").document
+    assert [(task["id"], task["attempts"]) for task in shown["tasks"] if task["attempts"]] == [("first", 1)]
+
+
+def test_waiting_for_it_does_not_wait_for_ever(cut_off: Terminal) -> None:
+    waited = cut_off("runs", "wait", "last")
+    assert waited.status == 3
+    assert "headrace run --resume" in waited.err
+
+
+def test_cancelling_it_runs_its_handlers_to_the_end(cut_off: Terminal) -> None:
+    assert cut_off("runs", "cancel", "last").status == 0
+    assert states(cut_off) == {"work": "cancelled"}
+    assert (cut_off.folder / "closed").exists()
+
+
+def test_resuming_a_home_with_a_paused_run_says_how_to_go_on(headrace: Terminal) -> None:
+    headrace.write("work.yaml", WORK)
+    _kill_when_started(headrace, "pause")
+    headrace.write("go", "")
+    resumed = headrace("run", "--resume")
+    assert resumed.status == 0
+    assert "headrace runs resume" in resumed.err
+    assert states(headrace) == {"work": "paused"}
+    assert headrace("runs", "resume", "last").status == 0
+    assert states(headrace) == {"work": "succeeded"}
