@@ -51,6 +51,7 @@ class Model:
         self.chosen: dict[Run, set[str]] = {}  # a switch that has decided → full ids
         self.closed: set[Run] = set()  # gates that came to false
         self.attempts: dict[Run, int] = {}
+        self.handed: set[Run] = set()  # whose attempt a worker gave back: it goes out again with the same number
         self.passed: set[Run] = set()  # whose `when` came to true
         self.due: list[Run] = []
         self.judging: Run | None = None
@@ -71,14 +72,16 @@ class Model:
         """An attempt was sent to a worker. Fails when it may not have been."""
         assert self.at(run) in ("ready", "again"), f"{written(run)} started although {self.at(run)}"
         self.state[run] = "running"
-        before = self.attempts.get(run, 0)
-        assert attempt == before + 1, f"{written(run)}: attempt {attempt} after {before}"
+        expected = self.attempts.get(run, 0) + (run not in self.handed)
+        assert attempt == expected, f"{written(run)}: attempt {attempt}, not {expected}"
+        self.handed.discard(run)
         self.attempts[run] = attempt
 
     def handed_back(self, run: Run) -> None:
         """The worker will not start it: it waits in the line again and no attempt was spent."""
         self.state[run] = "again"
-        self.attempts[run] -= 1
+        self.handed.add(run)
+        self.settle()
 
     def ended(self, run: Run, how: str, output: Any = None) -> None:
         """The attempt under way succeeded, failed or was skipped (or its worker is lost: `how` = failed)."""
@@ -193,7 +196,7 @@ class Model:
         if self.at(run) == "open":
             return "over" if self.finished(run) else None
         if self.at(run) == "again":
-            return None if self.attempts.get(run) else self.by_fail_fast(run)
+            return self.by_fail_fast(run) if self.untried(run) else None
         stopped = self.by_branch(node, run) or self.by_group(node, path)
         if stopped == WAIT:
             return None
@@ -465,7 +468,11 @@ class Model:
         """Whether anything in it has got further than being entered, or ready."""
         if self.at(item) == "open":
             return any(self.has_started(inner) for inner in self.inside(item))
-        return self.at(item) not in NOT_STARTED and not (self.at(item) == "again" and not self.attempts[item])
+        return self.at(item) not in NOT_STARTED and not self.untried(item)
+
+    def untried(self, run: Run) -> bool:
+        """Handed back by the worker that was to begin its first attempt."""
+        return self.at(run) == "again" and run in self.handed and self.attempts[run] == 1
 
     def finished(self, run: Run) -> bool:
         """Final, or entered with all in it final."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from headrace.engine.core import events as e
 from headrace.engine.core.decision import Send
 from headrace.engine.core.keys import Key, pack, unpack
+from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.states import MOVES, TaskState
@@ -161,13 +162,21 @@ class Flight:
                 pilot.feed(e.WorkerLost(at, send.key, send.attempt, 0.5))
 
     def crash(self) -> None:
-        """The board of the next owner equals the one that was lost, tallies included."""
-        before = tallies(self.pilot)
-        self.pilot.crash()
-        after = tallies(self.pilot)
-        assert after == before, {
+        """The board that another owner lays from the rows equals the one that is lost, tallies included. What has fallen
+        due by then goes on at once."""
+        pilot = self.pilot
+        rows = [(generation, key, row) for (generation, key), row in pilot.rows.items()]
+        status = pilot.machine.status
+        laid = RunMachine.restore(self.plan, pilot.info, pilot.evaluator, status, rows)
+        before, after = tallies(pilot, pilot.machine), tallies(pilot, laid)
+        differing = {
             k: (before.get(k), after.get(k)) for k in before | after if before.get(k) != after.get(k)
         }
+        assert not differing, f"(lost, laid): {differing}"
+        for timer in pilot.timers:
+            if timer.key is not None and timer.kind == "retry" and timer.due_at <= pilot.now:
+                self.model.fired(self.run(timer.key), timer.kind)
+        pilot.crash()
 
     # -- comparing ---------------------------------------------------------------------------------------------------
 
@@ -229,10 +238,10 @@ class Flight:
         assert limit is None or limit > 0
 
 
-def tallies(pilot: Pilot) -> dict[str, object]:
+def tallies(pilot: Pilot, machine: RunMachine) -> dict[str, object]:
     """All that a board keeps beside its states, as far as it still matters."""
     found: dict[str, object] = {}
-    for block, slot in pilot.machine.board.slots():
+    for block, slot in machine.board.slots():
         name = f"{pilot.name(block.key(slot))}{'*' if slot in block.children else ''}"
         state = TaskState(block.state[slot])
         found[f"{name} state"] = state
@@ -250,7 +259,6 @@ def tallies(pilot: Pilot) -> dict[str, object]:
                 "exceeded",
                 "given",
                 "held",
-                "live",
             ):
                 found[f"{name} {what}"] = getattr(inner, what)
     return found

@@ -86,9 +86,7 @@ def workflows(draw: st.DrawFn, most: int = 12) -> Workflow:
     )
     try:
         build_plan(workflow)
-    except (
-        InvalidWorkflow
-    ) as refused:  # a teardown waits for all that follows its setups: that may close a circle
+    except InvalidWorkflow:  # a teardown waits for all that follows its setups: that may close a circle
         assume(False)
     return workflow
 

@@ -293,6 +293,12 @@ def handed_back(board: Board, event: HandedBack) -> bool:
         board.finish(block, slot, TaskState.CANCELLED, live.aborted)
         return True
     board.move(block, slot, TaskState.QUEUED, "handed_back")
+    around: Block | None = block
+    while around is not None:  # it has not started after all: fail_fast may concern it
+        if around.stopped:
+            around.stopped = False
+            board.releases.append(around)
+        around = around.parent
     board.ready(block, slot)
     return True
 

@@ -441,6 +441,7 @@ class Board:
     # -- books of a map -------------------------------------------------------------------------------------------------
 
     def item_ended(self, block: Block, slot: int, state: int, shown: int) -> None:
+        assert block.parent is not None
         block.ended += 1
         if block.mark[slot] & RELEASED:
             block.live -= 1
@@ -458,6 +459,8 @@ class Board:
                 for bit in (FAILED, UPSTREAM):
                     if held & bit:
                         self.leaf_shown(block, bit)
+        if self.static.counted[block.owner]:
+            self.show(block.parent, block.head, block.owner, 0, False)
         if self.static.is_group[block.owner]:
             self.push_members(block, slot, block.owner)
         else:

@@ -41,14 +41,14 @@ def start(board: Board, event: Started) -> bool:
 
 
 def begin(board: Board) -> None:
-    """Set the deadline, and look at every node of the run that waits for nothing, or does not look at what it waits
-    for."""
+    """Set the deadline, and look at every node of the run that waits for nothing, or whose rule may be certain before
+    anything has ended."""
     if board.plan.workflow.deadline is not None:
         due = board.info.created_at + board.plan.workflow.deadline.total_seconds()
         board.decision.effects.append(SetTimer(None, "deadline", due))
     root = board.root
     for node in range(len(root.state)):
-        if not root.unmet[node] or board.plan.rules[node] == Rule.ALWAYS:
+        if not root.unmet[node] or board.plan.rules[node] >= Rule.ALWAYS:
             board.candidates.append((root, node))
 
 

@@ -112,6 +112,7 @@ def expand(board: Board, block: Block, slot: int, value: Json) -> None:
     row.items = count
     row.inputs = Filled(value)
     board.releases.append(below)
+    board.show(block, slot, node, 0, False)  # how many items there are may decide a rule expression
 
 
 def lay_out(board: Board, block: Block, slot: int, count: int) -> Block:

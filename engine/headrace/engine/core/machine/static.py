@@ -27,6 +27,7 @@ class Static:
     leaves: tuple[frozenset[int], ...]  # by region: locals
     direct: bytes  # by node: all its downstream tasks are plain ones of its own region, with a rule from the table
     open: tuple[int, int, int]  # slots of region 0 by section
+    counted: bytes  # by node: a rule expression downstream reads it
     cross: frozenset[int]  # nodes with a downstream in a deeper region
     active_tasks: int | None
 
@@ -81,6 +82,9 @@ def _make(plan: Plan) -> Static:
         all(plain[target] and plan.home[target] == plan.home[node] for target in plan.downstream(node))
         for node in range(count)
     )
+    counted = bytearray(
+        any(plan.rules[target] == Rule.EXPRESSION for target in plan.downstream(node)) for node in range(count)
+    )
     slots = plan.sections[: len(plan.regions[0].nodes)]
     return Static(
         bytes(simple),
@@ -93,6 +97,7 @@ def _make(plan: Plan) -> Static:
         tuple(frozenset(region.leaves) for region in plan.regions),
         bytes(direct),
         (slots.count(Section.MAIN), slots.count(Section.ON_FAILURE), slots.count(Section.FINALLY)),
+        bytes(counted),
         cross,
         plan.workflow.limits.active_tasks,
     )
