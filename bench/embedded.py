@@ -17,6 +17,7 @@ from pathlib import Path
 from bench import bare, workloads
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
+from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Workflow
 from headrace.engine.ports.store import RunRow
 from headrace.runners.embedded import Embedded
@@ -84,11 +85,8 @@ async def hops(embedded: Embedded, workflow: Workflow, floor: bare.Bare, functio
 
 
 async def _one(embedded: Embedded, plan: Plan) -> None:
-    last = ""
-    async for change in embedded.watch(await _submit(embedded, plan)):
-        if change.task is None:
-            last = change.after
-    assert last == "succeeded", last
+    state = await embedded.wait(await _submit(embedded, plan))
+    assert state is RunState.SUCCEEDED, state
 
 
 async def _submit(embedded: Embedded, plan: Plan) -> RunRow:

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -267,12 +268,20 @@ class Embedded:
                 yield change
             return
 
-        async def latest() -> RunState:
-            again = await self.store.run(row.no)
-            return RunState.QUEUED if again is None else RunState(again.state)
-
-        async for change in self._watches.follow(plan, row.no, latest):
+        async for change in self._watches.follow(plan, row.no, partial(self._state, row.no)):
             yield change
+
+    async def wait(self, row: RunRow) -> RunState:
+        """The run's final state, once it has one. Cheaper than to watch it."""
+        if self._engine is not None:
+            return await self._watches.end(row.no, partial(self._state, row.no))
+        async for _ in self.watch(row):
+            pass
+        return await self._state(row.no)
+
+    async def _state(self, run: int) -> RunState:
+        row = await self.store.run(run)
+        return RunState.QUEUED if row is None else RunState(row.state)
 
     async def plan(self, plan_hash: str) -> Plan:
         """The stored plan of that hash. Raises StoreUnavailable when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from headrace.engine.core.decision import Decision
@@ -15,6 +16,9 @@ from headrace.engine.shell.views import Change, Changes
 
 EVERY = 0.1
 """Seconds between looks at another process's history."""
+
+UNWATCHED = 256
+"""Runs that have ended before anybody watched them, and whose story is still kept."""
 OWNER_EVERY = 10
 """So many looks, and then one whether there still is another process."""
 
@@ -66,6 +70,8 @@ class Watches:
     def __init__(self) -> None:
         self._watched: dict[int, list[_Watch]] = {}
         self._kept: dict[int, list[Decision]] = {}
+        self._over: deque[int] = deque()  # of those kept, the runs that have ended
+        self._ends: dict[int, list[asyncio.Future[RunState]]] = {}
         self._starting = 0
 
     def heard(self, run: int, decision: Decision) -> None:
@@ -74,6 +80,18 @@ class Watches:
             watch.put(decision)
         if run in self._kept or (self._starting and run not in self._watched):
             self._kept.setdefault(run, []).append(decision)
+        change = decision.run
+        if change is not None and change.state.final:
+            self._ended(run, change.state)
+
+    def _ended(self, run: int, state: RunState) -> None:
+        for end in self._ends.pop(run, ()):
+            if not end.done():
+                end.set_result(state)
+        if run in self._kept:
+            self._over.append(run)
+            if len(self._over) > UNWATCHED:
+                self._kept.pop(self._over.popleft(), None)
 
     def broke(self, engine: asyncio.Task[None]) -> None:
         """The engine ended before the runs did; whoever follows gets its fault."""
@@ -81,6 +99,10 @@ class Watches:
         for watches in self._watched.values():
             for watch in watches:
                 watch.broke(fault or RuntimeError("the engine has stopped"))
+        for ends in self._ends.values():
+            for end in ends:
+                if not end.done():
+                    end.set_exception(fault or RuntimeError("the engine has stopped"))
 
     async def starting(self, create: Awaitable[Created]) -> Created:
         """Await the creation of a run, keeping what is decided about it from its first moment on."""
@@ -92,6 +114,25 @@ class Watches:
             return created
         finally:
             self._starting -= 1
+
+    async def end(self, run: int, latest: Callable[[], Awaitable[RunState]]) -> RunState:
+        """The run's final state, once it has one; `latest` reads what it is. Raises the engine's fault when it breaks before."""
+        kept = self._kept.pop(run, None)
+        for decision in kept or ():
+            if decision.run is not None and decision.run.state.final:
+                return decision.run.state
+        end: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
+        self._ends.setdefault(run, []).append(end)
+        try:
+            if kept is None and (state := await latest()).final:
+                return state
+            return await end
+        finally:
+            ends = self._ends.get(run)
+            if ends is not None:
+                ends.remove(end)
+                if not ends:
+                    del self._ends[run]
 
     async def follow(
         self, plan: Plan, run: int, latest: Callable[[], Awaitable[RunState]]
