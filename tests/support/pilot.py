@@ -207,7 +207,9 @@ class Pilot:
         """The engine dies; another loads what was committed. Attempts in flight go on."""
         machine = self.machine
         rows = [(generation, key, row) for (generation, key), row in self.rows.items()]
-        self.machine = RunMachine.restore(self.plan, self.info, self.evaluator, machine.status, rows)
+        self.machine = RunMachine.restore(
+            self.plan, self.info, self.evaluator, machine.status, rows, grants=machine.board.grants
+        )
         self.line = []
         self.feed(e.Resumed(self.now))
 

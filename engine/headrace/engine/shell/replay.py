@@ -12,7 +12,7 @@ from typing import Any
 
 from headrace.engine.core.decision import Decision, Need, StartChild, Value
 from headrace.engine.core.evaluation import Artifact, Evaluator
-from headrace.engine.core.events import Event, Resumed, SlotsGranted
+from headrace.engine.core.events import Event, Resumed
 from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
@@ -51,7 +51,8 @@ async def replay(
         recorded = [(past.seq, history.decode(past.body, content)) for past in await store.history(run_no)]
     except UnknownHistory as unknown:
         return [str(unknown)]
-    again = _Again(row, plan, evaluator, stored, ValueCache(artifacts))
+    limited = any(moved.reason == "pool" for _, past in recorded for moved in past.transitions)
+    again = _Again(row, plan, evaluator, stored, ValueCache(artifacts), grants=limited)
     differences: list[str] = []
     for seq, past in recorded:
         try:
@@ -90,7 +91,14 @@ class _Again:
     """The run as it is decided again. `rows`: what that wrote, by generation and key."""
 
     def __init__(
-        self, row: RunRow, plan: Plan, evaluator: Evaluator, stored: Iterable[TaskRow], loader: ValueCache
+        self,
+        row: RunRow,
+        plan: Plan,
+        evaluator: Evaluator,
+        stored: Iterable[TaskRow],
+        loader: ValueCache,
+        *,
+        grants: bool,
     ) -> None:
         self._no = row.no
         self._plan = plan
@@ -99,13 +107,12 @@ class _Again:
         self._loader = loader
         self._children = {(t.generation, Key(t.task, t.map)): t.child for t in stored if t.child is not None}
         self._machine: RunMachine | None = None
-        self._grants = False
+        self._grants = grants
         self.rows: _Rows = {}
         self.status = RunStatus()
 
     async def batch(self, past: Recorded, content: _Content) -> list[str]:
         """Decide one batch again; answers with how it differs."""
-        self._grants = self._grants or any(isinstance(event, SlotsGranted) for event in past.events)
         machine = self._machine_for(past)
         decision = Decision(generation=machine.generation)
         start = 0

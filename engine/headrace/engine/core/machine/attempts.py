@@ -65,6 +65,7 @@ def picked(board: Board, event: Picked) -> bool:
 
 def unpicked(board: Board, block: Block, slot: int) -> None:
     """It was picked but never dispatched: it ends without an attempt."""
+    release_slots(board, block.key(slot))
     board.leave_room()
 
 
@@ -118,6 +119,8 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
     plan = board.plan
     node = event.key.task
     task = plan.tasks[node]
+    if task.pool is not None:
+        release_slots(board, event.key)
     if plan.kinds[node] is Kind.SWITCH:
         chosen = branching.chosen_of(event.output)
         if chosen is None:
@@ -131,8 +134,6 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
         else:
             branching.switch(board, block, slot, chosen)
         return True
-    if task.pool is not None:
-        release_slots(board, event.key)
     if task.cache is not None and live.cache_key is not None:
         expires = event.at + task.cache.ttl.total_seconds()
         board.decision.effects.append(StoreCache(live.cache_key, event.output, event.artifact, expires))
@@ -290,6 +291,7 @@ def handed_back(board: Board, event: HandedBack) -> bool:
     board.leave_room()
     live.worker = None
     if live.aborted is not None:
+        release_slots(board, event.key)
         board.finish(block, slot, TaskState.CANCELLED, live.aborted)
         return True
     board.move(block, slot, TaskState.QUEUED, "handed_back")

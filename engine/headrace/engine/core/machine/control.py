@@ -21,7 +21,7 @@ from headrace.engine.core.events import (
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, branching, restoring
 from headrace.engine.core.machine.board import DEADLINE, KILLED, READY, Block, Board
-from headrace.engine.core.machine.readiness import spared
+from headrace.engine.core.machine.readiness import spared, try_again
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.run import Generation
 from headrace.engine.core.states import RunState, TaskState
@@ -265,7 +265,7 @@ def task(board: Board, event: TaskAsked) -> bool:
     if event.action == "retry":
         if state != TaskState.RETRYING:
             return False
-        board.ready(block, slot)
+        try_again(board, block, slot)
         return True
     after = {"skip": TaskState.SKIPPED, "succeed": TaskState.SUCCEEDED, "cancel": TaskState.CANCELLED}[
         event.action
@@ -299,7 +299,7 @@ def timer(board: Board, event: TimerFired) -> bool:
     live = board.live.get(event.key)
     match event.kind:
         case "retry" if state == TaskState.RETRYING:
-            board.ready(block, slot)
+            try_again(board, block, slot)
             return True
         case "sleep" if state == TaskState.WAITING:
             board.finish(block, slot, TaskState.SUCCEEDED)

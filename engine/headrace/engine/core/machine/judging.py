@@ -462,6 +462,7 @@ def _inputs(judge: Judge, extra: object) -> None:
     assert isinstance(extra, Picked)
     board, block, slot = judge.board, judge.block, judge.slot
     if block.state[slot] >= TaskState.SUCCEEDED:
+        attempts.unpicked(board, block, slot)
         return
     try:
         filled = judge.fill(judge.templates.inputs)
@@ -493,6 +494,7 @@ def _cache(judge: Judge, extra: object) -> None:
     event, filled, key = extra
     board, block, slot = judge.board, judge.block, judge.slot
     if block.state[slot] >= TaskState.SUCCEEDED:
+        attempts.unpicked(board, block, slot)
         return
     if key in judge.answers.cache:
         attempts.unpicked(board, block, slot)
@@ -506,6 +508,8 @@ def _cache(judge: Judge, extra: object) -> None:
 def _again(judge: Judge, extra: object) -> None:
     board, block, slot = judge.board, judge.block, judge.slot
     if block.state[slot] >= TaskState.SUCCEEDED:
+        if isinstance(extra, Picked):
+            attempts.unpicked(board, block, slot)
         return
     stored = judge.answers.values.get(block.key(slot))
     filled = stored.inputs if stored is not None and stored.inputs is not None else None

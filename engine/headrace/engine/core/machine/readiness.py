@@ -12,7 +12,7 @@ from headrace.engine.core.machine.board import JUDGING, READY, RELEASED, Block, 
 from headrace.engine.core.machine.verdicts import VERDICTS, Verdict
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.core.workflow import Child, Gate, Kind, Sleep, Switch
+from headrace.engine.core.workflow import Child, Gate, Kind, Pool, Sleep, Switch
 
 # plain integers, as the table holds them
 _WAIT, _RUN, _SKIP = map(int, (Verdict.WAIT, Verdict.RUN, Verdict.SKIP))
@@ -125,13 +125,34 @@ def act(board: Board, block: Block, slot: int, node: int) -> None:
             judge(board, "child", block, slot)
         case _:
             if task.pool is not None and board.grants:
-                key = block.key(slot)
-                live = board.live[key] = Live()
-                live.ready_at = board.at
-                board.move(block, slot, TaskState.QUEUED, "pool")
-                board.decision.effects.append(RequestSlots(key, task.pool.name, task.pool.cost))
+                ask_for_slots(board, block, slot, task.pool)
             else:
                 board.ready(block, slot)
+
+
+def ask_for_slots(board: Board, block: Block, slot: int, pool: Pool) -> None:
+    """It waits for its pool, and then in the line. That wait counts for its timeouts."""
+    key = block.key(slot)
+    live = board.live.get(key)
+    if live is None:
+        since = board.start_clocks(block, slot, key) if board.static.timed[key.task] else board.at
+        live = board.live[key] = Live()
+        live.ready_at = since
+        live.timed = board.since.pop(key, None) is not None
+    elif block.state[slot] == TaskState.RETRYING:
+        live.attempt += 1
+        live.due_at = None
+    board.move(block, slot, TaskState.QUEUED, "pool")
+    board.decision.effects.append(RequestSlots(key, pool.name, pool.cost))
+
+
+def try_again(board: Board, block: Block, slot: int) -> None:
+    """The delay before the next attempt is over; the slots of the last one went back to the pool."""
+    pool = board.plan.tasks[block.node(slot)].pool
+    if pool is not None and board.grants:
+        ask_for_slots(board, block, slot, pool)
+    else:
+        board.ready(block, slot)
 
 
 def judge(board: Board, what: str, block: Block, slot: int, extra: object = None) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from headrace.engine.core.decision import Row
+from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import branching, maps
+from headrace.engine.core.machine import branching, maps, readiness
 from headrace.engine.core.machine.board import KILLED, RELEASED, Board, Live
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunStatus
@@ -170,6 +170,8 @@ def look_again(board: Board) -> None:
         elif state == TaskState.RETRYING:
             live = board.live[block.key(slot)]
             if live.due_at is None or live.due_at <= board.at:
-                board.ready(block, slot)
+                readiness.try_again(board, block, slot)
+            else:  # its timer may have fired and been forgotten by a clock that was ahead
+                board.decision.effects.append(SetTimer(block.key(slot), "retry", live.due_at))
     board.phase = Section.MAIN
     board.ending = board.status.state is not RunState.QUEUED and not board.status.state.final
