@@ -65,6 +65,13 @@ def _from_the_engine(error: BaseException) -> Status | None:
     if isinstance(error, KeyTaken) or _is(error, "headrace.engine.shell.commands", "Refused"):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.USAGE
+    if _is(error, "headrace.engine.shell.patient", "PartLost"):
+        print(
+            "headrace: another process has taken this database over, so this one stopped; its runs are whole.\n"
+            "  Say: headrace run --resume, when that process has ended.",
+            file=sys.stderr,
+        )
+        return Status.SERVICE
     if (
         _is(error, "headrace.runners.embedded", "OwnerSilent")
         or _is(error, "headrace.runners.watching", "NobodyDecides")

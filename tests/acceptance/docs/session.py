@@ -23,6 +23,7 @@ _CHANGES = (
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"),
     (re.compile(r"(?<![\w.])\d+(\.\d+)?(ms|s)\b"), "SECONDS"),
     (re.compile(r'("\w+_seconds": ?)[\d.]+'), r"\1SECONDS"),
+    (re.compile(r"\b\d+ batch(es)?\b"), "BATCHES"),
     (re.compile(r"[ \t]+"), " "),
 )
 
