@@ -34,7 +34,8 @@ class Generation:
 
     number: int
     reset: tuple[Key, ...] = ()  # exact task runs; a mapped head stands for all its items
-    inputs: Json = None
+    inputs: Json = None  # replaces what `with` gives the task runs in `heads`
+    heads: tuple[Key, ...] = ()  # what was asked for, or had failed: where the rerun begins
 
 
 @dataclass(slots=True)
@@ -53,5 +54,5 @@ class RunStatus:
 class Answers(NamedTuple):
     """The shell's answer to a Need. Keys it was asked for and that have nothing stored are left out."""
 
-    values: Mapping[Key, Value] = {}  # noqa: RUF012 - never written to
-    cache: Mapping[str, bytes] = {}  # noqa: RUF012
+    values: Mapping[Key, Value] = {}
+    cache: Mapping[str, bytes] = {}

@@ -151,6 +151,10 @@ def event_of(row: InboxRow, live: LiveRun, at: float) -> Event:
             for key in keys or ():
                 if machine.state_of(key) is None:
                     raise Refused(f'The run has no task run "{live.using.plan.ids[key.task]}" of that index.')
+            if inputs is not None and not isinstance(inputs, dict):
+                raise Refused("`inputs` is a JSON object: what the tasks are given in place of their `with`.")
+            if not machine.can_rerun(keys):
+                raise Refused("No task of the run failed: name the tasks to run again.")
             return RerunAsked(at, by, keys, inputs)
         case TaskBody():
             return _task_asked(body, live, at)

@@ -5,7 +5,7 @@ Both directions are on a hot path (a commit, a takeover), so rows are built posi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,16 +147,22 @@ def run_update(no: int, change: RunChange, generations: Iterable[Generation] | N
 
 
 def generations_bytes(generations: Iterable[Generation]) -> bytes:
-    return _encode([{"number": g.number, "reset": g.reset, "inputs": g.inputs} for g in generations])
+    return _encode(
+        [{"number": g.number, "reset": g.reset, "inputs": g.inputs, "heads": g.heads} for g in generations]
+    )
 
 
 def generations_of(data: bytes | None) -> list[Generation]:
     if not data:
         return []
     return [
-        Generation(item["number"], tuple(Key(*key) for key in item["reset"]), item["inputs"])
+        Generation(item["number"], _keys_of(item["reset"]), item["inputs"], _keys_of(item.get("heads", ())))
         for item in _decode(data)
     ]
+
+
+def _keys_of(pairs: Iterable[Sequence[int]]) -> tuple[Key, ...]:
+    return tuple(Key(*pair) for pair in pairs)
 
 
 def cache_row(project: str, effect: StoreCache) -> CacheRow:

@@ -8,12 +8,13 @@ import pytest
 
 from headrace.engine.core import events as e
 from headrace.engine.core.decision import Decision
+from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
-from headrace.engine.core.workflow import Timeouts
-from tests.support.flows import flow, py, tries
+from headrace.engine.core.workflow import Json, Timeouts
+from tests.support.flows import flow, over, py, tries
 from tests.support.pilot import Outcome, Pilot, script
 
 FAILED = Outcome("failed")
@@ -105,3 +106,50 @@ def test_a_run_paused_before_it_began_gets_its_deadline_when_it_begins() -> None
     pilot.feed(e.PauseAsked(0.0, "ann"))
     pilot.feed(e.ResumeAsked(1.0, "ann"))
     assert [(timer.kind, timer.due_at) for timer in pilot.timers] == [("deadline", 50.0)]
+
+
+def test_a_rerun_gives_what_it_was_told_in_place_of_with() -> None:
+    """To the task runs it begins with, at every attempt, also after a restart; what follows them is given its own."""
+    plan = flow(
+        py("a", with_={"n": "${{ params.n.missing }}"}),
+        py("each", "a", map=over([1, 2]), with_={"n": "${{ item }}"}),
+        py("z", "each", with_={"n": 7}),
+        params={"n": {"type": "object"}},
+    )
+    pilot = Pilot(plan, params={"n": {}}).fly()
+    assert pilot.states()["a"] == "failed"
+    pilot.feed(e.RerunAsked(pilot.now, "ann", None, {"n": 5}))
+    first = pilot.flying[-1]
+    pilot.crash()
+    pilot.feed(e.Redelivered(pilot.now, first.key, "w2", 2, 1))
+    assert [send.inputs.value["with"] for send in pilot.flying] == [{"n": 5}, {"n": 5}]
+    pilot.flying.pop(0)
+    seen: dict[str, Json] = {}
+
+    def body(name: str, inputs: Filled, attempt: int) -> Outcome:
+        seen[name] = inputs.value["with"]["n"]
+        return Outcome()
+
+    pilot.body = body
+    assert pilot.fly().state == "succeeded"
+    assert seen == {"a": 5, "each[0]": 1, "each[1]": 2, "z": 7}
+    pilot.feed(e.RerunAsked(pilot.now, "ann", (Key(plan.index["each"]),), {"n": 9}))
+    assert pilot.fly().state == "succeeded"
+    assert seen == {"a": 5, "each[0]": 9, "each[1]": 9, "z": 7}
+
+
+def test_a_run_that_failed_in_its_handlers_alone_reruns_those() -> None:
+    pilot = Pilot(flow(py("a"), finally_=[py("close", fails_run=True)]), script({"close": FAILED})).fly()
+    assert pilot.state == "failed"
+    pilot.body = script({})
+    assert pilot.machine.can_rerun(None)
+    pilot.feed(e.RerunAsked(pilot.now, "ann", None))
+    assert pilot.fly().state == "succeeded"
+    assert pilot.started == ["a", "close", "close"]
+
+
+def test_a_run_whose_output_alone_failed_has_nothing_to_rerun() -> None:
+    pilot = Pilot(flow(py("a"), output="${{ tasks.a.output.missing }}")).fly()
+    assert pilot.state == "failed"
+    assert not pilot.machine.can_rerun(None)
+    assert pilot.machine.can_rerun((Key(0),))

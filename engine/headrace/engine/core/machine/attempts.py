@@ -53,7 +53,7 @@ def picked(board: Board, event: Picked) -> bool:
     board.picked(block, slot)
     key = event.key
     task = board.plan.tasks[key.task]
-    if task.cache is None:
+    if task.cache is None and board.replacement(key) is None:
         constant = constant_inputs(board.plan, key.task)
         if constant is not None:
             dispatch(board, block, slot, event, constant, keep=False)
@@ -316,7 +316,7 @@ def redelivered(board: Board, event: Redelivered) -> bool:
         return lost(board, WorkerLost(event.at, event.key, live.attempt, 0.5))
     live.epoch, live.n, live.worker = event.epoch, event.n, event.worker
     constant = constant_inputs(board.plan, event.key.task)
-    if constant is not None:
+    if constant is not None and board.replacement(event.key) is None:
         send_again(board, block, slot, constant)
     else:
         board.judgements.append(("again", block, slot, None))

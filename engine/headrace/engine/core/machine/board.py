@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from headrace.engine.core.decision import ClearTimers, Decision, Ready, Row, RunChange, SetTimer, Transition
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import Error
-from headrace.engine.core.keys import Key, child, unpack
+from headrace.engine.core.keys import Key, child, prefix, unpack
 from headrace.engine.core.machine.static import Static
 from headrace.engine.core.machine.verdicts import FAILED, SETUP_SHOWN, SHOWN, SUCCEEDED, UPSTREAM
 from headrace.engine.core.plan import Plan, Region, Rule, Section
@@ -203,6 +203,8 @@ class Board:
         self.empty: set[Key] = set()  # heads of maps that have no items
         self.barred: dict[tuple[int, int], str] = {}  # see `branching`
         self.ending = False
+        last = self.status.generations[-1] if self.status.generations else None
+        self.replaced = frozenset(last.heads if last is not None and last.inputs is not None else ())
         self.fresh: dict[Key, bytes | Artifact | None] = {}  # outputs of this batch, not yet in the store
 
     # -- addresses ------------------------------------------------------------------------------------------------
@@ -254,6 +256,16 @@ class Board:
             for block in list(self.blocks[region]):
                 for slot in range(len(block.state)):
                     yield block, slot
+
+    def replacement(self, key: Key) -> Json:
+        """What this generation gives the task run in place of its `with`; None: nothing. A mapped task that was named
+        stands for its items."""
+        if not self.replaced:
+            return None
+        head = Key(key.task, prefix(key.map, self.plan.regions[self.plan.home[key.task]].level))
+        if key in self.replaced or head in self.replaced:
+            return self.status.generations[-1].inputs
+        return None
 
     # -- the one place that moves a state -----------------------------------------------------------------------------
 

@@ -157,11 +157,18 @@ def rerun(board: Board, event: RerunAsked) -> bool:
     status = board.status
     if not status.state.final:
         return False
-    reset = chosen(board, event.keys)
+    heads, reset = chosen(board, event.keys)
     if not reset:
         return False
     status.generation += 1
-    status.generations.append(Generation(status.generation, tuple(sorted(reset)), event.inputs))
+    status.generations.append(
+        Generation(
+            status.generation,
+            tuple(sorted(reset)),
+            event.inputs,
+            tuple(sorted(heads)) if event.inputs is not None else (),
+        )
+    )
     rows = restoring.keep(board.plan, restoring.snapshot(board), reset)
     status.state, status.reason, status.finished_at, status.paused = RunState.RUNNING, None, None, False
     restoring.lay(board, rows)
@@ -170,8 +177,9 @@ def rerun(board: Board, event: RerunAsked) -> bool:
     return True
 
 
-def chosen(board: Board, keys: tuple[Key, ...] | None) -> set[Key]:
-    """The task runs that a rerun resets: those asked for (or all that failed), and everything downstream."""
+def chosen(board: Board, keys: tuple[Key, ...] | None) -> tuple[set[Key], set[Key]]:
+    """Where a rerun begins: what was asked for (or all that failed). And all that it resets: that, everything
+    downstream, and the handlers."""
     plan = board.plan
     if keys is None:
         start = {
@@ -184,9 +192,10 @@ def chosen(board: Board, keys: tuple[Key, ...] | None) -> set[Key]:
     else:
         start = {key for key in keys if board.locate(key) is not None}
     handlers = {Key(node) for node in range(len(board.root.state)) if plan.sections[node] > 0}
+    last = start & handlers
     start -= handlers
     if not start:
-        return set()
+        return last, handlers if last else set()
     reset = set(start)
     nodes: set[int] = set()
     for key in start:
@@ -197,7 +206,14 @@ def chosen(board: Board, keys: tuple[Key, ...] | None) -> set[Key]:
     ):
         if _all_members_in(board, key, reset):
             reset.add(key)
-    return reset | handlers
+    if keys is None:
+        start = {key for key in start if _state(board, key) == TaskState.FAILED}
+    return start | last, reset | handlers
+
+
+def _state(board: Board, key: Key) -> int | None:
+    spot = board.locate(key)
+    return None if spot is None else spot[0].state[spot[1]]
 
 
 def _only_encloses(board: Board, block: Block, slot: int) -> bool:

@@ -211,6 +211,15 @@ class Judge:
             return Filled(template.value)
         return self.evaluator.fill(template, self.scope(template.references, extra))
 
+    def inputs(self) -> Filled:
+        """What the worker or child is given: as written, or with what a rerun gives in place of `with`."""
+        given = self.board.replacement(self.block.key(self.slot))
+        if given is None:
+            return self.fill(self.templates.inputs)
+        rest = {name: value for name, value in self.templates.inputs.value.items() if name != "with"}
+        filled = self.fill(parse_template(rest))
+        return Filled({**filled.value, "with": given}, filled.holes)
+
     def fail(self, error: EvaluationError) -> None:
         self.board.finish(
             self.block,
@@ -451,7 +460,7 @@ def _child(judge: Judge, _: object) -> None:
     if judge.stale():
         return
     try:
-        filled = judge.fill(judge.templates.inputs)
+        filled = judge.inputs()
     except EvaluationError as error:
         judge.fail(error)
         return
@@ -465,7 +474,7 @@ def _inputs(judge: Judge, extra: object) -> None:
         attempts.unpicked(board, block, slot)
         return
     try:
-        filled = judge.fill(judge.templates.inputs)
+        filled = judge.inputs()
         cache = board.plan.tasks[block.node(slot)].cache
         if cache is not None:
             key = filled if cache.key is None else judge.fill(judge.templates.cache_key)
@@ -477,7 +486,8 @@ def _inputs(judge: Judge, extra: object) -> None:
         attempts.unpicked(board, block, slot)
         judge.fail(error)
         return
-    attempts.dispatch(board, block, slot, extra, filled, keep=not judge.templates.inputs.constant)
+    keep = not judge.templates.inputs.constant or board.replacement(extra.key) is not None
+    attempts.dispatch(board, block, slot, extra, filled, keep=keep)
 
 
 def cache_key(board: Board, node: int, key: Filled) -> str:

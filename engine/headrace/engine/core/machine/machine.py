@@ -93,6 +93,10 @@ class RunMachine:
         spot = self.board.locate(key)
         return None if spot is None else TaskState(spot[0].state[spot[1]])
 
+    def can_rerun(self, keys: tuple[Key, ...] | None) -> bool:
+        """Whether a rerun of these task runs (None: of what failed) would run anything."""
+        return bool(control.chosen(self.board, keys)[1])
+
     def priority_of(self, task: int) -> int:
         """0 high, 1 normal, 2 low."""
         return priority_class(self.board.plan, task, self.board.info.priority)
