@@ -198,8 +198,8 @@ class Board:
         self.recalls: list[
             tuple[Block, int]
         ] = []  # switches and gates whose decision must be looked up first
-        self.judgements: deque[tuple[str, Block, int, object]] = deque()
-        self.sweeps: deque[Iterator[None]] = deque()
+        self.judgements: list[tuple[str, Block, int, object]] = []
+        self.sweeps: list[Iterator[None]] = []  # at most one or two; an empty deque takes 600 bytes more
         self.empty: set[Key] = set()  # heads of maps that have no items
         self.barred: dict[tuple[int, int], str] = {}  # see `branching`
         self.ending = False
