@@ -167,7 +167,7 @@ class RunMachine:
                 if board.sliced():
                     return False
                 if next(sweeps[0], _DONE) is _DONE:
-                    sweeps.popleft()
+                    del sweeps[0]
             else:
                 return True
 
