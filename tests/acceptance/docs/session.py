@@ -99,7 +99,7 @@ class Session:
             "HOME": str(self.home),
         }
         note = self.home / ".session"
-        script = f"{_spelled_out(command)}\nstatus=$?\n{{ pwd; env -0 | grep -z ^HEADRACE_; }} > {note}\nexit $status"
+        script = f"{_spelled_out(command)}\nstatus=$?\n{{ pwd; env -0; }} > {note}\nexit $status"
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self.cwd,
@@ -113,7 +113,9 @@ class Session:
         where, _, settings = note.read_text().partition("\n")
         note.unlink()
         self.cwd = Path(where)
-        self.exported = dict(each.split("=", 1) for each in settings.split("\0") if "=" in each)
+        self.exported = dict(
+            each.split("=", 1) for each in settings.split("\0") if each.startswith("HEADRACE_")
+        )
         return done.stdout.replace(str(self.home), "/home/you")
 
 

@@ -13,6 +13,7 @@ from headrace.cli.settings import Settings
 from headrace.dsl.schema import workflow_schema
 from headrace.engine.core.plan import RULE_NAMES
 from headrace.engine.core.problems import ERRORS, WARNINGS
+from headrace.engine.core.workflow import Kind
 from headrace.engine.expressions.functions import FUNCTIONS
 from tests.acceptance.docs.pages import DOCS, ROOT, name_of, pages, prose, rows
 
@@ -75,6 +76,35 @@ def test_every_rule_is_on_its_page() -> None:
         for row in rows(DOCS / "trigger_rules.md", "rule", "runs when", "settles without running")
     }
     assert names == set(RULE_NAMES)
+
+
+def test_every_kind_has_its_row_and_its_word() -> None:
+    kinds = {kind.value for kind in Kind} - {Kind.GROUP.value} | {"tasks"}
+    assert {row[0].split("`")[1] for row in rows(DOCS / "language.md", "kind", "takes", "output")} == kinds
+    words = next(row[1] for row in rows(DOCS / "glossary.md", "word", "meaning") if row[0] == "**Kind**")
+    assert set(words.split("`")[1].split()) == kinds - {"tasks"}
+
+
+def test_what_is_not_run_yet_is_marked() -> None:
+    """Each key and kind that the engine refuses carries the mark on its page."""
+    marked = {
+        name
+        for row in re.findall(r"^\| (.+?) \|", prose(DOCS / "language.md"), re.MULTILINE)
+        if "◇" in row
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert marked >= {
+        "concurrency",
+        "retention",
+        "notify",
+        "poll",
+        "compensate",
+        "kafka",
+        "webhook",
+        "after",
+        "assets",
+    }
+    assert marked >= {"container", "signal", "approval"}
 
 
 def test_every_function_is_among_the_expressions() -> None:
