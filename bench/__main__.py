@@ -1,0 +1,40 @@
+"""All measures, one after the other, each in a process of its own: python -m bench [--quick] [NAME ...]
+
+NAME: embedded, async, planning, memory, newcomer. JSON lines; a measure that cannot run says so and fails the command.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from bench.say import say
+
+MEASURES: dict[str, tuple[str, ...]] = {
+    "embedded": ("bench.embedded",),
+    "async": ("bench.embedded", "--async"),
+    "planning": ("bench.planning",),
+    "memory": ("bench.memory",),
+    "newcomer": ("bench.newcomer",),
+}
+
+
+def main(arguments: list[str]) -> int:
+    quick = ["--quick"] if "--quick" in arguments else []
+    named = [argument for argument in arguments if argument != "--quick"]
+    unknown = [name for name in named if name not in MEASURES]
+    if unknown:
+        print(f"No such measure: {', '.join(unknown)}. There are {', '.join(MEASURES)}.", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in named or MEASURES:
+        module, *flags = MEASURES[name]
+        status = subprocess.run((sys.executable, "-m", module, *flags, *quick), check=False).returncode
+        if status:
+            say(measure=name, failed=True, status=status)
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
