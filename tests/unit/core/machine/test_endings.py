@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json, Timeouts
-from tests.support.flows import flow, over, py, tries
+from tests.support.flows import child, flow, over, py, sleep, tries
 from tests.support.pilot import Outcome, Pilot, script
 
 FAILED = Outcome("failed")
@@ -153,3 +154,13 @@ def test_a_run_whose_output_alone_failed_has_nothing_to_rerun() -> None:
     assert pilot.state == "failed"
     assert not pilot.machine.can_rerun(None)
     assert pilot.machine.can_rerun((Key(0),))
+
+
+@pytest.mark.parametrize("kind", ["sleep", "workflow"])
+def test_the_total_timeout_bounds_what_waits_without_a_worker(kind: str) -> None:
+    make = sleep("a", 100.0) if kind == "sleep" else child("a", "other")
+    pilot = begun(flow(replace(make, timeouts=Timeouts(total=timedelta(seconds=5)))))
+    pilot.fire()
+    assert pilot.now == 5.0
+    assert pilot.states() == {"a": "failed"}
+    assert pilot.newest(Key(0)).reason == "timed_out"  # type: ignore[union-attr]

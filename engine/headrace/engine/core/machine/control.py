@@ -362,7 +362,7 @@ def child_ended(board: Board, event: ChildEnded) -> bool:
     else:
         error = Error(
             "child",
-            event.error or f"The child run {event.child} failed.",
+            f"The child run {event.child} failed" + (f": {event.error}" if event.error else "."),
             reason="child_failed",
             retryable=False,
         )

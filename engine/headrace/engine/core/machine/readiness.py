@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from headrace.engine.core.decision import RequestSlots, SetTimer, StartChild
 from headrace.engine.core.evaluation import Filled
+from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import branching, rule_expressions
 from headrace.engine.core.machine.board import JUDGING, READY, RELEASED, Block, Board, Live
 from headrace.engine.core.machine.verdicts import VERDICTS, Verdict
@@ -193,6 +194,7 @@ def wait_until(board: Board, block: Block, slot: int, due_at: float) -> None:
     live.due_at, live.started_at, live.timed = due_at, board.at, True
     board.move(block, slot, TaskState.WAITING, "sleeping")
     board.decision.effects.append(SetTimer(key, "sleep", due_at))
+    bound(board, key, live)
 
 
 def start_child(board: Board, block: Block, slot: int, params: Filled) -> None:
@@ -205,9 +207,12 @@ def start_child(board: Board, block: Block, slot: int, params: Filled) -> None:
     row = board.move(block, slot, TaskState.WAITING, "child")
     row.inputs = params
     board.decision.effects.append(StartChild(key, work.name, work.version, params, work.wait))
-    timeouts = board.plan.tasks[key.task].timeouts
-    if timeouts.total is not None:
+    bound(board, key, live)
+
+
+def bound(board: Board, key: Key, live: Live) -> None:
+    """`timeouts.total` of what never stands in the line."""
+    total = board.plan.tasks[key.task].timeouts.total
+    if total is not None:
         live.timed = True
-        board.decision.effects.append(
-            SetTimer(key, "total_timeout", board.at + timeouts.total.total_seconds())
-        )
+        board.decision.effects.append(SetTimer(key, "total_timeout", board.at + total.total_seconds()))
