@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,7 +21,6 @@ from headrace.engine.core.problems import InvalidWorkflow
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
     from headrace.dsl.source import Planned
-    from headrace.engine.core.plan import Plan
     from headrace.engine.ports.store import RunRow
     from headrace.runners.embedded import Embedded
 
@@ -73,25 +72,12 @@ def run(
         return Status.USAGE
     for warning in planned.warnings:
         say(f"warning: {warning}")
-    for lack in _lacking_here(planned.plan):
-        say(f"warning: {lack}")
     workflow = planned.source.workflow
     pairs: Sequence[str] = param or ()
     given = gather(workflow, pairs, params)
     if lacking := missing(workflow, given):
         raise ask_for(workflow, lacking, ("headrace", "run", file), pairs)
     return go(_run(planned, given, where.settings(slots=slots), priority, key, json=json, watch=watch))
-
-
-def _lacking_here(plan: Plan) -> Iterator[str]:
-    """What tasks ask of a worker and the only one here does not have, said before they wait for it."""
-    elsewhere: dict[str, str] = {}
-    for task_id, task in zip(plan.ids, plan.tasks, strict=True):
-        if task.queue != "default" or task.labels:
-            labels = "".join(f", {name}={value}" for name, value in sorted(task.labels.items()))
-            elsewhere.setdefault(f"queue {task.queue}{labels}", task_id)
-    for worker, task_id in elsewhere.items():
-        yield f'task "{task_id}" will wait for ever: there is no worker on {worker} here.'
 
 
 async def _run(

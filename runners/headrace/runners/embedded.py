@@ -145,7 +145,11 @@ class Embedded:
             self._clock,
             part=PART,
             engine_id=f"embedded-{os.getpid()}",
-            settings=EngineSettings(only=None if only is None else frozenset((only,)), leave_live=not go_on),
+            settings=EngineSettings(
+                any_queue=True,
+                only=None if only is None else frozenset((only,)),
+                leave_live=not go_on,
+            ),
             resolver=authored.resolver(self.store),
             check_params=authored.checker(self.evaluator),
         )

@@ -143,11 +143,6 @@ def test_registered_workflows_have_versions_and_are_triggered_by_name(headrace: 
     assert 'Did you mean "w"?' in unknown.err or "register" in unknown.err
 
 
-def test_a_queue_that_nobody_listens_to_here_is_said_before_its_task_waits(headrace: Terminal) -> None:
-    headrace.write(
-        "w.yaml",
-        "workflow: w\ntasks:\n  here: {noop: {}}\n  there: {noop: {}}\n  gpu: {shell: echo, queue: gpu, when: 'false'}\n",
-    )
-    done = headrace("run", "w.yaml")
-    assert 'warning: task "gpu" will wait for ever: there is no worker on queue gpu here.' in done.err
-    assert "queue default" not in done.err
+def test_an_embedded_run_takes_tasks_of_every_queue_and_label(headrace: Terminal) -> None:
+    headrace.write("w.yaml", "workflow: w\ntasks:\n  gpu: {shell: echo, queue: gpu, labels: {zone: a}}\n")
+    assert headrace("run", "w.yaml").status == 0

@@ -93,7 +93,7 @@ class Engine:
             artifacts, limit=settings.value_cache_bytes, largest=settings.artifact_bytes
         )
         self._fleet = Fleet(fresh=settings.fresh_seconds, patience=settings.patience_seconds)
-        self._line = Line()
+        self._line = Line(one=settings.any_queue)
         self._pools = Pools(settings.pools)
         children = Children(
             self._store,

@@ -144,9 +144,10 @@ class Lane:
 
 
 class Line:
-    """All lanes of one engine."""
+    """All lanes of one engine. `one`: a single lane, for an engine whose only worker takes tasks of every queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, one: bool = False) -> None:
+        self._one = one
         self._lanes: dict[tuple[str, tuple[tuple[str, str], ...]], Lane] = {}
         self._where: dict[Entry, _Class] = {}
 
@@ -162,6 +163,8 @@ class Line:
 
     def lane(self, queue: str, labels: Mapping[str, str]) -> Lane:
         """The lane of a queue and labels, made when first asked for."""
+        if self._one:
+            queue, labels = "default", {}
         at = queue, tuple(sorted(labels.items()))
         lane = self._lanes.get(at)
         if lane is None:

@@ -14,6 +14,7 @@ class EngineSettings:
     sole: bool = (
         True  # the workers live and die with this process: at its start nothing is in flight any more
     )
+    any_queue: bool = False  # the only worker takes tasks of every queue and label
     poll_seconds: float = 0.15  # how often to look for what other processes wrote
     sweep_seconds: float = 1.0  # how often to look for silence
     fresh_seconds: float = 6.0  # a worker without a beat for so long gets nothing
