@@ -23,7 +23,6 @@ from sqlalchemy import (
     join,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from headrace.engine.ports.store import (
     DeadLetterRow,
@@ -229,6 +228,8 @@ def stored_values(asked: FromClause) -> Select[Any]:
 
 @once
 def _values() -> Select[Any]:
+    from sqlalchemy.dialects.postgresql import ARRAY  # a tenth of what SQLAlchemy costs to import
+
     arrays = (bindparam(key.name, type_=ARRAY(key.type)) for key in _TASK_KEY)
     columns = (column(key.name, key.type) for key in _TASK_KEY)
     return stored_values(func.unnest(*arrays).table_valued(*columns, name="asked").render_derived())

@@ -12,7 +12,6 @@ from functools import cache as once
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Select, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, VersionRow
 from headrace.engine.store import reads, rows, tables
@@ -25,8 +24,13 @@ EMPTY = b"{}"
 @once
 def insert_absent(dialect: str, table: Any) -> Insert:
     """An insert that does nothing when any unique key is taken."""
-    build = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    return build(table).on_conflict_do_nothing()
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 def inbox_values(row: InboxRow) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from alembic import context
 
-from headrace.engine.store.tables import metadata, schema_version
+from headrace.engine.store.tables import metadata, schema_version, tell_postgresql
 
+tell_postgresql()
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
