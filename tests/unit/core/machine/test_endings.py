@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 
 from headrace.engine.core import events as e
-from headrace.engine.core.decision import Decision
+from headrace.engine.core.decision import CancelChild, Decision
 from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
-from headrace.engine.core.workflow import Json, Timeouts
+from headrace.engine.core.workflow import Child, Json, Task, Timeouts
 from tests.support.flows import child, flow, over, py, sleep, tries
 from tests.support.pilot import Outcome, Pilot, script
 
@@ -164,3 +164,34 @@ def test_the_total_timeout_bounds_what_waits_without_a_worker(kind: str) -> None
     assert pilot.now == 5.0
     assert pilot.states() == {"a": "failed"}
     assert pilot.newest(Key(0)).reason == "timed_out"  # type: ignore[union-attr]
+
+
+def stopped(pilot: Pilot) -> list[bool]:
+    return [one.kill for batch in pilot.history for one in batch.effects if isinstance(one, CancelChild)]
+
+
+def test_a_cancelled_run_waits_for_its_child_to_end_its_own_way() -> None:
+    pilot = begun(flow(child("a", "other"), py("b", "a"), finally_=[py("close")]))
+    pilot.feed(e.CancelAsked(1.0, "ann"))
+    assert pilot.states() == {"a": "waiting", "b": "cancelled", "close": "pending"}
+    pilot.crash()
+    assert stopped(pilot) == [False, False]  # told again: the first telling may have been lost
+    pilot.feed(e.ChildEnded(2.0, Key(0), "run-2", "cancelled", None))
+    assert pilot.fly().state == "cancelled"
+    assert pilot.states() == {"a": "cancelled", "b": "cancelled", "close": "succeeded"}
+
+
+def test_a_killed_run_waits_for_nothing() -> None:
+    pilot = begun(flow(child("a", "other"), finally_=[py("close")]))
+    pilot.feed(e.CancelAsked(1.0, "ann"))
+    pilot.feed(e.CancelAsked(2.0, "ann", kill=True))
+    assert pilot.state == "cancelled"
+    assert stopped(pilot) == [False, True]
+
+
+def test_an_abandoned_child_holds_nothing_up() -> None:
+    call = Task("a", Child("other", on_cancel="abandon"))
+    pilot = begun(flow(call))
+    pilot.feed(e.CancelAsked(1.0, "ann"))
+    assert pilot.state == "cancelled"
+    assert stopped(pilot) == []

@@ -91,9 +91,22 @@ def sweep_cancelled(board: Board) -> Iterator[None]:
             below = block.children.get(slot)
             if below is not None:
                 board.releases.append(below)
+        elif state == TaskState.WAITING and _stops_child(board, node) and not board.killed:
+            tell_child(board, block.key(slot))  # it ends when its child has, teardowns and all
         else:
             stop_waiting(board, block, slot, "run_cancelled")
         yield
+
+
+def _stops_child(board: Board, node: int) -> bool:
+    work = board.plan.tasks[node].work
+    return isinstance(work, Child) and work.on_cancel == "cancel"
+
+
+def tell_child(board: Board, key: Key) -> None:
+    """Have the child of a waiting task run cancelled, or killed with its parent."""
+    live = board.live.get(key)
+    board.decision.effects.append(CancelChild(key, live.child if live and live.child else "", board.killed))
 
 
 def stop_waiting(
@@ -101,12 +114,8 @@ def stop_waiting(
 ) -> Row:
     """End a task run that is not in flight; its child, if any, follows."""
     key = block.key(slot)
-    live = board.live.get(key)
-    work = board.plan.tasks[key.task].work
-    if block.state[slot] == TaskState.WAITING and isinstance(work, Child) and work.on_cancel == "cancel":
-        board.decision.effects.append(
-            CancelChild(key, live.child if live and live.child else "", board.killed)
-        )
+    if block.state[slot] == TaskState.WAITING and _stops_child(board, key.task):
+        tell_child(board, key)
     attempts.release_slots(board, key)
     return board.finish(block, slot, state, reason)
 
