@@ -66,6 +66,7 @@ class Embedded:
         secrets_dir: Path | None,
         clock: Clock | None,
         side: Callable[[WorkerSide], WorkerSide],
+        shared: bool,
     ) -> None:
         self.store = store
         self.home = home
@@ -78,6 +79,7 @@ class Embedded:
         self._secrets_dir = secrets_dir
         self._clock = clock or SystemClock()
         self._side = side
+        self._shared = shared
         self._engine: Engine | None = None
         self._worker: Worker | None = None
         self._turning: asyncio.Task[None] | None = None
@@ -103,6 +105,7 @@ class Embedded:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does. Without `go_on` it leaves alone what was cut off earlier, but for runs
         that a command asks for. `clock` and `side` (what stands between broker and worker) are for tests."""
+        shared = database_url is not None and not database_url.startswith("sqlite")
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
         opened = cls(
@@ -114,6 +117,7 @@ class Embedded:
             secrets_dir=secrets_dir,
             clock=clock,
             side=side,
+            shared=shared,
         )
         try:
             if own:
@@ -136,6 +140,11 @@ class Embedded:
 
     async def take_over(self, only: int | None = None, *, go_on: bool = True) -> None:
         """Become the owner and go on with what is live; `only`: with this run alone."""
+        if self._shared and await self.store.has_owner(PART):  # a SQLite file says so itself, and who it is
+            raise StoreUnavailable(
+                "Another process runs the workflows of this database now. Wait for it, or use another database; "
+                "headrace runs list shows what it runs, headrace trigger hands it more."
+            )
         broker = MemoryBroker(parts=1, inboxes=1)
         engine = Engine(
             self.store,
@@ -257,6 +266,13 @@ class Embedded:
         row = await self.store.run(created.no)
         assert row is not None
         return row
+
+    async def going_on(self) -> list[RunRow]:
+        """The runs that this process is deciding and that have not ended, oldest first; paused ones stand still."""
+        if self._engine is None:
+            return []
+        leaves = self._engine.leaves
+        return [row for row in await self.live() if not row.paused and not leaves(row.no)]
 
     async def live(self) -> list[RunRow]:
         """The runs of this home that have not ended, oldest first."""
