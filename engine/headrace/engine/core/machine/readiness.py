@@ -163,10 +163,17 @@ def judge(board: Board, what: str, block: Block, slot: int, extra: object = None
 
 
 def enter(board: Board, block: Block, slot: int, node: int) -> None:
-    """Enter a group (or one item of a mapped one): its members may now be looked at."""
-    block.unmet[slot] = len(board.plan.members[node])
+    """Enter a group (or one item of a mapped one): its members may now be looked at. A gate or a switch may have skipped
+    some of them before."""
+    offset = slot - slot % block.k
+    members = board.plan.members[node]
+    left = sum(block.state[offset + block.local(member)] < TaskState.SUCCEEDED for member in members)
+    block.unmet[slot] = left
     board.move(block, slot, TaskState.WAITING)
-    board.push_members(block, slot, node)
+    if left:
+        board.push_members(block, slot, node)
+    else:
+        board.exits.append((block, slot))
 
 
 def start_item(board: Board, block: Block, slot: int) -> None:
