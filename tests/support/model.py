@@ -51,12 +51,13 @@ class Model:
         self.chosen: dict[Run, set[str]] = {}  # a switch that has decided → full ids
         self.closed: set[Run] = set()  # gates that came to false
         self.attempts: dict[Run, int] = {}
-        self.handed: set[Run] = set()  # whose attempt a worker gave back: it goes out again with the same number
+        self.handed: set[Run] = (
+            set()
+        )  # whose attempt a worker gave back: it goes out again with the same number
         self.passed: set[Run] = set()  # whose `when` came to true
         self.due: list[Run] = []
         self.judging: Run | None = None
         self.section: str | None = None  # None: not started, or over
-        self.outcome: str | None = None
         self.run_state = "queued"
         self.cancelled = False
         self.killed = False
@@ -214,7 +215,7 @@ class Model:
         verdict = self.by_rule(node, path)
         if verdict == WAIT:
             return None
-        if self.cancelled and node.section == MAIN and not self.torn_down(node, path, verdict):
+        if self.cancelled and node.section == MAIN and not (node.teardown and verdict == RUN):
             return C
         if verdict != RUN:
             return verdict
@@ -559,15 +560,6 @@ class Model:
 
     # -- the end of the run ------------------------------------------------------------------------------------------
 
-    def torn_down(self, node: Node, path: Path, verdict: str) -> bool:
-        """Whether a teardown comes although the run was cancelled: one of its setups succeeded."""
-        setups = self.graph.setups.get(node.id, set())
-        return (
-            node.teardown
-            and verdict == RUN
-            and any(c == {S} for id in setups for c in self.counted(id, path))
-        )
-
     def next_section(self) -> bool:
         """When all of a section is final the next one begins; True if something may be decided again."""
         if self.section is None:
@@ -576,9 +568,8 @@ class Model:
         if not all(self.finished(run) for run in runs):
             return False
         if self.section == MAIN:
-            self.outcome = self.judge_outcome()
             self.section = ON_FAILURE
-            if self.outcome != F or self.killed:
+            if self.judge_outcome() != F or self.killed:
                 for run in self.runs():
                     if self.graph.nodes[run[0]].section == ON_FAILURE and self.at(run) not in FINAL:
                         self.state[run] = C if self.killed else K
@@ -587,18 +578,13 @@ class Model:
             self.section = FINALLY
             return True
         self.section = None
-        loud = [
-            n
-            for n in self.graph.nodes.values()
-            if n.section != MAIN and n.task.fails_run and not n.plain_group
-        ]
-        if any(self.fails(n, ()) for n in loud if not n.maps):
-            self.outcome = F
-        self.run_state = self.outcome or S
+        self.run_state = self.judge_outcome()
         return False
 
     def judge_outcome(self) -> str:
-        if any(self.fails(leaf, ()) for leaf in self.graph.run_leaves()):
+        """By the leaves and by what says `fails_run` among the handlers; a cancel counts until the run is final."""
+        loud = [n for n in self.graph.nodes.values() if n.section != MAIN and n.task.fails_run]
+        if any(self.fails(node, ()) for node in [*self.graph.run_leaves(), *loud]):
             return F
         return C if self.cancelled else S
 

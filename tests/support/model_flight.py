@@ -33,6 +33,10 @@ MISCHIEF = ("crash", "repeat", "started", "back", "again", "lost", "pause")
 """What may happen at any moment and changes no final state, but for `lost`, which costs an attempt."""
 
 
+MOST_STEPS = 2_000
+"""More than any small run takes: one that takes more goes round in circles."""
+
+
 @dataclass
 class Course:
     """What happens during a flight, beside the landing of attempts: shares of a hundred."""
@@ -62,7 +66,9 @@ class Flight:
     def fly(self) -> Flight:
         try:
             self.start()
-            while not self.pilot.machine.final:
+            for _ in range(MOST_STEPS):
+                if self.pilot.machine.final:
+                    break
                 self.step()
             self.at_the_end()
         except AssertionError as error:
@@ -228,7 +234,7 @@ class Flight:
 
     def at_the_end(self) -> None:
         assert self.pilot.machine.final
-        assert self.pilot.state == self.model.run_state
+        assert self.pilot.state == self.model.run_state, (self.pilot.state, self.model.run_state)
         for name, state in self.pilot.states().items():  # I5
             assert state in FINAL, (name, state)
         rows = {key: row.attempt for (_, key), row in self.pilot.rows.items() if row.attempt}
