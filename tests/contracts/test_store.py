@@ -105,6 +105,22 @@ class TestCreatingRuns:
         assert (start.kind, start.run, start.body, start.part) == ("start", created.no, b"{}", 0)
         assert await store.live_runs(0) == [created.no]
 
+    async def test_a_hundred_at_once_are_a_hundred_runs_whatever_one_of_them_is(self, store: Store) -> None:
+        wanted = [new_run(folder="\ud800" if number == 50 else "/f") for number in range(100)]
+        found = await asyncio.gather(*map(store.create_run, wanted), return_exceptions=True)
+        assert isinstance(found[50], Exception), "half a character is no text"
+        made = [created for created in found if not isinstance(created, BaseException)]
+        assert [created.id for created in made] == [run.id for run in wanted if run.folder == "/f"]
+        assert len({created.no for created in made}) == 99
+        starts = await store.inbox(0, 0, 1000)
+        assert sorted(start.run or 0 for start in starts) == sorted(created.no for created in made)
+
+    async def test_one_call_made_twice_at_once_is_one_run(self, store: Store) -> None:
+        wanted = new_run()
+        one, two = await asyncio.gather(store.create_run(wanted), store.create_run(wanted))
+        assert one == two
+        assert len(await store.inbox(0, 0, 10)) == 1
+
     async def test_a_hundred_at_once_with_one_idempotency_key_are_one_run(self, database: Database) -> None:
         stores = [await database.open() for _ in range(2)]
         calls = (stores[i % 2].create_run(new_run(idempotency="once")) for i in range(100))
