@@ -181,6 +181,25 @@ def test_every_way_to_name_a_task_that_is_not_there(headrace: Terminal) -> None:
     assert "Did you mean" not in (only(far["far.yaml"])["hint"] or "")
 
 
+def test_an_edge_to_what_cannot_be_an_id(headrace: Terminal) -> None:
+    """faults 2 and 3: the id is told, once for each place; the rest of the graph is judged all the same."""
+    found = problems(
+        headrace,
+        {
+            "edge.yaml": flow("  a: {noop: {}, depends_on: [b, 'b c', 7]}\n  b: {noop: {}, depends_on: x}\n"),
+            "alone.yaml": flow("  a: {noop: {}, depends_on: 'b c'}\n  'b c': {noop: {}}\n"),
+            "switch.yaml": flow("  a: {switch: {cases: [], default: ['b c']}}\n"),
+            "teardown.yaml": flow("  a: {noop: {}, teardown_of: ['../x']}\n"),
+        },
+    )
+    assert {name: [problem["code"] for problem in listed] for name, listed in found.items()} == {
+        "edge.yaml": ["invalid_task_id", "schema", "unknown_dependency"],
+        "alone.yaml": ["invalid_task_id", "invalid_task_id"],
+        "switch.yaml": ["invalid_task_id"],
+        "teardown.yaml": ["invalid_task_id"],
+    }
+
+
 def test_a_workflow_that_triggers_itself_says_so(headrace: Terminal) -> None:
     """faults 3"""
     found = problems(headrace, {"w.yaml": flow("  a: {noop: {}}\n", "triggers: [{after: {workflow: w}}]\n")})
