@@ -44,7 +44,17 @@ WORKFLOW = Name(
     "the name of a workflow",
     "Begin with a letter or _, then use letters, digits, _ and -, at most 100.",
 )
-TASK = Name(
+
+
+class TaskName(Name):
+    """The id of another task. What cannot be one stays there as text, because the graph is looked at all the same."""
+
+    def read(self, value: Json, at: Spot) -> Any:
+        found = super().read(value, at)
+        return found if found is not None else str(value)
+
+
+TASK = TaskName(
     re.compile(rf"{TASK_ID.pattern}(?:\.[A-Za-z0-9_.-]{{1,750}})?", re.ASCII),
     "the id of a task",
     "An id begins with a letter or _, then has up to 249 letters, digits, _ . or -.",
