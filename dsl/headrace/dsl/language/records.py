@@ -33,7 +33,8 @@ class ListOf(Shape):
 
     def read(self, value: Json, at: Spot) -> Any:
         if self.alone and isinstance(value, str):
-            return (self.item.read(value, at),)
+            alone = self.item.read(value, at)
+            return () if alone is None else (alone,)
         if not isinstance(value, list | tuple):
             at.not_a(self.what, value)
             return ()
@@ -41,7 +42,9 @@ class ListOf(Shape):
             at.wrong(f"{at.key} is empty.", f"It takes {self.what}.")
         read = self.item.read
         found = [read(item, at.below(place)) for place, item in enumerate(value)]
-        return tuple(dict.fromkeys(found) if self.unique else found)
+        if not self.unique:
+            return tuple(found)
+        return tuple(dict.fromkeys(each for each in found if each is not None))  # None: it could not be read
 
     def schema(self, definitions: Definitions) -> Schema:
         item = self.item.schema(definitions)
