@@ -111,16 +111,22 @@ async def _run(
 
 
 async def _outlast(home: Embedded, run: RunRow) -> None:
-    """Stay until the children that the run did not wait for have ended: they run in this process."""
-    while (row := await _live_descendant(home, run)) is not None:
-        say(f"{run.workflow} did not wait for {row.workflow}, which goes on here; Ctrl-C cancels it.")
+    """Stay until all else that runs in this process has ended: children that the run did not wait for, and what other
+    commands have started meanwhile."""
+    while going_on := await home.going_on():
+        row = await _descendant(home, going_on, run)
+        if row is not None:
+            say(f"{run.workflow} did not wait for {row.workflow}, which goes on here; Ctrl-C cancels it.")
+        else:
+            row = going_on[0]
+            say(f"{row.workflow} {short(row.id)} was started meanwhile and goes on here; Ctrl-C cancels it.")
         plan = await home.plan(row.plan)
         if await follow(home, row, plan, quiet=True, stop_on_interrupt=True) is Status.INTERRUPTED:
             return
 
 
-async def _live_descendant(home: Embedded, run: RunRow) -> RunRow | None:
-    for row in await home.live():
+async def _descendant(home: Embedded, rows: list[RunRow], run: RunRow) -> RunRow | None:
+    for row in rows:
         above: RunRow | None = row
         while above is not None and above.parent is not None:
             if above.parent[0] == run.no:
@@ -151,8 +157,9 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
             )
             worst = max(worst, ended)
             if ended is Status.INTERRUPTED:
-                break
-            await _outlast(home, row)
+                return worst
+        if rows:
+            await _outlast(home, rows[-1])
     return worst
 
 

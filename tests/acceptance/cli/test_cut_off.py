@@ -87,3 +87,22 @@ def test_resuming_a_home_with_a_paused_run_says_how_to_go_on(headrace: Terminal)
     assert states(headrace) == {"work": "paused"}
     assert headrace("runs", "resume", "last").status == 0
     assert states(headrace) == {"work": "succeeded"}
+
+
+def test_a_run_started_from_elsewhere_is_not_cut_off_by_the_end_of_the_first(headrace: Terminal) -> None:
+    headrace.write("work.yaml", WORK)
+    headrace.write(
+        "late.yaml", "workflow: late\ntasks: {only: {shell: 'while ! test -f let; do sleep 0.05; done'}}\n"
+    )
+    assert headrace("register", "late.yaml").status == 0
+    first = headrace.start("run", "work.yaml")
+    _appears(headrace.folder / "started")
+    assert headrace("trigger", "late").status == 0
+    assert (
+        headrace("runs", "cancel", headrace("runs", "list", "--json").document["items"][1]["run"]).status == 0
+    )
+    assert first.poll() is None
+    headrace.write("let", "")
+    _, told = first.communicate(timeout=60)
+    assert "late" in told
+    assert states(headrace) == {"late": "succeeded", "work": "cancelled"}

@@ -239,6 +239,10 @@ class Engine:
         """Live runs that this engine leaves alone."""
         return self._reach.left
 
+    def leaves(self, run: int) -> bool:
+        """Whether the run was live before and is left alone."""
+        return self._reach.leaves(run)
+
     def depths(self) -> dict[str, tuple[int, ...]]:
         """By queue: how many wait, by class (high, normal, low)."""
         depths: dict[str, tuple[int, ...]] = {}

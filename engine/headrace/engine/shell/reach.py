@@ -23,6 +23,10 @@ class Reach:
         """How many live runs are left alone."""
         return len(self._left)
 
+    def leaves(self, run: int) -> bool:
+        """Whether the run is left alone."""
+        return run in self._left
+
     def leave(self, runs: Iterable[int]) -> None:
         """Leave these runs alone until one is taken up."""
         self._left.update(runs)
