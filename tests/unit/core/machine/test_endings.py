@@ -195,3 +195,11 @@ def test_an_abandoned_child_holds_nothing_up() -> None:
     pilot.feed(e.CancelAsked(1.0, "ann"))
     assert pilot.state == "cancelled"
     assert stopped(pilot) == []
+
+
+def test_a_run_that_was_queued_beyond_its_deadline_fails_without_running() -> None:
+    pilot = Pilot(flow(py("a"), deadline=timedelta(seconds=50), finally_=[py("close")]))
+    pilot.feed(e.Started(60.0))
+    pilot.fly()
+    assert (pilot.state, pilot.machine.status.reason) == ("failed", "deadline")
+    assert pilot.started == ["close"]

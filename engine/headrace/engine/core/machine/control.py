@@ -45,6 +45,9 @@ def begin(board: Board) -> None:
     anything has ended."""
     if board.plan.workflow.deadline is not None:
         due = board.info.created_at + board.plan.workflow.deadline.total_seconds()
+        if due <= board.at:  # it was queued for too long
+            cancel(board, CancelAsked(board.at, "deadline"), deadline=True)
+            return
         board.decision.effects.append(SetTimer(None, "deadline", due))
     root = board.root
     for node in range(len(root.state)):

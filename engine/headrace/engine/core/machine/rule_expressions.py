@@ -124,18 +124,23 @@ def _compare(measure: Measure, sign: str, right: float, c: Counts) -> bool | Non
     test = _OPERATORS[sign]
     word = "succeeded" if measure.what == "rate" else str(measure.state)
     now = c.by_state.get(word, 0)
-    if c.final or c.total is not None:
-        total = c.total or 0
-        low, high = now, now + (0 if c.final else total - c.ended)
-        if measure.what == "rate":
-            if total == 0:
-                return bool(test(1.0, right)) if c.final else None
-            results = {bool(test(value / total, right)) for value in _bounds(low, high)}
-        else:
-            results = {bool(test(value, right)) for value in _bounds(low, high)}
-        return results.pop() if len(results) == 1 else None
-    return None
+    if c.total is None and not c.final:
+        return None
+    total = c.total or 0
+    low, high = now, now + (0 if c.final else total - c.ended)
+    if measure.what == "count":
+        results = {bool(test(value, right)) for value in _telling(low, high, right)}
+    elif total:
+        results = {bool(test(value / total, right)) for value in _telling(low, high, right * total)}
+    else:
+        return bool(test(1.0, right)) if c.final else None
+    return results.pop() if len(results) == 1 else None
 
 
-def _bounds(low: int, high: int) -> range:
-    return range(low, high + 1)
+def _telling(low: int, high: int, right: float) -> set[int]:
+    """Of the values between low and high those that tell how all of them compare: the ends, and whatever may equal the
+    right side. All of them would be as many as a map has items, at every item's end."""
+    if not low < right < high:
+        return {low, high}
+    near = int(right)
+    return {low, high} | {value for value in (near - 1, near, near + 1) if low <= value <= high}
