@@ -17,6 +17,10 @@ class StoreUnavailable(Exception):
     """The store cannot be used: what, why and what to do, in one message (exit status 3)."""
 
 
+class StoreLost(StoreUnavailable):
+    """The store is gone from below its user and will not come back by itself: waiting for it is no use."""
+
+
 class OutcomeUnknown(Exception):
     """The connection died after a commit was sent. `Store.settle` finds out what happened."""
 

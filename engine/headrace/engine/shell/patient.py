@@ -20,6 +20,7 @@ from headrace.engine.ports.store import (
     RunRow,
     Store,
     StoredValue,
+    StoreLost,
     StoreUnavailable,
     VersionRow,
 )
@@ -37,7 +38,10 @@ class PartLost(Exception):
 
 
 class PatientStore:
-    """The engine's view of a store: calls are repeated, with growing pauses, while it cannot be used."""
+    """The engine's view of a store: calls are repeated, with growing pauses, while it cannot be used.
+
+    A store that is lost for good is not waited for: StoreLost passes through and ends the engine.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -100,6 +104,8 @@ class PatientStore:
         while True:
             try:
                 answer = await call(*args, **kwargs)
+            except StoreLost:
+                raise
             except StoreUnavailable as problem:
                 if self.trouble is None:
                     _logger.error("the store cannot be used, waiting for it: %s", problem)

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from headrace.engine.ports.store import StoreUnavailable
+from headrace.engine.ports.store import StoreLost, StoreUnavailable
 
 NETWORKED = frozenset(
     [
@@ -82,10 +82,10 @@ class Identity:
         self._files = tuple((name, _inode(name)) for name in (str(path), f"{path}-wal"))
 
     def check(self) -> None:
-        """Raise StoreUnavailable when a file is no longer the one that was opened."""
+        """Raise StoreLost when a file is no longer the one that was opened."""
         for name, inode in self._files:
             if _inode(name) != inode:
-                raise StoreUnavailable(
+                raise StoreLost(
                     f"{name} was deleted or replaced while it was in use; nothing more is written. Stop every process "
                     "that uses the database, put the file back (or restore a copy of the database), and start again."
                 )
