@@ -24,13 +24,15 @@ def replay(
 
 
 async def _replay(where: Where, run: str, json: bool) -> int:
+    from headrace.engine.artifacts import FileArtifacts
     from headrace.engine.expressions import CelEvaluator
     from headrace.engine.shell.replay import replay as decide_again
 
     settings = where.settings()
+    artifacts = FileArtifacts(settings.home / "artifacts")
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
-        differences = await decide_again(store, CelEvaluator(), row.no)
+        differences = await decide_again(store, CelEvaluator(), row.no, artifacts=artifacts)
         batches = len(await store.history(row.no))
     if json:
         print_json({"schema": 1, "run": row.id, "batches": batches, "differences": differences})
