@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from headrace.engine.shell.views import RunView, TaskView
 
 LAST_LINES = 10
+LONGEST_LINE = 400
+LONGEST_MESSAGE = 2000
+"""Characters that are shown; `headrace logs` and `--json` have all of it."""
 FAILURES = 3
 """How many failed tasks are told in full; the others are named."""
 
@@ -59,11 +62,15 @@ async def _failure(view: RunView, task: TaskView, logs: Logs) -> None:
         f"\n{paint('✗', 'failed', colour=coloured(sys.stderr))} {printable(task.written)} failed{reason}{attempts}"
     )
     if task.error:
-        message = printable(str(task.error.get("message") or "")).strip()
+        message = _cut(printable(str(task.error.get("message") or "")).strip(), LONGEST_MESSAGE)
         say(f"    {task.error.get('kind')}: {message}" if message else f"    {task.error.get('kind')}")
     lines = await logs.read(view.run.id, task.id, task.map, task.generation, task.attempts)
     for line in lines[-LAST_LINES:]:
-        say(f"    | {printable(line.text)}")
+        say(f"    | {_cut(printable(line.text))}")
+
+
+def _cut(text: str, most: int = LONGEST_LINE) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more)"
 
 
 def _several(names: list[str], most: int = 12) -> str:
