@@ -27,7 +27,7 @@ from headrace.engine.expressions.work import Work
 
 Part = str | Secret | Artifact
 
-_NOT_LOADED = "the value is too large to be inline and was not loaded"
+_NOT_LOADED = "expressions read values of at most 16 MiB; a path alone hands on any"
 
 
 @lru_cache(maxsize=4096)
@@ -111,7 +111,7 @@ class CelEvaluator:
         else:
             value = look_up(expression.lone, scope, expression.text)
             if type(value) is Artifact:
-                raise EvaluationError(expression.text, _NOT_LOADED)
+                raise EvaluationError(expression.text, f"{kind(value)}; {_NOT_LOADED}")
         try:
             text = as_text(value)
             work.spend(len(text) >> 4)
@@ -156,4 +156,7 @@ def _secret(reference: Reference) -> Secret:
 
 
 def _told(expression: Expression, fault: Fault) -> EvaluationError:
-    return EvaluationError(expression.text, fault.why, fault.operands)
+    why = fault.why
+    if "not loaded" in why or "not loaded" in str(fault.operands):
+        why = f"{why}; {_NOT_LOADED}"
+    return EvaluationError(expression.text, why, fault.operands)

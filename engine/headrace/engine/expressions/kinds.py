@@ -19,7 +19,6 @@ _KINDS: dict[type, str] = {
     dict: "map",
     datetime: "timestamp",
     timedelta: "duration",
-    Artifact: "a value that is not loaded",
 }
 
 
@@ -34,6 +33,8 @@ def kind(value: Any) -> str:
     found = _KINDS.get(type(value))
     if found is not None:
         return found
+    if isinstance(value, Artifact):
+        return f"a value of {value.size:,} bytes that is not loaded"
     return "map" if isinstance(value, Mapping) else "type"
 
 

@@ -127,7 +127,7 @@ def _special(work: Work, value: Any) -> Json:
         case CelType():
             return str(value)
         case Artifact():
-            raise Fault("a value that is too large to be inline was not loaded")
+            raise Fault(f"{kind(value)} cannot be part of a result")
     raise Fault(f"a value of type {type(value).__name__} is no JSON")
 
 
