@@ -56,13 +56,14 @@ def test_what_json_cannot_carry(headrace: Terminal) -> None:
 def test_a_file_of_parameters_that_is_none(headrace: Terminal) -> None:
     """faults 11"""
     headrace.write("w.yaml", ECHO)
-    for name, text in {
+    files: dict[str, str | bytes] = {
         "list.json": "[1]",
         "cut.json": '{"n": 1',
         "nan.json": '{"x": NaN}',
         "latin.json": b'{"text": "\xe9"}',
         "deep.json": '{"any": ' + "[" * 50_000,
-    }.items():
+    }
+    for name, text in files.items():
         headrace.write(name, text)
         refused(headrace("run", "w.yaml", "--params", name), "x: NaN" if name == "nan.json" else name)
     refused(headrace("run", "w.yaml", "--params", "absent.json"), "absent.json")

@@ -17,7 +17,7 @@ def test_a_tag_runs_nothing(headrace: Terminal) -> None:
     assert not headrace.database.exists()
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str | bytes, tuple[int, int] | None, str]] = {
     "python_name.yaml": (flow(A, "x-a: !!python/name:os.system\n"), (2, 6), "is a YAML tag"),
     "own_tag.yaml": (flow("  a: {noop: {}, description: !secret x}\n"), (3, 30), "is a YAML tag"),
     "binary.yaml": (flow(A, "x-a: !!binary aGk=\n"), (2, 6), "is a YAML tag"),
