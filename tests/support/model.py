@@ -173,6 +173,7 @@ class Model:
     def looked_again(self) -> bool:
         """One look at every task run; True when something has changed."""
         before = dict(self.state)
+        self.fail_fast()
         for run in self.runs():
             if self.at(run) in ("pending", "ready", "again", "open"):
                 self.put(run, self.decided(run))
@@ -197,25 +198,20 @@ class Model:
         if self.at(run) == "open":
             return "over" if self.finished(run) else None
         if self.at(run) == "again":
-            return self.by_fail_fast(run) if self.untried(run) else None
+            return None
         stopped = self.by_branch(node, run) or self.by_group(node, path)
         if stopped == WAIT:
             return None
         if stopped is not None:
             return stopped
-        if self.at(run) == "ready":
-            return self.by_fail_fast(run)
-        if node.section != self.section:
+        if self.at(run) == "ready" or node.section != self.section:
             return None
         if self.is_item(run):
-            stopped = self.by_fail_fast(run)
-            if stopped is not None:
-                return stopped
             return self.entered(node, run) if self.has_room(run) else None
         verdict = self.by_rule(node, path)
         if verdict == WAIT:
             return None
-        if self.cancelled and node.section == MAIN and not (node.teardown and verdict == RUN):
+        if self.cancelled and (verdict == FAIL or not (node.teardown or node.section != MAIN)):
             return C
         if verdict != RUN:
             return verdict
@@ -439,19 +435,21 @@ class Model:
             return False
         return most is None or sum(not self.finished(other) for other in before) < most
 
-    def by_fail_fast(self, run: Run) -> str | None:
-        """An item that has not started is cancelled once the tolerance is exceeded."""
-        node = self.graph.nodes[run[0]]
-        while True:
-            head = node.id, run[1][: len(node.maps)]
-            if node.mapped and node.task.fail_fast and len(run[1]) > len(node.maps) and self.exceeded(head):
-                item = node.id, run[1][: len(node.maps) + 1]
+    def fail_fast(self) -> None:
+        """Items that have not started are cancelled, with all in them, once the tolerance is exceeded."""
+        for head, elements in self.items.items():
+            if not self.graph.nodes[head[0]].task.fail_fast or not self.exceeded(head):
+                continue
+            for item in [(head[0], (*head[1], i)) for i in range(len(elements))]:
                 if not self.has_started(item):
-                    return C
-            mapped = [group for group in node.around if group.mapped]
-            if not mapped:
-                return None
-            node = mapped[-1]
+                    self.cancel_within(item)
+
+    def cancel_within(self, run: Run) -> None:
+        if self.at(run) == "open":
+            for inner in self.inside(run):
+                self.cancel_within(inner)
+        elif self.at(run) in NOT_STARTED or self.untried(run):
+            self.state[run] = C
 
     def exceeded(self, head: Run) -> bool:
         """Whether more items have failed than may."""

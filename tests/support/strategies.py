@@ -59,10 +59,11 @@ class Sketch:
     def pick(self, values: Sequence[Any]) -> Any:
         return self.draw(st.sampled_from(values))
 
-    def some(self, values: Sequence[Any], most: int = 3) -> list[Any]:
+    def some(self, values: Sequence[Any], most: int = 3, least: int = 0) -> list[Any]:
         if not values:
             return []
-        return self.draw(st.lists(st.sampled_from(values), max_size=most, unique_by=id))
+        few = min(least, len(values))
+        return self.draw(st.lists(st.sampled_from(values), min_size=few, max_size=most, unique_by=id))
 
 
 @st.composite
@@ -111,7 +112,8 @@ def _task(
 ) -> Task:
     sketch.number += 1
     name = f"t{sketch.number}"
-    near = sketch.some([other for other in siblings if other.teardown_of is None or other.depends_on])
+    waited_for = [other for other in siblings if other.teardown_of is None or other.depends_on]
+    near = sketch.some(waited_for, least=int(sketch.chance(80)))
     far = sketch.some(outer, 1) if sketch.chance(25) else []
     named = [*near, *far]
     depends_on = tuple(task.id for task in named)
