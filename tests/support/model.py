@@ -26,6 +26,7 @@ Run = tuple[str, Path]
 
 C = "cancelled"
 FINAL = frozenset((S, F, K, U, C))
+BAD = frozenset((F, U, C))
 NOT_STARTED = frozenset(("pending", "ready"))
 
 
@@ -264,9 +265,13 @@ class Model:
         if not rule.isidentifier():
             return judge_expression(rule, lambda name: self.source(name, node, path))
         upstream = sorted(self.graph.up[node.id])
-        seen = [chance for id in upstream for chance in self.counted(id, path)]
+        seen = [self.plain(chance) for id in upstream for chance in self.counted(id, path)]
         setups = self.graph.setups.get(node.id)
-        torn = None if setups is None else [c for id in sorted(setups) for c in self.counted(id, path)]
+        torn = (
+            None
+            if setups is None
+            else [self.plain(c) for id in sorted(setups) for c in self.counted(id, path)]
+        )
         return judge(rule, seen, torn)
 
     def source(self, name: str, node: Node, path: Path) -> tuple[list[Chance] | None, bool]:
@@ -277,20 +282,20 @@ class Model:
         head = found.id, path[: len(found.maps)]
         if found.mapped and self.at(head) in NOT_STARTED:
             return None, False
-        if found.mapped and found.is_group and self.items.get(head):
+        if self.items.get(head):
             return self.item_chances(found, head), False
         return self.counted(found.id, path), self.items.get(head) == []
 
-    def item_chances(self, group: Node, head: Run) -> list[Chance]:
-        """The task runs of a mapped group are its items: failed when a leaf failed, skipped when all were."""
+    def item_chances(self, node: Node, head: Run) -> list[Chance]:
+        """The task runs of a map are its items; one of a group failed when a leaf did, and was skipped when all were."""
         found: list[Chance] = []
         for i in range(len(self.items[head])):
-            item = group.id, (*head[1], i)
-            states = {state for _, chance in self.counted_item(group, item) for state in chance}
+            item = node.id, (*head[1], i)
+            states = {state for _, chance in self.counted_item(node, item) for state in chance}
             if not self.finished(item):
                 found.append(OPEN)
-            elif self.item_failed(group, item):
-                doubtful = self.tolerance(group, head) and not self.exceeded(head)
+            elif self.item_failed(node, item):
+                doubtful = self.tolerance(node, head) and not self.exceeded(head)
                 found.append(
                     frozenset((F,)) if not doubtful else frozenset((S,)) if self.finished(head) else OPEN
                 )
@@ -301,6 +306,11 @@ class Model:
     def counted(self, id: str, path: Path) -> list[Chance]:
         """What each task run of this upstream may count as for a reader at `path`."""
         return [chance for _, chance in self.counted_runs(id, path)]
+
+    @staticmethod
+    def plain(chance: Chance) -> Chance:
+        """For a rule that is a word, a cancelled upstream counts as failed."""
+        return frozenset((F,)) if chance == {C} else chance
 
     def counted_runs(self, id: str, path: Path) -> list[tuple[Run, Chance]]:
         node = self.graph.nodes[id]
@@ -314,7 +324,7 @@ class Model:
         if self.exceeded(head) or not self.tolerance(node, head):
             return every
         shown = frozenset((S,)) if self.finished(head) else OPEN
-        return [(run, shown if chance <= {F, U} else chance) for run, chance in every]
+        return [(run, shown if chance <= BAD else chance) for run, chance in every]
 
     def counted_item(self, node: Node, item: Run) -> list[tuple[Run, Chance]]:
         if not node.is_group:
@@ -324,7 +334,7 @@ class Model:
 
     def chance(self, run: Run) -> Chance:
         state = self.at(run)
-        return frozenset((F if state == C else state,)) if state in FINAL else OPEN
+        return frozenset((state,)) if state in FINAL else OPEN
 
     def tolerance(self, node: Node, head: Run) -> int:
         """How many items may fail: a number, or a share rounded down."""
@@ -345,7 +355,8 @@ class Model:
                 case Gate(when=when):
                     if not self.judged(run):
                         return None
-                    if not self.condition(when, node, run):
+                    self.output[run] = self.condition(when, node, run)
+                    if not self.output[run]:
                         self.closed.add(run)
                     return S
                 case Switch(python=None, cases=cases, default=default):
@@ -461,7 +472,7 @@ class Model:
         """An item of a map is over, and it, or a leaf of it, has failed."""
         if not self.finished(item):
             return False
-        return any(chance <= {F, U} for _, chance in self.counted_item(node, item))
+        return any(chance <= BAD for _, chance in self.counted_item(node, item))
 
     def has_started(self, item: Run) -> bool:
         """Whether anything in it has got further than being entered, or ready."""
@@ -589,7 +600,7 @@ class Model:
     def fails(self, node: Node, path: Path) -> bool:
         """A leaf that failed, tolerated items apart; one that was cancelled counts unless the run was."""
         return any(
-            chance <= {F, U} and not (self.cancelled and self.at(run) == C)
+            chance <= BAD and not (self.cancelled and self.at(run) == C)
             for run, chance in self.counted_runs(node.id, path)
         )
 

@@ -162,7 +162,7 @@ def _holds(what: str, runs: list[Chance] | None, empty: bool) -> bool | None:
         return None
     if what == "done":
         return None if OPEN in runs else True
-    good = {"success": (S,), "skipped": (K,), "failed": (F, U)}[what]
+    good = {"success": (S,), "skipped": (K,), "failed": (F, U, "cancelled")}[what]
     hits = [all(state in good for state in may) for may in runs]
     misses = [not any(state in good for state in may) for may in runs]
     if what == "failed":
