@@ -33,21 +33,21 @@ def flights(count: int) -> Callable[[Property], Property]:
     )
 
 
-@flights(150)
+@flights(1000)
 @given(workflows(8), SEEDS)
 def test_the_machine_agrees_with_the_model(workflow: Workflow, seed: int) -> None:
     """faults 16; I2, I4, I5"""
     Flight(workflow, seed, Course(mischief=0)).fly()
 
 
-@flights(100)
+@flights(800)
 @given(workflows(8), SEEDS)
 def test_crashes_repeats_lost_workers_and_pauses_change_no_final_state(workflow: Workflow, seed: int) -> None:
     """faults 19, 20, 53, 54, 56; I2, I3, I4, I5"""
     Flight(workflow, seed, Course(mischief=40)).fly()
 
 
-@flights(60)
+@flights(300)
 @given(workflows(6), SEEDS)
 def test_a_crash_after_every_event_changes_nothing(workflow: Workflow, seed: int) -> None:
     """I6, as far as rows go: the board laid from them equals the one that was lost."""
@@ -61,14 +61,14 @@ def test_a_crash_after_every_event_changes_nothing(workflow: Workflow, seed: int
     flight.at_the_end()
 
 
-@flights(80)
+@flights(600)
 @given(workflows(7), SEEDS)
 def test_a_run_may_be_cancelled_or_killed_at_any_moment(workflow: Workflow, seed: int) -> None:
     """faults 32"""
     Flight(workflow, seed, Course(mischief=15, cancel=6, kill=3)).fly()
 
 
-@flights(60)
+@flights(300)
 @given(workflows(8), SEEDS)
 def test_the_history_decides_the_same_again(workflow: Workflow, seed: int) -> None:
     """I6"""

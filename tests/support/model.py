@@ -296,9 +296,8 @@ class Model:
                 found.append(OPEN)
             elif self.item_failed(node, item):
                 doubtful = self.tolerance(node, head) and not self.exceeded(head)
-                found.append(
-                    frozenset((F,)) if not doubtful else frozenset((S,)) if self.finished(head) else OPEN
-                )
+                failed = frozenset((F if states & {F, U} else C,))
+                found.append(failed if not doubtful else frozenset((S,)) if self.finished(head) else OPEN)
             else:
                 found.append(frozenset((K,)) if states == {K} else frozenset((S,)))
         return found
