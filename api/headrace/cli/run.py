@@ -17,6 +17,7 @@ from headrace.cli.parameters import ask_for, gather, missing
 from headrace.cli.references import short
 from headrace.cli.where import HERE, Where
 from headrace.engine.core.problems import InvalidWorkflow
+from headrace.engine.ports.store import RowDamaged
 
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
@@ -104,6 +105,7 @@ async def _run(
             priority=priority,
             key=key,
         )
+        _say_if_paused(row)  # it may be one that has the same key
         ended = await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
         if ended is not Status.INTERRUPTED:
             await _outlast(home, row)
@@ -135,6 +137,12 @@ async def _descendant(home: Embedded, rows: list[RunRow], run: RunRow) -> RunRow
     return None
 
 
+def _say_if_paused(row: RunRow) -> None:
+    if row.paused:
+        run = short(row.id)
+        say(f"run {run} of {row.workflow} is paused; headrace runs resume {run} goes on with it.")
+
+
 async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
     """Own the home, which takes up everything that is live, and follow the oldest run first until all have ended."""
     worst = Status.OK
@@ -146,15 +154,17 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
         if not rows:
             say("No run was cut off here; nothing to go on with.")
         for row in live:
-            if row.paused:
-                run = short(row.id)
-                say(f"run {run} of {row.workflow} is paused; headrace runs resume {run} goes on with it.")
+            _say_if_paused(row)
         for row in rows:
             if row.paused:
                 continue
-            ended = await follow(
-                home, row, await home.plan(row.plan), json=json, watch=watch, stop_on_interrupt=True
-            )
+            try:
+                ended = await follow(
+                    home, row, await home.plan(row.plan), json=json, watch=watch, stop_on_interrupt=True
+                )
+            except RowDamaged as damaged:
+                say(f"headrace: {damaged}")
+                ended = Status.SERVICE
             worst = max(worst, ended)
             if ended is Status.INTERRUPTED:
                 return worst

@@ -162,7 +162,7 @@ class Embedded:
             resolver=authored.resolver(self.store),
             check_params=authored.checker(self.evaluator),
         )
-        engine.listen(self._watches.heard)
+        engine.listen(self._watches.heard, self._watches.set_aside)
         await engine.start()
         self._engine = engine
         worker = Worker(
@@ -257,7 +257,9 @@ class Embedded:
         )
         created = await self._watches.starting(self.store.create_run(new))
         if self._engine is not None:
-            if not created.existed:
+            if created.existed:
+                await self._engine.take_up(created.no)
+            else:
                 self._engine.begin(new_row(new, created.no), plan)
         elif not await self.store.has_owner(PART):
             await self.take_over(only=created.no)
@@ -272,7 +274,10 @@ class Embedded:
         if self._engine is None:
             return []
         leaves = self._engine.leaves
-        return [row for row in await self.live() if not row.paused and not leaves(row.no)]
+        aside = self._watches.aside
+        return [
+            row for row in await self.live() if not row.paused and not leaves(row.no) and row.no not in aside
+        ]
 
     async def live(self) -> list[RunRow]:
         """The runs of this home that have not ended, oldest first."""

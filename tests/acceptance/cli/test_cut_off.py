@@ -35,8 +35,8 @@ def cut_off(headrace: Terminal) -> Terminal:
     return headrace
 
 
-def _kill_when_started(headrace: Terminal, *commands: str) -> None:
-    process = headrace.start("run", "work.yaml")
+def _kill_when_started(headrace: Terminal, *commands: str, key: str | None = None) -> None:
+    process = headrace.start("run", "work.yaml", *(("--key", key) if key else ()))
     _appears(headrace.folder / "started")
     for command in commands:
         assert headrace("runs", command, "last").status == 0
@@ -63,6 +63,14 @@ def test_another_run_leaves_it_alone_and_says_so(cut_off: Terminal) -> None:
     tasks = cut_off("runs", "list", "--json").document["items"]
     shown = cut_off("runs", "show", tasks[1]["run"], "--json").document
     assert [(task["id"], task["attempts"]) for task in shown["tasks"] if task["attempts"]] == [("first", 1)]
+
+
+def test_a_run_with_its_key_is_it_and_goes_on_with_it(headrace: Terminal) -> None:
+    headrace.write("work.yaml", WORK)
+    _kill_when_started(headrace, key="monday")
+    headrace.write("go", "")
+    assert headrace("run", "work.yaml", "--key", "monday").status == 0
+    assert [item["state"] for item in headrace("runs", "list", "--json").document["items"]] == ["succeeded"]
 
 
 def test_waiting_for_it_does_not_wait_for_ever(cut_off: Terminal) -> None:

@@ -24,7 +24,7 @@ from headrace.engine.ports.messages import Reports
 from headrace.engine.ports.store import RunRow, Store
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.clock import Clock, SystemClock
-from headrace.engine.shell.committing import Committer, Listener
+from headrace.engine.shell.committing import Committer, Listener, SetAside
 from headrace.engine.shell.deciding import Decider
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.gathering import Gatherer
@@ -102,6 +102,9 @@ class Engine:
             check_params,
             settings.parts,
         )
+        self._committer = Committer(
+            self._store, broker, children, self._values, self._fleet, self._pools, self.counters
+        )
         loader = Loader(
             self._store,
             self.plans,
@@ -111,6 +114,7 @@ class Engine:
             self._pools,
             sole=settings.sole,
             grants=bool(settings.pools),
+            alarm=self._committer.alarm,
         )
         self._loader = loader
         self._reach = Reach(self._store, settings.only)
@@ -120,9 +124,6 @@ class Engine:
         self._decider = Decider(self._store, self._values)
         self._reactor = Reactor(
             self._fleet, self._line, self._pools, children, self.plans, picked=settings.picked
-        )
-        self._committer = Committer(
-            self._store, broker, children, self._values, self._fleet, self._pools, self.counters
         )
         self._part: Part | None = None
         self._backlog: deque[Arrived] = deque()
@@ -205,11 +206,25 @@ class Engine:
         self._loader.offer(row)
         self.wake()
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` called after every commit. Returns what ends that."""
-        listeners = self._committer.listeners
+    async def take_up(self, run: int) -> None:
+        """Go on with a run that was left alone, and with its children."""
+        self._owned().to_load.extend(await self._reach.take_up(run))
+        self.wake()
+
+    def listen(self, listener: Listener, set_aside: SetAside | None = None) -> Callable[[], None]:
+        """Have `listener` called after every commit, and `set_aside` when a run is not decided any longer because of a
+        fault or damage. Returns what ends that."""
+        listeners, alarms = self._committer.listeners, self._committer.alarms
         listeners.append(listener)
-        return lambda: listeners.remove(listener)
+        if set_aside is not None:
+            alarms.append(set_aside)
+
+        def end() -> None:
+            listeners.remove(listener)
+            if set_aside is not None:
+                alarms.remove(set_aside)
+
+        return end
 
     # -- what is going on ----------------------------------------------------------------------------------------
 
