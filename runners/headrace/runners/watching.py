@@ -73,6 +73,17 @@ class Watches:
         self._over: deque[int] = deque()  # of those kept, the runs that have ended
         self._ends: dict[int, list[asyncio.Future[RunState]]] = {}
         self._starting = 0
+        self.aside: dict[int, Exception] = {}
+        """Runs that the engine decides no more about, and why."""
+
+    def set_aside(self, run: int, fault: Exception) -> None:
+        """The engine decides no more about this run; whoever follows it, now or later, gets the fault."""
+        self.aside[run] = fault
+        for watch in self._watched.get(run, ()):
+            watch.broke(fault)
+        for end in self._ends.get(run, ()):
+            if not end.done():
+                end.set_exception(fault)
 
     def heard(self, run: int, decision: Decision) -> None:
         """The engine's listener."""
@@ -121,6 +132,8 @@ class Watches:
         for decision in kept or ():
             if decision.run is not None and decision.run.state.final:
                 return decision.run.state
+        if run in self.aside:
+            raise self.aside[run]
         end: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
         self._ends.setdefault(run, []).append(end)
         try:
@@ -140,6 +153,8 @@ class Watches:
         """Until the run is final; `latest` reads its state. Raises the engine's fault when it breaks before."""
         kept = self._kept.pop(run, None)
         watch = _Watch(kept or ())
+        if run in self.aside:
+            watch.broke(self.aside[run])
         self._watched.setdefault(run, []).append(watch)
         # Read only now that nothing can be missed. What was kept, be it nothing yet, begins with the run itself.
         changes = Changes(plan, RunState.QUEUED if kept is not None else await latest())

@@ -10,6 +10,7 @@ from headrace.engine.core.decision import Decision
 from headrace.engine.core.events import Continued, SlotsGranted, Started
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.broker import EngineSide
+from headrace.engine.ports.store import RowDamaged
 from headrace.engine.shell.children import Children
 from headrace.engine.shell.deciding import Failure
 from headrace.engine.shell.fleet import Fleet
@@ -24,6 +25,10 @@ _logger = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[int, Decision], None]
 """Called after each commit with a run's number and what was decided about it; the decision must not be changed."""
+
+
+SetAside: TypeAlias = Callable[[int, Exception], None]
+"""Called with the number of a run that is not decided any longer, and why."""
 
 
 class Committer:
@@ -47,6 +52,7 @@ class Committer:
         self._pools = pools
         self._counters = counters
         self.listeners: list[Listener] = []
+        self.alarms: list[SetAside] = []
 
     async def commit(self, part: Part, turn: Turn) -> bool:
         """Whether there was anything to commit. Raises PartLost: then nothing was written, and nothing is sent."""
@@ -80,15 +86,24 @@ class Committer:
         return worth
 
     def set_aside(self, part: Part, turn: Turn, failure: Failure) -> None:
-        """A fault of ours. Its run stays as it was last committed, until a restart; all others go on."""
+        """A fault of ours, or damaged rows. Its run stays as it was last committed, until a restart; all others go on."""
         live, fault = failure
-        _logger.error("run %s cannot be decided and is set aside", live.row.id, exc_info=fault)
+        if isinstance(fault, RowDamaged):
+            _logger.error("run %s is set aside: %s", live.row.id, fault)
+        else:
+            _logger.error("run %s cannot be decided and is set aside", live.row.id, exc_info=fault)
         why = f"{type(fault).__name__}: {fault}"
         part.broken[live.no] = self._counters.broken[live.no] = why
         turn.drop(live)
         part.timers.forget(live.no)
         self._fleet.forget((live.no,))
         self._leave(part, live)
+        self.alarm(live.no, fault)
+
+    def alarm(self, run: int, fault: Exception) -> None:
+        """Tell who listens that a run is not decided any longer."""
+        for told in tuple(self.alarms):
+            told(run, fault)
 
     def _after(self, part: Part, live: LiveRun) -> None:
         """After the commit: tell who listens, keep what will be read, go on or leave memory."""

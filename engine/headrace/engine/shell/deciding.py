@@ -17,7 +17,7 @@ from headrace.engine.core.events import Event
 from headrace.engine.core.keys import Key
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
-from headrace.engine.ports.store import StoredValue
+from headrace.engine.ports.store import RowDamaged, StoredValue
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.rows import value_of, value_of_row
 from headrace.engine.shell.values import ValueCache
@@ -77,8 +77,12 @@ class Decider:
             live.rounds.append(len(live.decision.events))
         while waiting:
             asked, waiting = waiting, []
-            await self._answer(asked, now)
+            damaged = await self._answer(asked, now)
             for one in asked:
+                if one.live.no in damaged:
+                    one.deciding.close()
+                    failures.append(Failure(one.live, damaged[one.live.no]))
+                    continue
                 self._advance(one.live, one.deciding, Answers(one.values, one.cache), waiting, failures)
         return failures
 
@@ -98,8 +102,10 @@ class Decider:
         except Exception as exception:
             failures.append(Failure(live, exception))
 
-    async def _answer(self, asked: list[_Open], now: float) -> None:
-        """Fill in the values and cache answers of everything asked: at most one query for all values."""
+    async def _answer(self, asked: list[_Open], now: float) -> dict[int, RowDamaged]:
+        """Fill in the values and cache answers of everything asked: at most one query for all values, unless the stored
+        values of a run are damaged. Answers with those runs."""
+        damaged: dict[int, RowDamaged] = {}
         missing: dict[tuple[int, Key], _Open] = {}
         keys: list[tuple[int, int, int, int]] = []
         for one in asked:
@@ -112,7 +118,7 @@ class Decider:
                     keys.extend((live.no, generation, key.task, key.map) for generation in generations)
         if keys:
             newest: dict[tuple[int, Key], StoredValue] = {}
-            for stored in await self._store.values(keys):
+            for stored in await self._undamaged(keys, damaged):
                 at = stored.run, Key(stored.task, stored.map)
                 if at not in newest or newest[at].generation < stored.generation:
                     newest[at] = stored
@@ -125,6 +131,20 @@ class Decider:
                     self._values.put(run, one.live.decision.generation, key, value, size)
         await self._load(asked)
         await self._ask_cache([one for one in asked if one.need.cache], now)
+        return damaged
+
+    async def _undamaged(
+        self, keys: list[tuple[int, int, int, int]], damaged: dict[int, RowDamaged]
+    ) -> list[StoredValue]:
+        """The stored values of all runs but those that turn out to be damaged, which are noted."""
+        while True:
+            try:
+                return await self._store.values(keys)
+            except RowDamaged as found:
+                if found.run in damaged:
+                    raise
+                damaged[found.run] = found
+                keys = [key for key in keys if key[0] != found.run]
 
     def _at_hand(self, one: _Open, key: Key) -> bool:
         """Take the value from this batch's own rows or the cache. Inputs are only ever in the rows or the store."""

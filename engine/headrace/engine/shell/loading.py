@@ -52,7 +52,9 @@ class Loader:
         *,
         sole: bool,
         grants: bool,
+        alarm: Callable[[int, Exception], None],
     ) -> None:
+        self._alarm = alarm
         self._store = store
         self._plans = plans
         self._evaluator = evaluator
@@ -91,7 +93,7 @@ class Loader:
             try:
                 loads = await self._store.load(wanted)
             except RowDamaged as damaged:
-                self._set_aside(part, damaged.run, str(damaged))
+                self._set_aside(part, damaged.run, str(damaged), damaged)
                 wanted.remove(damaged.run)
                 continue
             for loaded in loads:
@@ -109,11 +111,11 @@ class Loader:
                 using.plan, info, self._evaluator, status, machine_rows(loaded.tasks), grants=self._grants
             )
         except PlanMissing as missing:
-            self._set_aside(part, row.no, str(missing))
+            self._set_aside(part, row.no, str(missing), missing)
             return
         except Exception as fault:
             _logger.exception("run %s cannot be restored", row.id)
-            self._set_aside(part, row.no, f"it cannot be restored: {type(fault).__name__}: {fault}")
+            self._set_aside(part, row.no, f"it cannot be restored: {type(fault).__name__}: {fault}", fault)
             return
         live = LiveRun(row, info, machine, using)
         part.runs[row.no] = live
@@ -157,6 +159,7 @@ class Loader:
                 priority = live.priority(live.profile(row.task, self._line))
                 self._pools.want(pool.name, (live.no, key), pool.cost, priority)
 
-    def _set_aside(self, part: Part, run: int, why: str) -> None:
+    def _set_aside(self, part: Part, run: int, why: str, fault: Exception) -> None:
         _logger.error("run %d is set aside: %s", run, why)
         part.broken[run] = why
+        self._alarm(run, fault)
