@@ -112,9 +112,98 @@ class Model:
         for run in self.runs():
             node = self.graph.nodes[run[0]]
             spared = not kill and (node.teardown or node.section != MAIN)
-            if self.at(run) not in FINAL and self.at(run) != "open" and not spared:
+            if self.at(run) not in FINAL | {"open", "over"} and not spared:
                 self.state[run] = C
         self.settle()
+
+    def rerun(self) -> None:
+        """A new generation: what failed and all downstream of it begins again, and so do the handlers. With a teardown its
+        setups do too, as it has undone them."""
+        if self.section is not None or self.run_state == "queued":
+            return
+        reset = self.followed({run for run in self.runs() if self.has_failed(run)})
+        handlers = [run for run in self.runs() if self.graph.nodes[run[0]].section != MAIN]
+        if not reset and not any(self.at(run) in BAD for run in handlers):
+            return
+        reset |= set(handlers)
+        for run in sorted(reset, key=lambda run: -len(run[1])):
+            self.reopen(run)
+        for run in reset:
+            self.forget(run)
+        self.generation += 1
+        self.cancelled = self.killed = False
+        self.run_state, self.section = "running", MAIN
+        self.settle()
+
+    def has_failed(self, run: Run) -> bool:
+        """Groups are not meant, their members are; a map of groups that never expanded has none."""
+        node = self.graph.nodes[run[0]]
+        encloses = node.is_group and (not node.mapped or self.is_item(run) or run in self.items)
+        return node.section == MAIN and self.at(run) in BAD and not encloses
+
+    def followed(self, start: set[Run]) -> set[Run]:
+        found, front = set(start), list(start)
+        while front:
+            for run in self.after(front.pop()) - found:
+                found.add(run)
+                front.append(run)
+        for node in self.graph.nodes.values():
+            for setup in self.graph.setups.get(node.id, ()):
+                found |= {
+                    s for r in found if r[0] == node.id for s in self.seen_by(r, self.graph.nodes[setup])
+                }
+        for run in reversed(self.runs()):  # a group of which nothing is kept is entered anew
+            node = self.graph.nodes[run[0]]
+            if node.is_group and node.section == MAIN and run not in self.items:
+                inside = self.inside(run)
+                if (
+                    inside
+                    and all(inner in found for inner in inside)
+                    and (not node.mapped or self.is_item(run))
+                ):
+                    found.add(run)
+        return found
+
+    def after(self, run: Run) -> set[Run]:
+        """What follows a task run directly; and what follows the maps around it, which end anew."""
+        node = self.graph.nodes[run[0]]
+        found: set[Run] = set()
+        sources = [(node, run[1][: len(node.maps)])] + [(m, run[1][: len(m.maps)]) for m in node.maps]
+        for source, path in sources:
+            for other in self.graph.nodes.values():
+                if source.id in self.graph.up[other.id]:
+                    found |= {r for r in self.heads(other) if r[1][: len(path)] == path}
+        if node.plain_group:
+            found |= {(member.id, run[1]) for member in self.graph.members(node)}
+        return found
+
+    def heads(self, node: Node) -> set[Run]:
+        return {run for run in self.runs_of(node) if not self.is_item(run)}
+
+    def seen_by(self, run: Run, source: Node) -> set[Run]:
+        """The task runs of an upstream that this one sees."""
+        return {r for r in self.heads(source) if r[1] == run[1][: len(source.maps)]}
+
+    def reopen(self, run: Run) -> None:
+        """The groups and maps around what begins again are no longer over."""
+        id, path = run
+        node = self.graph.nodes[id]
+        around = [(g.id, path[: len(g.maps) + k]) for g in node.around for k in range(1 + g.mapped)]
+        if self.is_item(run):
+            around.append((id, path[:-1]))
+        for outer in around:
+            if self.at(outer) == "over":
+                self.state[outer] = "open"
+
+    def forget(self, run: Run) -> None:
+        """As if it had never been decided, with all that it encloses."""
+        for inner in self.inside(run) if run in self.items or self.graph.nodes[run[0]].is_group else ():
+            if inner != run and self.at(run) not in NOT_STARTED:
+                self.forget(inner)
+        for book in (self.state, self.output, self.items, self.chosen, self.attempts):
+            book.pop(run, None)
+        for marks in (self.closed, self.passed, self.handed):
+            marks.discard(run)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

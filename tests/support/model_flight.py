@@ -44,6 +44,7 @@ class Course:
     mischief: int = 30
     cancel: int = 0
     kill: int = 0
+    reruns: int = 0
     wanted: tuple[str, ...] = MISCHIEF
 
 
@@ -66,15 +67,21 @@ class Flight:
     def fly(self) -> Flight:
         try:
             self.start()
-            for _ in range(MOST_STEPS):
-                if self.pilot.machine.final:
-                    break
-                self.step()
-            self.at_the_end()
+            self.to_the_end()
+            for _ in range(self.course.reruns):
+                self.rerun()
+                self.to_the_end()
         except AssertionError as error:
             error.add_note(spelled(self.workflow))
             raise
         return self
+
+    def to_the_end(self) -> None:
+        for _ in range(MOST_STEPS):
+            if self.pilot.machine.final:
+                break
+            self.step()
+        self.at_the_end()
 
     def start(self) -> None:
         self.model.start()
@@ -167,6 +174,15 @@ class Flight:
                 self.past.append(e.AttemptSucceeded(at, *there, at, at, b"1"))
                 pilot.feed(e.WorkerLost(at, send.key, send.attempt, 0.5))
 
+    def rerun(self) -> None:
+        """From failed: what runs again has other outcomes than before."""
+        self.script.seed += 1
+        self.pilot.timers.clear()
+        self.past.clear()
+        self.model.rerun()
+        self.pilot.feed(e.RerunAsked(self.pilot.now, "me", None))
+        self.agree()
+
     def crash(self) -> None:
         """The board that another owner lays from the rows equals the one that is lost, tallies included. What has fallen
         due by then goes on at once."""
@@ -237,7 +253,10 @@ class Flight:
         assert self.pilot.state == self.model.run_state, (self.pilot.state, self.model.run_state)
         for name, state in self.pilot.states().items():  # I5
             assert state in FINAL, (name, state)
-        rows = {key: row.attempt for (_, key), row in self.pilot.rows.items() if row.attempt}
+        board = self.pilot.machine.board
+        known = {block.key(slot) for block, slot in board.slots()}
+        newest = {key: self.pilot.newest(key) for _, key in self.pilot.rows if key in known}
+        rows = {key: row.attempt for key, row in newest.items() if row is not None and row.attempt}
         mine = {self.key(run): n for run, n in self.model.attempts.items() if n}
         assert rows == mine
         limit = self.workflow.limits.active_tasks

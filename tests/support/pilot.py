@@ -121,13 +121,25 @@ class Pilot:
             row = decision.rows.get(key) or self.newest(key)
             if row is not None:
                 output = None if row.output is None else json.loads(row.output)
-                inputs = row.inputs or (self.newest(key) or row).inputs
+                inputs = row.inputs or self.inputs(key)
                 values[key] = Value(output, row.error, row.reason, row.child, inputs)
         return Answers(values)
 
     def newest(self, key: Key) -> Row | None:
         rows = [(generation, row) for (generation, at), row in self.rows.items() if at == key]
         return max(rows, key=lambda pair: pair[0])[1] if rows else None
+
+    def inputs(self, key: Key) -> Filled | None:
+        """The stored inputs: those of the newest generation that has any."""
+        rows = sorted(
+            (
+                (generation, row.inputs)
+                for (generation, at), row in self.rows.items()
+                if at == key and row.inputs
+            ),
+            key=lambda pair: pair[0],
+        )
+        return rows[-1][1] if rows else None
 
     def _commit(self, decision: Decision) -> None:
         for key, row in decision.rows.items():

@@ -120,8 +120,15 @@ class Decider:
             newest: dict[tuple[int, Key], StoredValue] = {}
             for stored in await self._undamaged(keys, damaged):
                 at = stored.run, Key(stored.task, stored.map)
-                if at not in newest or newest[at].generation < stored.generation:
-                    newest[at] = stored
+                before = newest.get(at)
+                old, new = (
+                    (before, stored)
+                    if before is None or before.generation < stored.generation
+                    else (stored, before)
+                )
+                # A map that an earlier generation expanded keeps its judged elements there.
+                inputs = new.inputs if new.inputs is not None or old is None else old.inputs
+                newest[at] = new._replace(inputs=inputs)
             for (run, key), found in newest.items():
                 one = missing[run, key]
                 value = value_of(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 
 from headrace.engine.core.decision import Need
 from headrace.engine.core.events import Error
@@ -123,17 +123,33 @@ def bar(board: Board, block: Block, slot: int, nodes: Iterable[int], reason: str
     plan, home = board.plan, block.region
     item = prefix(block.key(slot).map, home.level)
     for node in nodes:
-        if plan.home[node] == home.index:
-            skip_pending(board, block, slot - slot % block.k + block.local(node), reason)
-        elif visible(plan, home.index, plan.home[node]):
+        if plan.home[node] != home.index:
+            if not visible(plan, home.index, plan.home[node]):
+                continue  # outside the item: other items may reach it
             board.barred[node, item] = reason
-        else:
-            continue  # outside the item: other items may reach it
-        for region in {plan.home[node], plan.items.get(node, home.index)} - {home.index}:
-            for inner in board.blocks.get(region, ()):
-                if board.inside(inner, block, slot // block.k):
-                    for at in range(inner.local(node), len(inner.state), inner.k):
-                        skip_pending(board, inner, at, reason)
+        for at, spot in places(board, block, slot, node):
+            skip_pending(board, at, spot, reason)
+        if node in plan.items:
+            for at, spot in within(board, block, slot, plan.items[node], 0):
+                skip_pending(board, at, spot, reason)
+
+
+def places(board: Board, block: Block, slot: int, node: int) -> Iterator[tuple[Block, int]]:
+    """The slots of a node that a slot is upstream of: beside it in its item, or in all items of the maps in there."""
+    home = board.plan.home[node]
+    if home == block.region.index:
+        yield block, slot - slot % block.k + block.local(node)
+    else:
+        local = 0 if node == board.plan.regions[home].owner else node - board.plan.regions[home].base + 1
+        yield from within(board, block, slot, home, local)
+
+
+def within(board: Board, block: Block, slot: int, region: int, local: int) -> Iterator[tuple[Block, int]]:
+    """That local of all blocks of a region that lie in the slot's item."""
+    for inner in board.blocks.get(region, ()):
+        if board.inside(inner, block, slot // block.k):
+            for at in range(local, len(inner.state), inner.k):
+                yield inner, at
 
 
 def barred(board: Board, block: Block, slot: int) -> str | None:

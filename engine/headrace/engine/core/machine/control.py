@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from headrace.engine.core.decision import CancelChild, Ready, Row, SetTimer
 from headrace.engine.core.events import (
@@ -208,11 +209,8 @@ def chosen(board: Board, keys: tuple[Key, ...] | None) -> tuple[set[Key], set[Ke
     start -= handlers
     if not start:
         return last, handlers if last else set()
-    reset = set(start)
-    nodes: set[int] = set()
-    for key in start:
-        nodes |= _after(board, key, reset)
-    reset |= {Key(node) for node in _outermost(board, nodes)}
+    reset = set(followed(board, start))
+    reset |= {setup for key in reset if key.task in plan.setups for setup in _setups(board, key)}
     for key in sorted(
         {around for key in reset for around in restoring.around(plan, key)}, key=lambda key: -key.map
     ):
@@ -234,22 +232,6 @@ def _only_encloses(board: Board, block: Block, slot: int) -> bool:
     return bool(board.static.is_group[node]) and (block.is_item(slot) or node not in board.plan.items)
 
 
-def _outermost(board: Board, nodes: set[int]) -> set[int]:
-    """The nodes and all that follow them, each as the node of region 0 that holds it."""
-    plan = board.plan
-    found = branching.closure(board, nodes)
-    while True:
-        raised = set()
-        for node in found:
-            while plan.home[node] != 0:
-                node = plan.regions[plan.home[node]].owner
-            raised.add(node)
-        wider = branching.closure(board, raised)
-        if wider <= raised:
-            return raised
-        found = wider
-
-
 def _all_members_in(board: Board, key: Key, reset: set[Key]) -> bool:
     """Whether nothing of a group (or an item of one) is kept, so that it is entered anew."""
     spot = board.locate(key)
@@ -262,20 +244,44 @@ def _all_members_in(board: Board, key: Key, reset: set[Key]) -> bool:
     return all(block.key(offset + block.local(member)) in reset for member in board.plan.members[key.task])
 
 
-def _after(board: Board, key: Key, reset: set[Key]) -> set[int]:
-    """Add what follows a task run inside its own items to `reset`; returns the nodes of region 0 that follow it."""
+def followed(board: Board, start: Iterable[Key]) -> Iterator[Key]:
+    """The task runs and everything downstream of them. The maps around them end anew, so what follows those does too."""
+    found = set(start)
+    queue = deque(found)
+    while queue:
+        key = queue.popleft()
+        yield key
+        spot = board.locate(key)
+        assert spot is not None
+        for block, slot in _after(board, *spot):
+            after = block.key(slot)
+            if after not in found:
+                found.add(after)
+                queue.append(after)
+
+
+def _after(board: Board, block: Block, slot: int) -> Iterator[tuple[Block, int]]:
     plan = board.plan
-    spot = board.locate(key)
-    assert spot is not None
-    block, slot = spot
+    node = block.node(slot)
+    if not block.is_item(slot):
+        for target in plan.downstream(node):
+            yield from branching.places(board, block, slot, target)
+        if node not in plan.items:
+            for member in plan.members.get(node, ()):
+                yield from branching.places(board, block, slot, member)
     while block.parent is not None:
-        if slot % block.k:
-            offset = slot - slot % block.k
-            for node in branching.closure(board, set(plan.downstream(block.node(slot)))):
-                if plan.home[node] == block.region.index:
-                    reset.add(block.key(offset + block.local(node)))
         block, slot = block.parent, block.head
-    return set(plan.downstream(block.node(slot)))
+        for target in plan.downstream(block.node(slot)):
+            yield from branching.places(board, block, slot, target)
+
+
+def _setups(board: Board, teardown: Key) -> Iterator[Key]:
+    """What a teardown has torn down and will tear down again: it is set up anew."""
+    spot = board.locate(teardown)
+    assert spot is not None
+    for node in board.plan.setups[teardown.task]:
+        block, slot = board.instance(*spot, node)
+        yield block.key(slot)
 
 
 # -- one task run -------------------------------------------------------------------------------------------------------

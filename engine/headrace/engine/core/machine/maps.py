@@ -230,11 +230,16 @@ def end(board: Board, block: Block) -> None:
     head = block.head
     board.tolerated(block)
     block.values = None
+    row = board.finish(parent, head, *outcome(board, block))
+    row.items = block.n  # a row of a later generation stands for all of it
+
+
+def outcome(board: Board, block: Block) -> tuple[TaskState, str | None]:
+    """What a map whose items have all ended has come to."""
     if block.cancelled == block.failed and block.cancelled and board.status.state is RunState.CANCELLING:
-        board.finish(parent, head, TaskState.CANCELLED, "run_cancelled")
-    elif block.exceeded:
-        board.finish(parent, head, TaskState.FAILED, "items_failed")
-    elif block.skipped == block.n:
-        board.finish(parent, head, TaskState.SKIPPED, "items_skipped")
-    else:
-        board.finish(parent, head, TaskState.SUCCEEDED)
+        return TaskState.CANCELLED, "run_cancelled"
+    if block.exceeded:
+        return TaskState.FAILED, "items_failed"
+    if block.skipped == block.n:
+        return TaskState.SKIPPED, "items_skipped"
+    return TaskState.SUCCEEDED, None

@@ -40,7 +40,8 @@ def keep(plan: Plan, rows: Mapping[Key, Row], reset: set[Key]) -> dict[Key, Row]
             continue
         if key in opened:
             entered = bool(row.items) or key.task in plan.members
-            if row.state in (TaskState.SKIPPED, TaskState.UPSTREAM_FAILED) or not entered:
+            unentered = row.state in (TaskState.SKIPPED, TaskState.UPSTREAM_FAILED) and not row.items
+            if unentered or not entered:
                 continue
             row = Row(state=TaskState.WAITING, items=row.items, inputs=row.inputs)
         kept[key] = row

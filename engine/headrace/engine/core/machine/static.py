@@ -83,7 +83,8 @@ def _make(plan: Plan) -> Static:
         for node in range(count)
     )
     counted = bytearray(
-        any(plan.rules[target] == Rule.EXPRESSION for target in plan.downstream(node)) for node in range(count)
+        any(plan.rules[target] == Rule.EXPRESSION for target in plan.downstream(node))
+        for node in range(count)
     )
     slots = plan.sections[: len(plan.regions[0].nodes)]
     return Static(
