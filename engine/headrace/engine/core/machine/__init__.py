@@ -1,7 +1,7 @@
 """The deciding machine. `RunMachine` is all that the shell needs; the modules are one concern each:
 
-board (states, tallies, the one move) · verdicts (the rules' table) · readiness (may it go on?) · maps · branching
-(switch, gate) · judging (expressions) · attempts (dispatch, reports, retries) · control (people and clocks) ·
+block (where the states lie) · board (tallies, the one move) · verdicts (the rules' table) · readiness (may it go on?) · maps · branching
+(switch, gate) · needs, scopes, judging (expressions) · attempts (dispatch, reports, retries) · control (people and clocks) ·
 ending (outcome, handlers) · restoring (from rows).
 """
 

@@ -20,7 +20,8 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import branching, readiness
-from headrace.engine.core.machine.board import READY, Block, Board, Live
+from headrace.engine.core.machine.block import READY, Block, Live
+from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState, TaskState

@@ -13,7 +13,8 @@ from collections.abc import Generator, Iterable, Iterator
 from headrace.engine.core.decision import Need
 from headrace.engine.core.events import Error
 from headrace.engine.core.keys import prefix
-from headrace.engine.core.machine.board import Block, Board
+from headrace.engine.core.machine.block import Block
+from headrace.engine.core.machine.board import Board
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState

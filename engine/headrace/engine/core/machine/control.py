@@ -21,7 +21,8 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, branching, restoring
-from headrace.engine.core.machine.board import DEADLINE, KILLED, READY, Block, Board
+from headrace.engine.core.machine.block import READY, Block
+from headrace.engine.core.machine.board import DEADLINE, KILLED, Board
 from headrace.engine.core.machine.readiness import spared, try_again
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.run import Generation

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import readiness, rule_expressions
-from headrace.engine.core.machine.board import HELD, RELEASED, Block, Board
+from headrace.engine.core.machine.block import HELD, RELEASED, Block
+from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.verdicts import FAILED, SKIPPED, SUCCEEDED, UPSTREAM, VERDICTS, Verdict
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState

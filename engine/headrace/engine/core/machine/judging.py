@@ -1,4 +1,4 @@
-"""Expressions: what they need, the scope they see, and what follows from their value.
+"""What follows from the value of each expression.
 
 All expressions that wait are judged together, so one request to the store serves them all. A judgement is
 (what, block, slot, extra); its slot is marked JUDGING until it has been judged.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Generator
+from datetime import datetime
 
 from headrace.engine.core.canonical import canonical_json
 from headrace.engine.core.decision import Need
@@ -18,28 +17,21 @@ from headrace.engine.core.evaluation import (
     Artifact,
     EvaluationError,
     Evaluator,
-    Expression,
     Filled,
     Hole,
-    Reference,
-    Template,
 )
-from headrace.engine.core.events import AttemptFailed, Error, Picked
-from headrace.engine.core.expressions import parse_template
-from headrace.engine.core.keys import Key, written
+from headrace.engine.core.events import AttemptFailed, Picked
+from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, branching, ending, maps, readiness
-from headrace.engine.core.machine.board import JUDGING, Block, Board
-from headrace.engine.core.machine.static import templates_of
-from headrace.engine.core.plan import Section
+from headrace.engine.core.machine.block import JUDGING
+from headrace.engine.core.machine.board import Board
+from headrace.engine.core.machine.needs import collect, run_output
+from headrace.engine.core.machine.scopes import Judge, error_scope
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
-from headrace.engine.core.workflow import Json
 
-Judgement = tuple[str, Block, int, object]
-_READS_STORE = frozenset(("output", "error", "reason", "run"))
 _DECIDERS = ("gate", "switch")
 """Judged before all else that is due, so that what they skip is not looked at any more."""
-_EMPTY: Template = Template(None)
 
 
 def judge_all(board: Board, evaluator: Evaluator) -> Generator[Need, Answers, None]:
@@ -60,322 +52,6 @@ def judge_all(board: Board, evaluator: Evaluator) -> Generator[Need, Answers, No
         if slot >= 0:
             block.mark[slot] &= ~JUDGING
         JUDGES[what](Judge(board, evaluator, answers, block, slot), extra)
-
-
-def templates_for(board: Board, judgement: Judgement) -> Iterable[Template | Expression | None]:
-    what, block, slot, _ = judgement
-    if what == "output":
-        return (run_output(board),)
-    templates = templates_of(board.plan, block.node(slot))
-    match what:
-        case "when":
-            return (templates.when,)
-        case "map":
-            return (templates.map,)
-        case "gate":
-            return (templates.gate,)
-        case "switch":
-            return [case for case, _ in templates.cases]
-        case "sleep":
-            return (templates.sleep_until,)
-        case "child" | "inputs":
-            return (templates.inputs, templates.cache_key)
-        case "retry":
-            return list(templates.retry)
-        case "exit":
-            return (templates.output,)
-    return ()
-
-
-def run_output(board: Board) -> Template:
-    known = board.plan.memo.get("output")
-    if not isinstance(known, Template):
-        known = board.plan.memo["output"] = parse_template(board.plan.workflow.output)
-    return known
-
-
-def names_for(board: Board, block: Block, slot: int) -> Mapping[str, int]:
-    return board.plan.section_names if slot < 0 else board.plan.names.get(block.node(slot), {})
-
-
-def collect(
-    board: Board, judgement: Judgement, outputs: set[Key], load: set[Key], inputs: set[Key], cache: set[str]
-) -> None:
-    """Add to the sets what this judgement reads and the board does not hold."""
-    what, block, slot, extra = judgement
-    if what == "again":
-        inputs.add(block.key(slot))
-        return
-    if what == "cache":
-        assert isinstance(extra, tuple)
-        cache.add(extra[2])
-        return
-    names = names_for(board, block, slot)
-    for template in templates_for(board, judgement):
-        if template is None:
-            continue
-        for reference in template.references:
-            if reference.root == "tasks" and reference.name is not None and reference.name in names:
-                handle = travels(what, template)
-                _collect_task(board, block, slot, names[reference.name], reference, handle, outputs, load)
-            elif (
-                block.parent is not None
-                and slot >= 0
-                and reference.root not in ("params", "run", "event", "secrets")
-            ):
-                _collect_items(block, inputs)
-
-
-def travels(what: str, template: Template | Expression) -> bool:
-    """Whether a large output may stay a reference here: in what a worker is given; as the whole output of a group or
-    run, which is then that reference itself."""
-    if what in ("exit", "output"):
-        return isinstance(template, Template) and lone(template)
-    return what not in ("map", "when")
-
-
-def lone(template: Template) -> bool:
-    """Whether it is a single piece and nothing around it."""
-    return len(template.pieces) == 1 and template.pieces[0][0] == ()
-
-
-def _collect_items(block: Block, inputs: set[Key]) -> None:
-    """The judged maps around a slot, where they are not in memory."""
-    while block.parent is not None:
-        if block.values is None:
-            inputs.add(block.parent.key(block.head))
-        block = block.parent
-
-
-def _collect_task(
-    board: Board,
-    block: Block,
-    slot: int,
-    node: int,
-    reference: Reference,
-    handle: bool,
-    outputs: set[Key],
-    load: set[Key],
-) -> None:
-    if reference.path and reference.path[0] not in _READS_STORE:
-        return
-    at, spot = board.instance(block, max(slot, 0), node)
-    whole = handle and reference.whole and reference.path == ("output",)
-    below = at.children.get(spot)
-    if below is None:
-        key = at.key(spot)
-        if at.state[spot] >= TaskState.SUCCEEDED and (
-            key not in board.fresh or not isinstance(board.fresh[key], bytes | None)
-        ):
-            outputs.add(key)
-            if not whole:
-                load.add(key)
-        elif at.state[spot] == TaskState.WAITING:
-            outputs.add(key)
-        return
-    if at.state[spot] == TaskState.SUCCEEDED and (not reference.path or reference.path[0] == "output"):
-        for item in range(0, below.n * below.k, below.k):
-            key = below.key(item)
-            if below.state[item] == TaskState.SUCCEEDED and not isinstance(
-                board.fresh.get(key, 0), bytes | None
-            ):
-                outputs.add(key)
-                load.add(key)
-
-
-class Judge:
-    """One judgement at work: evaluates in the slot's scope."""
-
-    def __init__(self, board: Board, evaluator: Evaluator, answers: Answers, block: Block, slot: int) -> None:
-        self.board, self.evaluator, self.answers, self.block, self.slot = (
-            board,
-            evaluator,
-            answers,
-            block,
-            slot,
-        )
-
-    @property
-    def templates(self) -> Any:
-        return templates_of(self.board.plan, self.block.node(self.slot))
-
-    def stale(self) -> bool:
-        """Something else ended the task run while it waited to be judged."""
-        return self.block.state[self.slot] != TaskState.PENDING
-
-    def condition(self, expression: Expression, **extra: Json) -> bool:
-        return self.evaluator.condition(expression, self.scope(expression.references, extra))
-
-    def fill(self, template: Template, **extra: Json) -> Filled:
-        if template.constant:
-            return Filled(template.value)
-        return self.evaluator.fill(template, self.scope(template.references, extra))
-
-    def inputs(self) -> Filled:
-        """What the worker or child is given: as written, or with what a rerun gives in place of `with`."""
-        given = self.board.replacement(self.block.key(self.slot))
-        if given is None:
-            return self.fill(self.templates.inputs)
-        rest = {name: value for name, value in self.templates.inputs.value.items() if name != "with"}
-        filled = self.fill(parse_template(rest))
-        return Filled({**filled.value, "with": given}, filled.holes)
-
-    def fail(self, error: EvaluationError) -> None:
-        self.board.finish(
-            self.block,
-            self.slot,
-            TaskState.FAILED,
-            "expression_error",
-            error=Error("expression_error", str(error), reason="expression_error", retryable=False),
-        )
-
-    # -- scope ----------------------------------------------------------------------------------------------------------
-
-    def scope(self, references: Iterable[Reference], extra: Mapping[str, Json]) -> dict[str, Json]:
-        board = self.board
-        names = names_for(board, self.block, self.slot)
-        scope: dict[str, Json] = dict(extra)
-        tasks: dict[str, dict[str, Json]] = {}
-        for root, name, path, _ in references:
-            if root == "tasks":
-                if name is not None and name in names:
-                    fields = tasks.setdefault(name, {})
-                    for field in path[:1] or ("output", "state", "reason", "error", "run", "counts"):
-                        if field not in fields:
-                            fields[str(field)] = self.task_field(names[name], str(field))
-            elif root in scope or root == "secrets":
-                continue
-            elif root == "params":
-                scope["params"] = board.info.params
-            elif root == "run":
-                scope["run"] = self.run_scope()
-            elif root == "event":
-                scope["event"] = board.info.event
-            else:
-                self.item_scope(scope)
-        if tasks:
-            scope["tasks"] = tasks
-        return scope
-
-    def item_scope(self, scope: dict[str, Json]) -> None:
-        """`item`, `item_index` of the innermost map; every enclosing map under its own name."""
-        block, slot = self.block, self.slot
-        if slot < 0:
-            return
-        innermost = True
-        while block.parent is not None:
-            index = slot // block.k
-            if block.values is None:
-                stored = self.answers.values.get(block.parent.key(block.head))
-                block.values = (
-                    stored.inputs.value if stored is not None and stored.inputs is not None else {"over": []}
-                )
-            value = maps.element(block.values, index)
-            spec = self.board.plan.tasks[block.owner].map
-            assert spec is not None
-            scope.setdefault(spec.as_, value)
-            scope.setdefault(f"{spec.as_}_index", index)
-            if innermost:
-                scope["item"], scope["item_index"] = value, index
-            innermost = False
-            block, slot = block.parent, block.head
-
-    def task_field(self, node: int, field: str) -> Json:
-        board = self.board
-        at, spot = board.instance(self.block, max(self.slot, 0), node)
-        state = TaskState(at.state[spot])
-        below = at.children.get(spot)
-        if field == "state":
-            return state.word
-        if field == "counts":
-            return counts_of(below)
-        if field == "output" and below is not None:
-            if state is not TaskState.SUCCEEDED:
-                return None
-            return [self.output_of(below, item) for item in range(0, below.n * below.k, below.k)]
-        if field == "output":
-            return self.output_of(at, spot)
-        key = at.key(spot)
-        stored = self.answers.values.get(key)
-        row = board.decision.rows.get(key)
-        if field == "run":
-            return stored.child if stored is not None else row.child if row is not None else None
-        if field == "reason":
-            return row.reason if row is not None else stored.reason if stored is not None else None
-        if field == "error":
-            error = (
-                row.error if row is not None and row.error is not None else stored.error if stored else None
-            )
-            return error_scope(error, 0) if error is not None else None
-        return None
-
-    def output_of(self, block: Block, slot: int) -> Json:
-        state = block.state[slot]
-        if state != TaskState.SUCCEEDED and state != TaskState.SKIPPED:
-            return None
-        key = block.key(slot)
-        fresh = self.board.fresh.get(key, 0)
-        if isinstance(fresh, bytes):
-            return json.loads(fresh)
-        if fresh is None:
-            return None
-        stored = self.answers.values.get(key)
-        return stored.output if stored is not None else None
-
-    def run_scope(self) -> dict[str, Json]:
-        board = self.board
-        info, status = board.info, board.status
-        scope: dict[str, Json] = {
-            "id": info.id,
-            "workflow": board.plan.workflow.name,
-            "version": info.version,
-            "trigger": info.trigger,
-            "scheduled_at": rfc3339(info.scheduled_at),
-            "date": info.date,
-            "started_at": rfc3339(status.started_at) if status.started_at is not None else None,
-        }
-        if board.phase is not Section.MAIN:
-            scope["state"] = ending.outcome(board)[0].word
-            scope["failed"] = [
-                written(board.plan.ids[key.task], key.map)
-                for key in (
-                    block.key(slot)
-                    for block, slot in board.slots()
-                    if block.state[slot] == TaskState.FAILED and slot not in block.children
-                )
-                if not board.static.is_group[key.task]
-            ]
-        return scope
-
-
-def counts_of(block: Block | None) -> dict[str, int] | None:
-    if block is None:
-        return None
-    return {
-        "total": block.n,
-        "succeeded": block.succeeded,
-        "failed": block.failed - block.cancelled,
-        "skipped": block.skipped,
-        "cancelled": block.cancelled,
-    }
-
-
-def error_scope(error: Error, attempt: int) -> dict[str, Json]:
-    """`error` as expressions see it."""
-    return {
-        "kind": error.kind,
-        "kinds": list(error.kinds) or [error.kind],
-        "message": error.message,
-        "exit_code": error.exit_code,
-        "status": error.status,
-        "reason": error.reason,
-        "attempt": attempt,
-    }
-
-
-def rfc3339(at: float) -> str:
-    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="auto")
-    return text.replace("+00:00", "Z")
 
 
 # -- what follows from each kind of judgement ---------------------------------------------------------------------------

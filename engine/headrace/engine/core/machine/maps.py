@@ -14,7 +14,8 @@ from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.events import Error
 from headrace.engine.core.keys import MAX_ITEMS
 from headrace.engine.core.machine import attempts
-from headrace.engine.core.machine.board import RELEASED, Block, Board
+from headrace.engine.core.machine.block import RELEASED, Block
+from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.readiness import spared
 from headrace.engine.core.machine.verdicts import SETUP_SHOWN, SHOWN
 from headrace.engine.core.states import RunState, TaskState

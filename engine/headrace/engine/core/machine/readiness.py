@@ -9,7 +9,8 @@ from headrace.engine.core.decision import RequestSlots, SetTimer, StartChild
 from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import branching, rule_expressions
-from headrace.engine.core.machine.board import JUDGING, READY, RELEASED, Block, Board, Live
+from headrace.engine.core.machine.block import JUDGING, READY, RELEASED, Block, Live
+from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.verdicts import VERDICTS, Verdict
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState

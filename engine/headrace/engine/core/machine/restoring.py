@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
 from headrace.engine.core.machine import branching, maps, readiness
-from headrace.engine.core.machine.board import KILLED, RELEASED, Board, Live
+from headrace.engine.core.machine.block import RELEASED, Live
+from headrace.engine.core.machine.board import KILLED, Board
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunStatus
 from headrace.engine.core.states import RunState, TaskState

@@ -7,7 +7,8 @@ import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
-from headrace.engine.core.machine.board import Block, Board
+from headrace.engine.core.machine.block import Block
+from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.verdicts import Verdict
 from headrace.engine.core.plan import Both, Compare, Either, Holds, Measure, Not, RuleExpression
 from headrace.engine.core.states import TaskState
@@ -52,9 +53,7 @@ def counts_of(board: Board, block: Block, slot: int, source: int) -> Counts:
     state = at.state[spot]
     if below is None:
         if board.static.is_group[source] and source not in board.plan.items:
-            return _of_slots(
-                board, at, [spot // at.k * at.k + at.local(m) for m in board.plan.group_leaves[source]]
-            )
+            return _of_leaves([counts_of(board, block, slot, m) for m in board.plan.group_leaves[source]])
         if source in board.plan.items and state < TaskState.SUCCEEDED:
             return Counts(None, {}, False)
         if state < TaskState.SUCCEEDED:
@@ -77,13 +76,17 @@ def counts_of(board: Board, block: Block, slot: int, source: int) -> Counts:
     return Counts(below.n, {word: number for word, number in by.items() if number}, final)
 
 
-def _of_slots(board: Board, block: Block, slots: list[int]) -> Counts:
+def _of_leaves(leaves: list[Counts]) -> Counts:
+    """A plain group's task runs are those of its leaves; a map without items is one that ended as the map did."""
     by: dict[str, int] = {}
-    for slot in slots:
-        state = TaskState(block.state[slot])
-        if state.final:
-            by[state.word] = by.get(state.word, 0) + 1
-    return Counts(len(slots), by, sum(by.values()) == len(slots))
+    total: int | None = 0
+    for leaf in leaves:
+        found = leaf.by_state if leaf.empty is None else {leaf.empty: 1}
+        for word, number in found.items():
+            by[word] = by.get(word, 0) + number
+        size = leaf.total if leaf.empty is None else 1
+        total = None if total is None or size is None else total + size
+    return Counts(total, by, all(leaf.final for leaf in leaves))
 
 
 def evaluate(expression: RuleExpression, counts: Callable[[int], Counts]) -> bool | None:
