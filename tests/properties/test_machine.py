@@ -76,3 +76,10 @@ def test_the_history_decides_the_same_again(workflow: Workflow, seed: int) -> No
         workflow, seed, Course(mischief=25, wanted=("repeat", "started", "back", "lost", "pause"))
     )
     flight.fly().pilot.replayed()
+
+
+@flights(300)
+@given(workflows(7), SEEDS)
+def test_runs_may_run_again_from_what_failed(workflow: Workflow, seed: int) -> None:
+    """Twice, with other outcomes; everything that did not fail and does not follow keeps its result."""
+    Flight(workflow, seed, Course(mischief=20, cancel=2, kill=1, reruns=2)).fly()

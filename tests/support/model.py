@@ -364,16 +364,20 @@ class Model:
         return judge(rule, seen, torn)
 
     def source(self, name: str, node: Node, path: Path) -> tuple[list[Chance] | None, bool]:
+        """The task runs of what a rule expression names: a map's items, a plain group's leaves."""
         found = self.graph.find(name, node)
-        if found.plain_group:
-            ends = sorted(self.graph.leaves(found))
-            return [chance for id in ends for chance in self.counted(id, path)], False
-        head = found.id, path[: len(found.maps)]
-        if found.mapped and self.at(head) in NOT_STARTED:
-            return None, False
+        if not found.plain_group:
+            return self.task_runs(found, path)
+        parts = [self.task_runs(self.graph.nodes[leaf], path)[0] for leaf in sorted(self.graph.leaves(found))]
+        return (None if None in parts else [chance for part in parts for chance in part or ()]), False
+
+    def task_runs(self, node: Node, path: Path) -> tuple[list[Chance] | None, bool]:
+        head = node.id, path[: len(node.maps)]
         if self.items.get(head):
-            return self.item_chances(found, head), False
-        return self.counted(found.id, path), self.items.get(head) == []
+            return self.item_chances(node, head), False
+        if node.mapped and self.at(head) in NOT_STARTED:
+            return None, False
+        return [self.chance(head)], self.items.get(head) == []
 
     def item_chances(self, node: Node, head: Run) -> list[Chance]:
         """The task runs of a map are its items; one of a group failed when a leaf did, and was skipped when all were."""
