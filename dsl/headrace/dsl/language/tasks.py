@@ -19,6 +19,7 @@ from headrace.dsl.language.shapes import (
     one_of,
 )
 from headrace.dsl.language.spot import Spot
+from headrace.dsl.reading import MAX_TASKS
 from headrace.dsl.words import TASK_ID, describe, show
 from headrace.engine.core.workflow import (
     EMPTY,
@@ -82,6 +83,13 @@ def read_tasks(value: Json, at: Spot, defaults: Mapping[str, Any], prefix: str =
     if not isinstance(value, Mapping):
         hint = "Write each task as a key: `load: {python: …}`." if isinstance(value, list) else None
         at.not_a("a map of ids and tasks", value, hint)
+        return ()
+    if len(value) > MAX_TASKS:  # planning counts those of all groups together; here none of them was looked at yet
+        at.tell(
+            "too_large",
+            f"the workflow has more than {MAX_TASKS:,} tasks.",
+            "Use `map` for many runs of one task, or split the workflow.",
+        )
         return ()
     fits = TASK_ID.fullmatch
     found = []
