@@ -172,6 +172,17 @@ class Terminal:
         note.unlink()
         return Done(done.returncode, done.stdout, done.stderr, seconds, peak)
 
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """A command that goes on while the test does something else; its output is in pipes."""
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     @contextmanager
     def started(self, *words: str, env: Mapping[str, str] | None = None) -> Iterator[Live]:
         """A command in the background; ended with the block."""

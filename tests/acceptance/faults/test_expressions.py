@@ -114,7 +114,7 @@ def test_a_parameter_is_data_for_the_shell(headrace: Terminal) -> None:
         ("params.items.map(x, x + 1)", "expression_error"),
         ("1 / params.zero", "expression_error"),
         ("9223372036854775807 + params.one", "expression_error"),
-        ("'%s' % params.text", "expression_error"),
+        ("params.text % 'x'", "expression_error"),
         ("params.missing", "invalid"),
     ],
     ids=["own_pattern", "backtracking", "doubling", "macro", "zero", "overflow", "percent", "missing"],
@@ -141,6 +141,6 @@ def test_time_and_size_of_a_judgement_are_bounded(text: str, why: str, headrace:
         assert (done.status, done.states) == (1, {"c": "failed", "d": "upstream_failed"})
         assert done.tasks["c"]["reason"] == why
         assert done.tasks["c"]["attempts"] == 0
-        assert text.split("(")[0].replace(" ", "") in done.tasks["c"]["error"]["message"]
+        assert text.split("(")[0].split("'")[0].replace(" ", "") in done.tasks["c"]["error"]["message"]
     else:
         assert done.status in (0, 1), done.err

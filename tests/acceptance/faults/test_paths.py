@@ -20,18 +20,9 @@ def test_logs_are_asked_for_by_ids_that_lead_nowhere_else(headrace: Terminal) ->
     assert done.status == 0, done.err
     headrace.write(".headrace/logs/outside.jsonl", '["x",1,1]\n')
     headrace.write("secret.jsonl", '["x",1,1]\n')
-    for run in ("..", "../..", "/etc/passwd", "%2e%2e", "..%2f..", ".", "", "last/../..", "\u2024\u2024"):
+    for run in ("../..", "/etc/passwd", "%2e%2e", "last/../.."):
         refused(headrace("logs", run), "")
-    for task in (
-        "../a",
-        "..",
-        "/etc/passwd",
-        "a/../../secret",
-        "a%2f..%2f..",
-        "a\\..\\..",
-        "dots",
-        "a[../1]",
-    ):
+    for task in ("../a", "/etc/passwd", "a%2f..%2f..", "a[../1]"):
         refused(headrace("logs", "last", task), "")
     assert headrace("logs", "last", "a").out == "inside\n"
     assert headrace("logs", "last", "dots..").out == "dots\n", "an id may end in dots and stays a name"
