@@ -208,12 +208,16 @@ def test_a_workflow_that_triggers_itself_says_so(headrace: Terminal) -> None:
     assert problem["line"] == 2
 
 
-def test_a_workflow_that_calls_itself_says_so(headrace: Terminal) -> None:
-    """faults 3"""
+def test_a_workflow_that_calls_itself_ends(headrace: Terminal) -> None:
+    """faults 3: it may, for it may stop by a condition; without one the depth of children does, with the reason."""
     headrace.write("w.yaml", flow("  a: {workflow: w}\n"))
-    done = headrace("run", "w.yaml")
-    assert done.status in (1, 2)
-    assert "Traceback" not in done.err
+    done = headrace("run", "w.yaml", "--json")
+    assert (done.status, done.tasks["a"]["reason"]) == (1, "child_failed")
+    runs = headrace.runs()
+    assert len(runs) == 9, "itself and children eight deep"
+    assert {run["state"] for run in runs} == {"failed"}
+    deepest = headrace("runs", "show", runs[0]["run"], "--json")
+    assert "8" in deepest.tasks["a"]["error"]["message"]
 
 
 NOTHING = {
