@@ -84,7 +84,9 @@ def read_tasks(value: Json, at: Spot, defaults: Mapping[str, Any], prefix: str =
         hint = "Write each task as a key: `load: {python: …}`." if isinstance(value, list) else None
         at.not_a("a map of ids and tasks", value, hint)
         return ()
-    if len(value) > MAX_TASKS:  # planning counts those of all groups together; here none of them was looked at yet
+    if (
+        len(value) > MAX_TASKS
+    ):  # planning counts those of all groups together; here none of them was looked at yet
         at.tell(
             "too_large",
             f"the workflow has more than {MAX_TASKS:,} tasks.",

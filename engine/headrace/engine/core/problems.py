@@ -11,10 +11,37 @@ Path = tuple[str | int, ...]
 """Where in the document: keys and list positions from the root, e.g. ("tasks", "load", "depends_on", 0)."""
 
 ERRORS = frozenset(
-    ["parse_error", "schema", "duplicate_key", "duplicate_task", "invalid_task_id", "empty_workflow", "unknown_dependency", "self_dependency", "cycle", "not_visible", "invalid_trigger_rule", "invalid_expression", "invalid_schedule", "invalid_parameter", "unknown_pool", "not_importable", "not_supported_yet", "too_large"]
+    [
+        "parse_error",
+        "schema",
+        "duplicate_key",
+        "duplicate_task",
+        "invalid_task_id",
+        "empty_workflow",
+        "unknown_dependency",
+        "self_dependency",
+        "cycle",
+        "not_visible",
+        "invalid_trigger_rule",
+        "invalid_expression",
+        "invalid_schedule",
+        "invalid_parameter",
+        "unknown_pool",
+        "not_importable",
+        "not_supported_yet",
+        "too_large",
+    ]
 )
 WARNINGS = frozenset(
-    ["never_runs", "reference_in_rule", "failure_hidden", "shadowed_id", "state_is_known", "not_supported_yet", "unknown_pool"]
+    [
+        "never_runs",
+        "reference_in_rule",
+        "failure_hidden",
+        "shadowed_id",
+        "state_is_known",
+        "not_supported_yet",
+        "unknown_pool",
+    ]
 )
 """The codes of language.md, section 13: a closed list, so that programs may rely on them."""
 

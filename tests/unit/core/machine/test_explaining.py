@@ -35,7 +35,10 @@ def test_a_task_names_the_upstreams_that_are_not_final() -> None:
     found = why(pilot, "c")
     assert found.verdict == "waiting"
     assert [blocker.evidence["id"] for blocker in found.blockers] == ["b"]
-    assert [(one.id, one.state, one.satisfied) for one in found.upstream] == [("a", "succeeded", True), ("b", "dispatched", False)]
+    assert [(one.id, one.state, one.satisfied) for one in found.upstream] == [
+        ("a", "succeeded", True),
+        ("b", "dispatched", False),
+    ]
 
 
 def test_before_the_run_begins_the_run_itself_is_in_the_way() -> None:
@@ -55,7 +58,12 @@ def test_pause_limits_timers_retries_and_workers_are_named() -> None:
 
 
 def test_what_can_no_longer_run_says_how_it_will_settle() -> None:
-    plan = flow(py("a"), py("slow"), py("never", "a", "slow"), py("alarm", "a", "slow", trigger_rule="all_done_setup_success"))
+    plan = flow(
+        py("a"),
+        py("slow"),
+        py("never", "a", "slow"),
+        py("alarm", "a", "slow", trigger_rule="all_done_setup_success"),
+    )
     pilot = begun(Pilot(plan, script({"a": Outcome("skipped")})))
     pilot.land()
     assert why(pilot, "never").verdict == "will_skip"
@@ -73,7 +81,9 @@ def test_items_and_groups_are_told_by_their_own_blockers() -> None:
 
 
 def test_a_final_task_says_what_decided_it() -> None:
-    pilot = Pilot(flow(py("a"), py("b", "a"), py("p", map=over([0, 1]))), script({"a": FAILED, "p[1]": FAILED})).fly()
+    pilot = Pilot(
+        flow(py("a"), py("b", "a"), py("p", map=over([0, 1]))), script({"a": FAILED, "p[1]": FAILED})
+    ).fly()
     found = why(pilot, "b")
     assert (found.verdict, found.state) == ("final", "upstream_failed")
     assert found.blockers[0].evidence["state"] == "failed"
