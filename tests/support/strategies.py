@@ -114,7 +114,7 @@ def _task(
     name = f"t{sketch.number}"
     waited_for = [other for other in siblings if other.teardown_of is None or other.depends_on]
     near = sketch.some(waited_for, least=int(sketch.chance(80)))
-    far = sketch.some(outer, 1) if sketch.chance(25) else []
+    far = sketch.some(outer, 1, least=1) if sketch.chance(40) else []
     named = [*near, *far]
     depends_on = tuple(task.id for task in named)
     keys: dict[str, Any] = {"depends_on": depends_on}
