@@ -85,12 +85,14 @@ class Model:
         self.handed.add(run)
         self.settle()
 
-    def ended(self, run: Run, how: str, output: Any = None) -> None:
-        """The attempt under way succeeded, failed or was skipped (or its worker is lost: `how` = failed)."""
+    def ended(
+        self, run: Run, how: str, output: Any = None, *, kinds: tuple[str, ...] = ("ValueError",)
+    ) -> None:
+        """The attempt under way succeeded, failed (with an error of these kinds) or was skipped."""
         assert self.at(run) == "running", f"{written(run)} ended although {self.at(run)}"
         node = self.graph.nodes[run[0]]
         if how == F:
-            how = self.after_failure(node.task.retry, self.attempts[run])
+            how = self.after_failure(node.task.retry, self.attempts[run], kinds)
         elif how == S:
             how = self.succeeded(node, run, output)
         self.state[run] = how
@@ -533,10 +535,11 @@ class Model:
         most = self.graph.nodes[id].task.max_parallel
         if self.at(head) != "open":
             return False
-        before = [(id, (*head[1], i)) for i in range(path[-1])]
-        if any(self.at(other) == "pending" for other in before):
+        items = [(id, (*head[1], i)) for i in range(len(self.items[head]))]
+        if any(self.at(other) == "pending" for other in items[: path[-1]]):
             return False
-        return most is None or sum(not self.finished(other) for other in before) < most
+        entered = [other for other in items if self.at(other) != "pending" and not self.finished(other)]
+        return most is None or len(entered) < most
 
     def fail_fast(self) -> None:
         """Items that have not started are cancelled, with all in them, once the tolerance is exceeded."""
@@ -642,10 +645,10 @@ class Model:
 
     # -- retries -----------------------------------------------------------------------------------------------------
 
-    def after_failure(self, retry: Retry, attempt: int) -> str:
+    def after_failure(self, retry: Retry, attempt: int, kinds: tuple[str, ...]) -> str:
         """The first rule that matches says what comes; without one, another try while there are any left."""
         for rule in retry.rules:
-            if rule.on is None or self.matches(rule.on, attempt):
+            if rule.on is None or self.matches(rule.on, attempt, kinds):
                 if rule.then == "fail":
                     return F
                 if rule.then == "skip":
@@ -653,11 +656,11 @@ class Model:
                 break
         return "retrying" if attempt < retry.attempts else F
 
-    def matches(self, on: str, attempt: int) -> bool:
-        """The few rules that the strategies write; every scripted error is a ValueError."""
+    def matches(self, on: str, attempt: int, kinds: tuple[str, ...]) -> bool:
+        """The few rules that the strategies write."""
         if on.startswith("error.attempt == "):
             return attempt == int(on.split()[-1])
-        return on == "'ValueError' in error.kinds"
+        return on.removesuffix(" in error.kinds").strip("'") in kinds
 
     # -- the end of the run ------------------------------------------------------------------------------------------
 

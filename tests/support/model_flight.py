@@ -170,7 +170,7 @@ class Flight:
             elif what == "lost":
                 pilot.flying.remove(send)
                 self.accept(run, send.attempt)
-                self.model.ended(run, "failed")
+                self.model.ended(run, "failed", kinds=("lost",))
                 self.past.append(e.AttemptSucceeded(at, *there, at, at, b"1"))
                 pilot.feed(e.WorkerLost(at, send.key, send.attempt, 0.5))
 
