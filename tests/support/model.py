@@ -12,59 +12,20 @@ in it that is not final) and `over` (one with nothing such left).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
-from headrace.engine.core.workflow import Gate, Noop, Retry, Sleep, Switch, Workflow
-from tests.support.model_graph import FINALLY, MAIN, ON_FAILURE, Graph, Node
-from tests.support.model_rules import FAIL, OPEN, RUN, SKIP, WAIT, Chance, F, K, S, U, judge, judge_expression
-
-Path = tuple[int, ...]
-Run = tuple[str, Path]
-"""A task run: full id, and the indexes of the maps around it, its own last."""
-
-C = "cancelled"
-FINAL = frozenset((S, F, K, U, C))
-BAD = frozenset((F, U, C))
-NOT_STARTED = frozenset(("pending", "ready"))
+from headrace.engine.core.workflow import Gate, Noop, Sleep, Switch
+from tests.support.model_books import BAD, FINAL, NOT_STARTED, C, Path, Run, written
+from tests.support.model_graph import FINALLY, MAIN, ON_FAILURE, Node
+from tests.support.model_reruns import Reruns
+from tests.support.model_rules import FAIL, RUN, WAIT, F, K, S, U
+from tests.support.model_values import ConditionFailed, Values
 
 
-class ConditionFailed(Exception):
-    """An expression that fails: reason `expression_error`."""
-
-
-def written(run: Run) -> str:
-    """`price[7]`, `each.encode[2,1]`, or the id alone."""
-    id, path = run
-    return f"{id}[{','.join(map(str, path))}]" if path else id
-
-
-class Model:
+class Model(Values, Reruns):
     """One run of one workflow."""
 
-    def __init__(self, workflow: Workflow) -> None:
-        self.workflow = workflow
-        self.graph = Graph.of(workflow)
-        self.state: dict[Run, str] = {}  # what is missing is pending
-        self.output: dict[Run, Any] = {}
-        self.items: dict[Run, list[Any]] = {}  # the head of an expanded map → its elements
-        self.chosen: dict[Run, set[str]] = {}  # a switch that has decided → full ids
-        self.closed: set[Run] = set()  # gates that came to false
-        self.attempts: dict[Run, int] = {}
-        self.handed: set[Run] = (
-            set()
-        )  # whose attempt a worker gave back: it goes out again with the same number
-        self.passed: set[Run] = set()  # whose `when` came to true
-        self.due: list[Run] = []
-        self.judging: Run | None = None
-        self.section: str | None = None  # None: not started, or over
-        self.run_state = "queued"
-        self.cancelled = False
-        self.killed = False
-        self.generation = 1
-
-    # -- what happens ------------------------------------------------------------------------------------------------
+    # -- what happens ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         self.run_state, self.section = "running", MAIN
@@ -137,112 +98,7 @@ class Model:
         self.run_state, self.section = "running", MAIN
         self.settle()
 
-    def has_failed(self, run: Run) -> bool:
-        """Groups are not meant, their members are; a map of groups that never expanded has none."""
-        node = self.graph.nodes[run[0]]
-        encloses = node.is_group and (not node.mapped or self.is_item(run) or run in self.items)
-        return node.section == MAIN and self.at(run) in BAD and not encloses
-
-    def followed(self, start: set[Run]) -> set[Run]:
-        found, front = set(start), list(start)
-        while front:
-            for run in self.after(front.pop()) - found:
-                found.add(run)
-                front.append(run)
-        for node in self.graph.nodes.values():
-            for setup in self.graph.setups.get(node.id, ()):
-                found |= {
-                    s for r in found if r[0] == node.id for s in self.seen_by(r, self.graph.nodes[setup])
-                }
-        for run in reversed(self.runs()):  # a group of which nothing is kept is entered anew
-            node = self.graph.nodes[run[0]]
-            if node.is_group and node.section == MAIN and run not in self.items:
-                inside = self.inside(run)
-                if (
-                    inside
-                    and all(inner in found for inner in inside)
-                    and (not node.mapped or self.is_item(run))
-                ):
-                    found.add(run)
-        return found
-
-    def after(self, run: Run) -> set[Run]:
-        """What follows a task run directly; and what follows the maps around it, which end anew."""
-        node = self.graph.nodes[run[0]]
-        found: set[Run] = set()
-        sources = [(node, run[1][: len(node.maps)])] + [(m, run[1][: len(m.maps)]) for m in node.maps]
-        for source, path in sources:
-            for other in self.graph.nodes.values():
-                if source.id in self.graph.up[other.id]:
-                    found |= {r for r in self.heads(other) if r[1][: len(path)] == path}
-        if node.plain_group:
-            found |= {(member.id, run[1]) for member in self.graph.members(node)}
-        return found
-
-    def heads(self, node: Node) -> set[Run]:
-        return {run for run in self.runs_of(node) if not self.is_item(run)}
-
-    def seen_by(self, run: Run, source: Node) -> set[Run]:
-        """The task runs of an upstream that this one sees."""
-        return {r for r in self.heads(source) if r[1] == run[1][: len(source.maps)]}
-
-    def reopen(self, run: Run) -> None:
-        """The groups and maps around what begins again are no longer over."""
-        id, path = run
-        node = self.graph.nodes[id]
-        around = [(g.id, path[: len(g.maps) + k]) for g in node.around for k in range(1 + g.mapped)]
-        if self.is_item(run):
-            around.append((id, path[:-1]))
-        for outer in around:
-            if self.at(outer) == "over":
-                self.state[outer] = "open"
-
-    def forget(self, run: Run) -> None:
-        """As if it had never been decided, with all that it encloses."""
-        for inner in self.inside(run) if run in self.items or self.graph.nodes[run[0]].is_group else ():
-            if inner != run and self.at(run) not in NOT_STARTED:
-                self.forget(inner)
-        for book in (self.state, self.output, self.items, self.chosen, self.attempts):
-            book.pop(run, None)
-        for marks in (self.closed, self.passed, self.handed):
-            marks.discard(run)
-
-    # -- looking -----------------------------------------------------------------------------------------------------
-
-    def at(self, run: Run) -> str:
-        return self.state.get(run, "pending")
-
-    def states(self) -> dict[str, str]:
-        """By written id, without groups; an expanded map stands by its items."""
-        return {
-            written(run): self.at(run)
-            for run in self.runs()
-            if not self.graph.nodes[run[0]].is_group and not self.items.get(run)
-        }
-
-    def ready(self) -> set[Run]:
-        return {run for run in self.runs() if self.at(run) in ("ready", "again")}
-
-    def under_way(self) -> set[Run]:
-        return {run for run in self.runs() if self.at(run) == "running"}
-
-    def runs(self) -> list[Run]:
-        """Every task run there is by now: heads of maps before their items, upstreams before downstreams."""
-        return [run for node in self.graph.order for run in self.runs_of(node)]
-
-    def runs_of(self, node: Node) -> Iterator[Run]:
-        paths: list[Path] = [()]
-        for outer in node.maps:
-            paths = [(*p, i) for p in paths for i in range(len(self.items.get((outer.id, p), ())))]
-        for path in paths:
-            yield node.id, path
-            for i in range(len(self.items.get((node.id, path), ()))):
-                yield node.id, (*path, i)
-
-    def is_item(self, run: Run) -> bool:
-        return len(run[1]) > len(self.graph.nodes[run[0]].maps)
-
-    # -- to the next rest --------------------------------------------------------------------------------------------
+    # -- to the next rest ------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Decide again and again until nothing changes: first what follows without any expression, then all expressions
@@ -344,98 +200,7 @@ class Model:
                 return K
         return None
 
-    def same_item(self, id: str, where: Path, run: Run) -> bool:
-        """Whether what a task run in a map decided concerns this one: they are in the same item, or it is further in."""
-        visible = self.graph.visible(self.graph.nodes[id], self.graph.nodes[run[0]])
-        return visible and run[1][: len(where)] == where
-
-    # -- rules -------------------------------------------------------------------------------------------------------
-
-    def by_rule(self, node: Node, path: Path) -> str:
-        rule = node.task.trigger_rule
-        if not rule.isidentifier():
-            return judge_expression(rule, lambda name: self.source(name, node, path))
-        upstream = sorted(self.graph.up[node.id])
-        seen = [self.plain(chance) for id in upstream for chance in self.counted(id, path)]
-        setups = self.graph.setups.get(node.id)
-        torn = (
-            None
-            if setups is None
-            else [self.plain(c) for id in sorted(setups) for c in self.counted(id, path)]
-        )
-        return judge(rule, seen, torn)
-
-    def source(self, name: str, node: Node, path: Path) -> tuple[list[Chance] | None, bool]:
-        """The task runs of what a rule expression names: a map's items, a plain group's leaves."""
-        found = self.graph.find(name, node)
-        if not found.plain_group:
-            return self.task_runs(found, path)
-        parts = [self.task_runs(self.graph.nodes[leaf], path)[0] for leaf in sorted(self.graph.leaves(found))]
-        return (None if None in parts else [chance for part in parts for chance in part or ()]), False
-
-    def task_runs(self, node: Node, path: Path) -> tuple[list[Chance] | None, bool]:
-        head = node.id, path[: len(node.maps)]
-        if self.items.get(head):
-            return self.item_chances(node, head), False
-        if node.mapped and self.at(head) in NOT_STARTED:
-            return None, False
-        return [self.chance(head)], self.items.get(head) == []
-
-    def item_chances(self, node: Node, head: Run) -> list[Chance]:
-        """The task runs of a map are its items; one of a group failed when a leaf did, and was skipped when all were."""
-        found: list[Chance] = []
-        for i in range(len(self.items[head])):
-            item = node.id, (*head[1], i)
-            states = {state for _, chance in self.counted_item(node, item) for state in chance}
-            if not self.finished(item):
-                found.append(OPEN)
-            elif self.item_failed(node, item):
-                doubtful = self.tolerance(node, head) and not self.exceeded(head)
-                failed = frozenset((F if states & {F, U} else C,))
-                found.append(failed if not doubtful else frozenset((S,)) if self.finished(head) else OPEN)
-            else:
-                found.append(frozenset((K,)) if states == {K} else frozenset((S,)))
-        return found
-
-    def counted(self, id: str, path: Path) -> list[Chance]:
-        """What each task run of this upstream may count as for a reader at `path`."""
-        return [chance for _, chance in self.counted_runs(id, path)]
-
-    @staticmethod
-    def plain(chance: Chance) -> Chance:
-        """For a rule that is a word, a cancelled upstream counts as failed."""
-        return frozenset((F,)) if chance == {C} else chance
-
-    def counted_runs(self, id: str, path: Path) -> list[tuple[Run, Chance]]:
-        node = self.graph.nodes[id]
-        head = id, path[: len(node.maps)]
-        if not self.items.get(head):
-            return [(head, self.chance(head))]
-        items = [self.counted_item(node, (id, (*head[1], i))) for i in range(len(self.items[head]))]
-        every = [pair for item in items for pair in item]
-        if not self.finished(head):  # a map is waited for as a whole: all its items have to be over
-            every.append((head, OPEN))
-        if self.exceeded(head) or not self.tolerance(node, head):
-            return every
-        shown = frozenset((S,)) if self.finished(head) else OPEN
-        return [(run, shown if chance <= BAD else chance) for run, chance in every]
-
-    def counted_item(self, node: Node, item: Run) -> list[tuple[Run, Chance]]:
-        if not node.is_group:
-            return [(item, self.chance(item))]
-        leaves = sorted(self.graph.leaves(node))
-        return [pair for leaf in leaves for pair in self.counted_runs(leaf, item[1])]
-
-    def chance(self, run: Run) -> Chance:
-        state = self.at(run)
-        return frozenset((state,)) if state in FINAL else OPEN
-
-    def tolerance(self, node: Node, head: Run) -> int:
-        """How many items may fail: a number, or a share rounded down."""
-        tolerate = node.task.tolerate
-        return int(len(self.items[head]) * tolerate) if isinstance(tolerate, float) else tolerate
-
-    # -- entering ----------------------------------------------------------------------------------------------------
+    # -- entering --------------------------------------------------------------------------------------------------------
 
     def entered(self, node: Node, run: Run) -> str | None:
         """The rule holds (or the item's turn has come): judge `when`, and do what the engine does by itself."""
@@ -475,11 +240,6 @@ class Model:
             return True
         return False
 
-    def judged_here(self, node: Node, run: Run) -> bool:
-        """`when` is judged once, before expansion; per item when it names the item."""
-        names_item = node.mapped and "item" in (node.task.when or "")
-        return names_item == self.is_item(run)
-
     def succeeded(self, node: Node, run: Run, output: Any) -> str:
         """An attempt or a switch came to an end well: its output counts, and a switch's choice is looked at."""
         if isinstance(node.task.work, Switch):
@@ -502,12 +262,6 @@ class Model:
             self.chosen[run] = chosen
         self.output[run] = output
         return S
-
-    def names(self, id: Any, reader: Node, target: Node) -> bool:
-        try:
-            return isinstance(id, str) and self.graph.find(id, reader) is target
-        except KeyError:
-            return False
 
     def expanded(self, node: Node, head: Run) -> str | None:
         """The rule of a mapped node holds: judge `when`, then make its items."""
@@ -557,112 +311,7 @@ class Model:
         elif self.at(run) in NOT_STARTED or self.untried(run):
             self.state[run] = C
 
-    def exceeded(self, head: Run) -> bool:
-        """Whether more items have failed than may."""
-        node = self.graph.nodes[head[0]]
-        items = [(head[0], (*head[1], i)) for i in range(len(self.items.get(head, ())))]
-        return sum(self.item_failed(node, item) for item in items) > self.tolerance(node, head)
-
-    def item_failed(self, node: Node, item: Run) -> bool:
-        """An item of a map is over, and it, or a leaf of it, has failed."""
-        if not self.finished(item):
-            return False
-        return any(chance <= BAD for _, chance in self.counted_item(node, item))
-
-    def has_started(self, item: Run) -> bool:
-        """Whether anything in it has got further than being entered, or ready."""
-        if self.at(item) == "open":
-            return any(self.has_started(inner) for inner in self.inside(item))
-        return self.at(item) not in NOT_STARTED and not self.untried(item)
-
-    def untried(self, run: Run) -> bool:
-        """Handed back by the worker that was to begin its first attempt."""
-        return self.at(run) == "again" and run in self.handed and self.attempts[run] == 1
-
-    def finished(self, run: Run) -> bool:
-        """Final, or entered with all in it final."""
-        state = self.at(run)
-        if state == "open":
-            return all(self.finished(inner) for inner in self.inside(run))
-        return state in FINAL or state == "over"
-
-    def inside(self, run: Run) -> list[Run]:
-        """What a group, an item of one, or an expanded map consists of, one level down."""
-        id, path = run
-        node = self.graph.nodes[id]
-        if run in self.items:
-            return [(id, (*path, i)) for i in range(len(self.items[run]))]
-        return [(member.id, path) for member in self.graph.members(node)]
-
-    # -- values ------------------------------------------------------------------------------------------------------
-
-    def condition(self, text: str, node: Node, run: Run) -> bool:
-        """The few conditions that the strategies write."""
-        if text in ("true", "false"):
-            return text == "true"
-        left, operator, right = text.split(" ")
-        value = self.path(left, node, run)
-        words: dict[str, Any] = {"null": None}
-        wanted = words[right] if right in words else int(right) if right.isdigit() else right.strip("'")
-        same = type(value) is type(wanted) and value == wanted
-        return same if operator == "==" else not same
-
-    def value(self, template: Any, node: Node, run: Run) -> Any:
-        if isinstance(template, str) and template.startswith("${{"):
-            return self.path(template.strip("${} "), node, run)
-        return template
-
-    def path(self, text: str, node: Node, run: Run) -> Any:
-        """`item`, `tasks.x.output`, `tasks.x.state`, or a field of an output that has none, which fails."""
-        if text == "item":
-            for group in (node, *reversed(node.around)):
-                if group.mapped and len(run[1]) > len(group.maps):
-                    return self.items[group.id, run[1][: len(group.maps)]][run[1][len(group.maps)]]
-            raise ConditionFailed(text)
-        match = re.fullmatch(r'tasks(?:\.(\w+)|\["([^"]+)"\])\.(output|state)(\.\w+)?', text)
-        assert match, text
-        source = self.graph.find(match[1] or match[2], node)
-        at = source.id, run[1][: len(source.maps)]
-        if match[4]:
-            raise ConditionFailed(text)
-        if match[3] == "state":
-            return self.at(at)
-        return self.output_of(source, at)
-
-    def output_of(self, node: Node, run: Run) -> Any:
-        """Null unless it succeeded; of a map the list of its items' outputs, also when there are none."""
-        if run in self.items:
-            items = [(run[0], (*run[1], i)) for i in range(len(self.items[run]))]
-            if items and not self.map_succeeded(node, run):
-                return None
-            return [self.output_of(node, item) for item in items]
-        return None if node.is_group or self.at(run) != S else self.output.get(run)
-
-    def map_succeeded(self, node: Node, head: Run) -> bool:
-        """All its items are over, no more failed than may, and one did something."""
-        states = [chance for _, chance in self.counted_runs(node.id, head[1])]
-        return self.finished(head) and not self.exceeded(head) and any(chance != {K} for chance in states)
-
-    # -- retries -----------------------------------------------------------------------------------------------------
-
-    def after_failure(self, retry: Retry, attempt: int, kinds: tuple[str, ...]) -> str:
-        """The first rule that matches says what comes; without one, another try while there are any left."""
-        for rule in retry.rules:
-            if rule.on is None or self.matches(rule.on, attempt, kinds):
-                if rule.then == "fail":
-                    return F
-                if rule.then == "skip":
-                    return K
-                break
-        return "retrying" if attempt < retry.attempts else F
-
-    def matches(self, on: str, attempt: int, kinds: tuple[str, ...]) -> bool:
-        """The few rules that the strategies write."""
-        if on.startswith("error.attempt == "):
-            return attempt == int(on.split()[-1])
-        return on.removesuffix(" in error.kinds").strip("'") in kinds
-
-    # -- the end of the run ------------------------------------------------------------------------------------------
+    # -- the end of the run ----------------------------------------------------------------------------------------------
 
     def next_section(self) -> bool:
         """When all of a section is final the next one begins; True if something may be decided again."""
@@ -700,4 +349,4 @@ class Model:
         )
 
 
-__all__ = ["FAIL", "SKIP", "Model", "Run", "written"]
+__all__ = ["FINAL", "Model", "Run", "written"]
