@@ -116,6 +116,7 @@ def test_no_process_outlives_a_killed_run(headrace: Terminal) -> None:
     with headrace.started("run", "w.yaml", "--json", "--watch", env=dict([mark.split("=", 1)])) as live:
         appears(headrace.folder / "started", live)
         assert len(processes_with(mark)) >= 3
+        eventually(lambda: any((headrace.home / "processes").iterdir()), "the process is not noted", live)
         live.kill()
         eventually(lambda: not processes_with(mark), "a process is left")
 

@@ -84,7 +84,9 @@ class Identity:
     def check(self) -> None:
         """Raise StoreLost when a file is no longer the one that was opened."""
         for name, inode in self._files:
-            if _inode(name) != inode:
+            if (
+                inode is not None and _inode(name) != inode
+            ):  # a WAL that was not there yet is made when first used
                 raise StoreLost(
                     f"{name} was deleted or replaced while it was in use; nothing more is written. Stop every process "
                     "that uses the database, put the file back (or restore a copy of the database), and start again."

@@ -7,6 +7,7 @@ because the drivers' own idea of when to begin loses updates.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,7 +43,7 @@ class Lane:
         )
         try:
             for name, value in PRAGMAS.items():
-                self.raw.execute(f"PRAGMA {name} = {value}")
+                self._set(f"PRAGMA {name} = {value}", busy_seconds)
                 stored = self.pragma(name)
                 if stored != value:
                     raise PragmaIgnored(f"PRAGMA {name} is {stored}, although {value} was asked for")
@@ -52,6 +53,18 @@ class Lane:
         except BaseException:
             self.raw.close()
             raise
+
+    def _set(self, statement: str, busy_seconds: float) -> None:
+        """Execute it. Going over to WAL does not wait for others as all else does, so two first users are told apart here."""
+        end = time.monotonic() + busy_seconds
+        while True:
+            try:
+                self.raw.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def pragma(self, name: str) -> object:
         """The value in force."""
