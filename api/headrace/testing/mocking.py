@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -99,7 +99,7 @@ def _value(mock: Mock, item: Dispatch) -> Any:
         if mock.times is None or item.attempt <= mock.times:
             raise mock.exception
         return mock.then
-    if isinstance(mock, Callable):  # type: ignore[arg-type]
+    if callable(mock):
         return mock(**item.inputs.get("with", {}))
     return mock
 
