@@ -206,7 +206,8 @@ async def test_retry_after_a_date(desk: Desk, server: Server) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
     server.answers["/s"] = (503, {"Retry-After": date}, b"")
     wait = (await desk.run(http(), {"url": f"{server.url}/s"})).retry_after
-    assert wait is not None and 900 <= wait <= 1000
+    assert wait is not None
+    assert 900 <= wait <= 1000
 
 
 async def test_answers_too_large_are_refused_also_when_packed(
