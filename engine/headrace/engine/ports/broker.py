@@ -5,32 +5,85 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from headrace.engine.ports.messages import Beat, ToEngine, ToWorker
+from headrace.engine.ports.messages import Beat, Lines, ToEngine, ToWorker
+
+
+class BrokerUnavailable(Exception):
+    """The broker cannot be used: what, why and what to do, in one message (exit status 3)."""
+
+
+class Undecodable(NamedTuple):
+    """A message that nobody can read: it ends as a dead letter, its offset moves on, its neighbours are not lost."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    body: bytes  # at most 64 KiB of it
 
 
 class Arrived(NamedTuple):
-    """One message of job-status with its offset."""
+    """One message of job-status with its offset. Items of an envelope that cannot be read come as `Undecodable` of their
+    own, with the envelope's offset, before it."""
 
     part: int
     offset: int
-    message: ToEngine
+    message: ToEngine | Undecodable
+
+
+class Told(NamedTuple):
+    """One message to a worker, and the queue whose topic brought it: the barrier is per topic."""
+
+    queue: str
+    message: ToWorker
+
+
+class Refused(NamedTuple):
+    """A message that the broker will never take (too large, not allowed): sending it again is no use."""
+
+    queue: str
+    inbox: int
+    message: ToWorker
+    why: str
+
+
+class Gap(NamedTuple):
+    """The log of a part does not reach to the wanted offset (cut, expired, made anew): reading went on at `found`."""
+
+    part: int
+    wanted: int
+    found: int
 
 
 class EngineSide(Protocol):
     """What an engine does with the broker. All methods are called on the engine's event loop."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Raises BrokerUnavailable."""
 
     async def stop(self) -> None: ...
 
     def seek(self, part: int, offset: int) -> None:
         """Read job-status of this part from this offset on."""
 
+    def leave(self, part: int) -> None:
+        """Read this part no longer; what has arrived of it is dropped."""
+
     async def receive(self, timeout: float | None) -> list[Arrived]:
-        """What has arrived, at once; waits at most `timeout` seconds for the first. Offsets ascend within a part."""
+        """What has arrived, at once; waits at most `timeout` seconds for the first. Offsets ascend within a part.
+        Bounded: what is not received stays with the broker."""
 
     def wake(self) -> None:
         """Make a waiting `receive` return. Safe from any thread."""
+
+    def caught_up(self, part: int) -> bool:
+        """Whether job-status of the part was read to its end a moment ago: only then may silence end a lease."""
+
+    def workers_caught_up(self) -> bool:
+        """The same for job-workers: only then may missing beats count."""
+
+    def gaps(self) -> Sequence[Gap]:
+        """Gaps that were met since the last call."""
 
     def send(self, queue: str, inbox: int, message: ToWorker) -> None:
         """Publish; tracked until acknowledged, repeated when it is not. Order per (queue, inbox) is kept."""
@@ -38,18 +91,34 @@ class EngineSide(Protocol):
     async def flush(self) -> None:
         """Wait until everything sent is acknowledged."""
 
-    def beats(self) -> Sequence[Beat]:
-        """Beats that arrived since the last call, oldest first."""
+    def refused(self) -> Sequence[Refused]:
+        """What was refused since the last call."""
+
+    @property
+    def unacknowledged(self) -> int:
+        """Attempts sent and not acknowledged; above a limit the engine gathers no more."""
+
+    def heard(self) -> Sequence[Beat | Lines]:
+        """What workers and other engines said on job-workers since the last call, oldest first."""
+
+    def announce(self, lines: Lines) -> None:
+        """Tell the other engines for which queues this one has work."""
 
 
 class WorkerSide(Protocol):
     """What a worker does with the broker."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Listen at the end of the inboxes; when this returns, whatever is sent will be received (W1).
+        Raises BrokerUnavailable."""
 
     async def stop(self) -> None: ...
 
-    async def receive(self, timeout: float | None) -> list[ToWorker]: ...
+    @property
+    def inbox(self) -> int:
+        """The inbox partition it listens on, of every queue; known after `start`."""
+
+    async def receive(self, timeout: float | None) -> list[Told]: ...
 
     def wake(self) -> None: ...
 

@@ -128,12 +128,12 @@ class Reports(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """The held keys of one part, renewing their leases, and the highest epoch seen for it."""
+    """The held keys of one part, renewing their leases, and by queue the highest epoch of the part seen on its topic."""
 
     worker: str
     incarnation: str
     part: int
-    epoch: int
+    seen: dict[str, int]
     held: list[tuple[int, int, int, int, int]]
 
 
@@ -153,6 +153,14 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
     ahead: int  # how many more than its slots it will start within 100 ms
     held: int
     draining: bool = False
+
+
+class Lines(msgspec.Struct, frozen=True, tag=True):
+    """How many attempts wait in one engine's lines, by queue and class (high, normal, low). Sent on change of which queues
+    have work, and every 2 s while any has."""
+
+    engine: str
+    depths: dict[str, tuple[int, int, int]]
 
 
 class Log(msgspec.Struct, frozen=True):

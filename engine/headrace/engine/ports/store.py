@@ -196,6 +196,18 @@ class DeadLetterRow(NamedTuple):
     error: bytes
 
 
+class PoisonRow(NamedTuple):
+    """A message that nobody could read. Identity: (topic, partition, offset, item); seen twice, kept once."""
+
+    topic: str
+    partition: int
+    offset: int
+    item: int  # within its envelope; -1: the whole message
+    at: float
+    reason: str
+    body: bytes
+
+
 class VersionRow(NamedTuple):
     """One registered version of a workflow. `document`: the canonical document, JSON, of which `plan` is the hash."""
 
@@ -214,6 +226,20 @@ class Ownership(NamedTuple):
     epoch: int
     seq: int
     next_offset: int
+
+
+class PartSeen(NamedTuple):
+    part: int
+    epoch: int
+    owner: str | None
+
+
+class Survey(NamedTuple):
+    """Who is alive and who owns what, in one look. `engines` are sorted; `now` is the database's time."""
+
+    engines: tuple[str, ...]
+    parts: tuple[PartSeen, ...]
+    now: float
 
 
 @dataclass(slots=True)
@@ -241,6 +267,7 @@ class Batch:
     )  # children; one whose `idempotency` exists is left as it is
     cache: list[CacheRow] = field(default_factory=list)
     dead: list[DeadLetterRow] = field(default_factory=list)
+    poison: list[PoisonRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -278,8 +305,22 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
     # ownership -------------------------------------------------------------------------------------------------
-    async def claim(self, part: int, owner: str) -> Ownership:
-        """Epoch + 1, owned by `owner`. SQLite: raises StoreUnavailable when another process holds the file's owner lock."""
+    async def parts(self) -> int:
+        """How many parts the runs are spread over: fixed when the database was made (SQLite: 1)."""
+
+    async def join(self, engine: str) -> None:
+        """Be seen as a live engine: a session lock and a lease, renewed by a thread of its own until `close` or `resign`.
+        Raises StoreUnavailable, also when another process is that engine."""
+
+    async def resign(self, engine: str) -> None:
+        """Be seen no longer; parts that it still owns are free at once."""
+
+    async def survey(self) -> Survey:
+        """One query, cheap enough for four a second."""
+
+    async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
+        """Epoch + 1, owned by `owner`; with `epoch`, only if the part is still at it. Raises StoreUnavailable: another engine was quicker,
+        or (SQLite) another process holds the file's owner lock."""
 
     async def has_owner(self, part: int) -> bool:
         """Whether a live engine owns the part (SQLite: someone holds the lock on the side file)."""
