@@ -19,7 +19,7 @@ from headrace.engine.core.events import (
     WorkerLost,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import branching, readiness
+from headrace.engine.core.machine import branching, line, readiness
 from headrace.engine.core.machine.block import READY, Block, Live
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.static import templates_of
@@ -51,7 +51,7 @@ def picked(board: Board, event: Picked) -> bool:
     if spot is None or not spot[0].mark[spot[1]] & READY:
         return False
     block, slot = spot
-    board.picked(block, slot)
+    line.picked(board, block, slot)
     key = event.key
     task = board.plan.tasks[key.task]
     if task.cache is None and board.replacement(key) is None:
@@ -67,7 +67,7 @@ def picked(board: Board, event: Picked) -> bool:
 def unpicked(board: Board, block: Block, slot: int) -> None:
     """It was picked but never dispatched: it ends without an attempt."""
     release_slots(board, block.key(slot))
-    board.leave_room()
+    line.leave_room(board)
 
 
 def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Filled, *, keep: bool) -> None:
@@ -228,7 +228,7 @@ def settle_failure(
         board.decision.effects.append(DeadLetter(key, attempt, error))
         return
     due_at = event.at + delay(task.retry, live.attempt, rule, event.retry_after, event.draw)
-    board.leave_room()
+    line.leave_room(board)
     live.worker, live.due_at, live.timed = None, due_at, True
     row = board.move(block, slot, TaskState.RETRYING, error.reason or "task_failed")
     row.error = error
@@ -289,7 +289,7 @@ def handed_back(board: Board, event: HandedBack) -> bool:
     if found is None or found[0].state[found[1]] != TaskState.DISPATCHED:
         return False
     block, slot, live = found
-    board.leave_room()
+    line.leave_room(board)
     live.worker = None
     if live.aborted is not None:
         release_slots(board, event.key)
@@ -302,7 +302,7 @@ def handed_back(board: Board, event: HandedBack) -> bool:
             around.stopped = False
             board.releases.append(around)
         around = around.parent
-    board.ready(block, slot)
+    line.ready(board, block, slot)
     return True
 
 
@@ -338,7 +338,7 @@ def granted(board: Board, event: SlotsGranted) -> bool:
     spot = board.locate(event.key)
     if spot is None or spot[0].state[spot[1]] != TaskState.QUEUED:
         return False
-    board.ready(*spot)
+    line.ready(board, *spot)
     return True
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from headrace.engine.core.decision import ClearTimers, Decision, Ready, Row, RunChange, SetTimer, Transition
+from headrace.engine.core.decision import ClearTimers, Decision, Row, RunChange, Transition
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import Error
 from headrace.engine.core.keys import Key, prefix, unpack
-from headrace.engine.core.machine.block import HELD, JUDGING, READY, RELEASED, Block, Live
+from headrace.engine.core.machine import line
+from headrace.engine.core.machine.block import RELEASED, Block, Live
 from headrace.engine.core.machine.static import Static
 from headrace.engine.core.machine.verdicts import FAILED, SETUP_SHOWN, SHOWN, SUCCEEDED, UPSTREAM
 from headrace.engine.core.plan import Plan, Rule, Section
@@ -211,7 +212,7 @@ class Board:
         """Give a task run its final state and let what follows from it follow."""
         mark = block.mark[slot]
         if mark:
-            self.leave_line(block, slot)
+            line.leave(self, block, slot)
         key = block.key(slot)
         row = self.move(block, slot, state, reason, key)
         if output is not None:
@@ -223,7 +224,7 @@ class Board:
             if (live is not None and live.timed) or self.since.pop(key, None) is not None:
                 self.decision.effects.append(ClearTimers(key))
             if live is not None and live.worker is not None:
-                self.leave_room()
+                line.leave_room(self)
         if (state == _FINAL or output is not None) and self.static.read[block.node(slot)]:
             self.fresh[key] = output
         self.absorb(block, slot, state)
@@ -375,80 +376,6 @@ class Board:
         if block.held and not block.exceeded:
             block.held = 0
             self.leaf_shown(block, SUCCEEDED)
-
-    # -- the line -------------------------------------------------------------------------------------------------------
-
-    def ready(self, block: Block, slot: int) -> None:
-        """To the line, unless the run's active_tasks are in use."""
-        mark = block.mark[slot]
-        if mark & READY:
-            return
-        limit = self.static.active_tasks
-        if limit is not None:
-            if self.busy >= limit:
-                if not mark & HELD:
-                    block.mark[slot] = mark | HELD
-                    self.waiting_room.append((block, slot))
-                return
-            self.busy += 1
-        block.mark[slot] = (mark | READY) & ~(JUDGING | HELD)
-        block.lined += 1
-        key = block.key(slot)
-        since = self.at
-        if self.static.timed[key.task]:
-            since = self.start_clocks(block, slot, key)
-        if not self.status.paused:
-            self.decision.ready.append(_new(Ready, (key, since)))
-
-    def start_clocks(self, block: Block, slot: int, key: Key) -> float:
-        """The timers of a task run that has just become ready; its row keeps when that was."""
-        live = self.live.get(key)
-        known = live.ready_at if live is not None and live.ready_at is not None else self.since.get(key)
-        if known is not None:
-            return known
-        timeouts = self.plan.tasks[key.task].timeouts
-        self.since[key] = self.at
-        row = self.row(key)
-        row.state = TaskState(block.state[slot])
-        row.ready_at = self.at
-        if timeouts.queue is not None:
-            self.decision.effects.append(
-                SetTimer(key, "queue_timeout", self.at + timeouts.queue.total_seconds())
-            )
-        if timeouts.total is not None:
-            self.decision.effects.append(
-                SetTimer(key, "total_timeout", self.at + timeouts.total.total_seconds())
-            )
-        return self.at
-
-    def leave_line(self, block: Block, slot: int) -> None:
-        """The slot ended while it was marked: take it out of wherever it stands."""
-        mark = block.mark[slot]
-        block.mark[slot] = mark & RELEASED
-        if mark & READY:
-            block.lined -= 1
-            self.decision.withdrawn.append(block.key(slot))
-            self.leave_room()
-            if block.parent is not None:
-                self.releases.append(block)
-
-    def picked(self, block: Block, slot: int) -> None:
-        """The line gave it to a worker."""
-        block.mark[slot] &= ~READY
-        block.lined -= 1
-        if block.parent is not None and block.cursor < block.n:
-            self.releases.append(block)
-
-    def leave_room(self) -> None:
-        """One task run less is in the line or in flight; the next that was held may go."""
-        if self.static.active_tasks is None:
-            return
-        self.busy -= 1
-        while self.waiting_room and self.busy < self.static.active_tasks:
-            block, slot = self.waiting_room.popleft()
-            if block.mark[slot] & HELD:
-                block.mark[slot] &= ~HELD
-                self.ready(block, slot)
 
     # -- the run --------------------------------------------------------------------------------------------------------
 

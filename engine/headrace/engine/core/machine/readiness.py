@@ -8,7 +8,7 @@ from __future__ import annotations
 from headrace.engine.core.decision import RequestSlots, SetTimer, StartChild
 from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import branching, rule_expressions
+from headrace.engine.core.machine import branching, line, rule_expressions
 from headrace.engine.core.machine.block import JUDGING, READY, RELEASED, Block, Live
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.verdicts import VERDICTS, Verdict
@@ -91,7 +91,7 @@ def follow_group(board: Board, block: Block, slot: int, node: int, group: int) -
 def go(board: Board, block: Block, slot: int, node: int) -> None:
     """The trigger rule holds. Conditions come next, then the work itself."""
     if board.static.simple[node]:
-        board.ready(block, slot)
+        line.ready(board, block, slot)
         return
     task = board.plan.tasks[node]
     if task.when is not None and node not in board.plan.when_per_item:
@@ -129,7 +129,7 @@ def act(board: Board, block: Block, slot: int, node: int) -> None:
             if task.pool is not None and board.grants:
                 ask_for_slots(board, block, slot, task.pool)
             else:
-                board.ready(block, slot)
+                line.ready(board, block, slot)
 
 
 def ask_for_slots(board: Board, block: Block, slot: int, pool: Pool) -> None:
@@ -137,7 +137,7 @@ def ask_for_slots(board: Board, block: Block, slot: int, pool: Pool) -> None:
     key = block.key(slot)
     live = board.live.get(key)
     if live is None:
-        since = board.start_clocks(block, slot, key) if board.static.timed[key.task] else board.at
+        since = line.start_clocks(board, block, slot, key) if board.static.timed[key.task] else board.at
         live = board.live[key] = Live()
         live.ready_at = since
         live.timed = board.since.pop(key, None) is not None
@@ -154,7 +154,7 @@ def try_again(board: Board, block: Block, slot: int) -> None:
     if pool is not None and board.grants:
         ask_for_slots(board, block, slot, pool)
     else:
-        board.ready(block, slot)
+        line.ready(board, block, slot)
 
 
 def judge(board: Board, what: str, block: Block, slot: int, extra: object = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import branching, maps, readiness
+from headrace.engine.core.machine import branching, line, maps, readiness
 from headrace.engine.core.machine.block import RELEASED, Live
 from headrace.engine.core.machine.board import KILLED, Board
 from headrace.engine.core.plan import Plan, Section
@@ -168,7 +168,7 @@ def look_again(board: Board) -> None:
         elif state == TaskState.QUEUED and not (
             board.grants and board.plan.tasks[block.node(slot)].pool is not None
         ):
-            board.ready(block, slot)
+            line.ready(board, block, slot)
         elif state == TaskState.RETRYING:
             live = board.live[block.key(slot)]
             if live.due_at is None or live.due_at <= board.at:

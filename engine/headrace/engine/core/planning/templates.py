@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.engine.core.evaluation import Expression, Reference, Template
+from headrace.engine.core.evaluation import Expression, Template
 from headrace.engine.core.expressions import parse_expression, parse_template
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning.slots import http_bodies
@@ -53,22 +53,6 @@ def compiled(plan: Plan, node: int) -> NodeTemplates:
     made = _compile(plan.tasks[node])
     plan.memo["templates", node] = made
     return made
-
-
-def reads_deep(reference: Reference) -> bool:
-    """Whether the reference needs the loaded output of its task, not only its handle: it looks inside, or computes."""
-    return (
-        reference.root == "tasks"
-        and (not reference.path or reference.path[0] == "output")
-        and not (reference.whole and reference.path == ("output",))
-    )
-
-
-def reads(parsed: Template | Expression | None) -> frozenset[str]:
-    """The ids, as written, of the tasks that a template or expression names."""
-    if parsed is None:
-        return frozenset()
-    return frozenset(r.name for r in parsed.references if r.root == "tasks" and r.name is not None)
 
 
 def _compile(task: Task) -> NodeTemplates:
