@@ -10,7 +10,7 @@ import pytest
 
 from headrace.engine.broker.memory import RETAINED, Faults, MemoryBroker
 from headrace.engine.ports.broker import Arrived, EngineSide
-from headrace.engine.ports.messages import Alive, Ask, Beat, Nudge, Reports
+from headrace.engine.ports.messages import Alive, Ask, Beat, Lines, Nudge, Reports
 
 PARTS = 3
 
@@ -163,7 +163,7 @@ async def test_inbox_and_queue_decide_who_hears_a_message(broker: MemoryBroker) 
     engine.send("gpu", 0, ask(2))
     engine.send("default", 1, ask(3))
     await engine.flush()
-    heard = [[message.epoch for message in await side.receive(1)] for side in (first, neighbour, other)]
+    heard = [[told.message.epoch for told in await side.receive(1)] for side in (first, neighbour, other)]
     assert heard == [[1], [2], [3]]
 
 
@@ -173,7 +173,7 @@ async def test_a_worker_hears_what_is_sent_after_its_start_in_order(broker: Memo
     await worker.start()
     for number in range(2, 50):
         engine.send("default", 0, ask(number))
-    assert [message.epoch for message in await worker.receive(1)] == list(range(2, 50))
+    assert [told.message.epoch for told in await worker.receive(1)] == list(range(2, 50))
     await worker.stop()
     engine.send("default", 0, ask(50))
     assert await worker.receive(0) == []
@@ -190,9 +190,9 @@ async def test_every_engine_hears_every_beat_and_a_new_one_the_last_of_each_work
     await first.beat(beat("a", 2))
     await second.beat(beat("b", 3))
     late = await started(broker, 0)
-    assert [each.ahead for each in early.beats()] == [1, 2, 3]
-    assert [each.ahead for each in late.beats()] == [2, 3]
-    assert list(early.beats()) == []
+    assert [each.ahead for each in early.heard() if isinstance(each, Beat)] == [1, 2, 3]
+    assert [each.ahead for each in late.heard() if isinstance(each, Beat)] == [2, 3]
+    assert list(early.heard()) == []
     waiting = asyncio.ensure_future(early.receive(None))
     await asyncio.sleep(0)
     await first.beat(beat("a", 4))
@@ -260,7 +260,7 @@ async def test_faulty_dispatches_all_arrive_and_flush_waits_for_them() -> None:
     for number in range(50):
         engine.send("default", 0, ask(number))
     await asyncio.wait_for(engine.flush(), 10)
-    seen = [message.epoch for message in await worker.receive(1)]
+    seen = [told.message.epoch for told in await worker.receive(1)]
     assert sorted(set(seen)) == list(range(50))
     first = sorted(set(seen), key=seen.index)
     assert first == sorted(first)
@@ -269,7 +269,7 @@ async def test_faulty_dispatches_all_arrive_and_flush_waits_for_them() -> None:
 async def test_other_messages_travel_too(broker: MemoryBroker) -> None:
     engine, worker = await started(broker, 2), broker.worker_side("w", 0)
     await worker.start()
-    sent: list[Nudge | Alive] = [Nudge(2), Alive("w", "i", 2, 1, [(1, 0, 0, 0, 1)])]
+    sent: list[Nudge | Alive] = [Nudge(2), Alive("w", "i", 2, {"default": 1}, [(1, 0, 0, 0, 1)])]
     for message in sent:
         await worker.report(2, message)
     assert [each.message for each in await engine.receive(1)] == sent
@@ -278,3 +278,51 @@ async def test_other_messages_travel_too(broker: MemoryBroker) -> None:
 def test_an_inbox_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"outside 0\.\.1"):
         MemoryBroker(inboxes=2).worker_side("w", 2)
+
+
+async def test_an_engine_hears_the_lines_of_others_and_not_its_own(broker: MemoryBroker) -> None:
+    first, second = await started(broker, 0), await started(broker, 1)
+    said = Lines("first", {"gpu": (0, 7, 0)})
+    first.announce(said)
+    assert await asyncio.wait_for(second.receive(None), 5) == [], "lines wake the engine"
+    assert list(second.heard()) == [said]
+    assert second.workers_caught_up()
+    assert list(first.heard()) == []
+
+
+async def test_a_worker_hears_which_queue_told_it(broker: MemoryBroker) -> None:
+    engine, worker = await started(broker, 0), broker.worker_side("w", 1, ["default", "gpu"])
+    await worker.start()
+    assert worker.inbox == 1
+    engine.send("gpu", worker.inbox, ask(1))
+    engine.send("default", worker.inbox, ask(2))
+    await engine.flush()
+    assert [(told.queue, told.message.epoch) for told in await worker.receive(1)] == [
+        ("gpu", 1),
+        ("default", 2),
+    ]
+
+
+async def test_a_part_that_was_left_is_silent_until_it_is_sought_again(broker: MemoryBroker) -> None:
+    engine, worker = await started(broker, 0, 1), broker.worker_side("w", 0)
+    await worker.start()
+    await worker.report(0, reports(0))
+    assert not engine.caught_up(0), "a report is there that was not received"
+    engine.leave(0)
+    await worker.report(1, reports(1))
+    assert [each.part for each in await gather(engine, 1)] == [1]
+    assert engine.caught_up(1)
+    assert not engine.caught_up(0), "nobody reads it"
+    engine.seek(0, 0)
+    assert [number_of(each.message) for each in await gather(engine, 1)] == [0]
+    assert engine.caught_up(0)
+
+
+async def test_an_offset_outside_of_the_log_is_told_once(broker: MemoryBroker) -> None:
+    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
+    await worker.start()
+    await worker.report(0, reports(0))
+    assert list(engine.gaps()) == []
+    engine.seek(0, 50)
+    assert [tuple(gap) for gap in engine.gaps()] == [(0, 50, 1)]
+    assert list(engine.gaps()) == []

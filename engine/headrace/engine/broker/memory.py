@@ -10,81 +10,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from threading import Lock, get_ident
-from typing import Any
+from threading import Lock
 
-from headrace.engine.ports.broker import Arrived
-from headrace.engine.ports.messages import Beat, ToEngine, ToWorker
+from headrace.engine.broker.bell import Bell
+from headrace.engine.broker.faults import Faults, FaultyLinks
+from headrace.engine.ports.broker import Arrived, Gap, Refused, Told
+from headrace.engine.ports.messages import Beat, Lines, ToEngine, ToWorker
+
+__all__ = ["RETAINED", "Faults", "MemoryBroker", "MemoryEngineSide", "MemoryWorkerSide"]
 
 RETAINED = 64
 """Envelopes of a part kept after every engine side has read them, so that a side may seek back a little."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What the broker does wrong, drawn from `seed`; shares are in 0..1. Order per partition always holds.
-
-    `duplicate`: a message arrives twice, side by side. `lose_ack`: its acknowledgement is lost, so it is sent again
-    later, behind others. `delay`: it and all behind it in its partition wait for up to `max_delay` seconds, which also
-    reorders partitions against each other. `shuffle`: a receive takes only some of what is there, parts in any order.
-    """
-
-    seed: int = 0
-    duplicate: float = 0.0
-    lose_ack: float = 0.0
-    delay: float = 0.0
-    max_delay: float = 0.01
-    shuffle: bool = False
-
-
-class Bell:
-    """Wakes one waiting coroutine; `ring` is safe from any thread. A ring before the wait is not lost."""
-
-    __slots__ = ("_loop", "_rung", "_thread", "_waiter")
-
-    def __init__(self) -> None:
-        self._rung = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-
-    def ring(self) -> None:
-        self._rung = True
-        if self._waiter is None:
-            return
-        if get_ident() == self._thread:
-            self._release()
-        elif self._loop is not None:
-            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
-                self._loop.call_soon_threadsafe(self._release)
-
-    def clear(self) -> None:
-        self._rung = False
-
-    async def wait(self, timeout: float | None) -> None:
-        """Return when the bell rings, or after `timeout` seconds."""
-        if self._rung:
-            return
-        loop = asyncio.get_running_loop()
-        self._loop, self._thread = loop, get_ident()
-        self._waiter = waiter = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, self._release)
-        try:
-            # another thread sets the flag before it looks for a waiter: one of the two sees the other
-            if not self._rung:
-                await waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-
-    def _release(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
 
 class _Log:
@@ -123,7 +61,7 @@ class MemoryBroker:
         self._engines: list[MemoryEngineSide] = []
         self._workers: list[MemoryWorkerSide] = []
         self._last_beats: dict[str, Beat] = {}
-        self._links = _FaultyLinks(faults) if faults is not None else None
+        self._links = FaultyLinks(faults) if faults is not None else None
         self._random = random.Random(faults.seed) if faults is not None and faults.shuffle else None
 
     def engine_side(self) -> MemoryEngineSide:
@@ -169,22 +107,25 @@ class MemoryBroker:
     def _fan_out(self, queue: str, inbox: int, message: ToWorker) -> None:
         for side in self._workers:
             if side._inbox == inbox and (side._queues is None or queue in side._queues):
-                side._arrived.append(message)
+                side._arrived.append(Told(queue, message))
                 side._bell.ring()
 
     def _publish_beat(self, beat: Beat) -> None:
         self._last_beats[beat.worker] = beat
         for side in self._engines:
-            side._beats.append(beat)
-            side._woken = True
-            side._bell.ring()
+            side._hear(beat)
+
+    def _publish_lines(self, teller: MemoryEngineSide, lines: Lines) -> None:
+        for side in self._engines:
+            if side is not teller:
+                side._hear(lines)
 
     # reading -----------------------------------------------------------------------------------------------------
     def _place(self, part: int, offset: int) -> int:
         """The position that seeking to `offset` gives.
 
         The log begins anew with each process while offsets are stored: a log nobody has read goes on from the stored
-        offset. Otherwise an offset outside the log becomes its nearest end, as a Kafka consumer would be told to do.
+        offset. Otherwise an offset outside the log becomes its nearest end, and the difference is a gap.
         """
         with self._lock:
             log = self._logs[part]
@@ -210,14 +151,15 @@ class MemoryEngineSide:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
         self._positions: dict[int, int] = {}
-        self._beats: deque[Beat] = deque()
+        self._heard: deque[Beat | Lines] = deque()
+        self._gaps: list[Gap] = []
         self._bell = Bell()
         self._woken = False
 
     async def start(self) -> None:
         if self not in self._broker._engines:
-            # the last beat of each worker, as from a compacted topic: a new engine need not wait for the next
-            self._beats.extend(self._broker._last_beats.values())
+            # the last beat of each worker: a new engine need not wait for the next
+            self._heard.extend(self._broker._last_beats.values())
             self._broker._engines.append(self)
 
     async def stop(self) -> None:
@@ -228,12 +170,24 @@ class MemoryEngineSide:
 
     def seek(self, part: int, offset: int) -> None:
         self._positions.pop(part, None)
-        self._positions[part] = self._broker._place(part, offset)
+        self._positions[part] = found = self._broker._place(part, offset)
+        if found != offset:
+            self._gaps.append(Gap(part, offset, found))
         self._bell.ring()
 
     def leave(self, part: int) -> None:
-        """Read nothing more of this part."""
         self._positions.pop(part, None)
+
+    def caught_up(self, part: int) -> bool:
+        position = self._positions.get(part)
+        return position is not None and position >= self._broker.end(part)
+
+    def workers_caught_up(self) -> bool:
+        return not self._heard
+
+    def gaps(self) -> Sequence[Gap]:
+        met, self._gaps = self._gaps, []
+        return met
 
     async def receive(self, timeout: float | None) -> list[Arrived]:
         self._bell.clear()
@@ -256,11 +210,27 @@ class MemoryEngineSide:
         if links is not None:
             await links.drained()
 
-    def beats(self) -> Sequence[Beat]:
+    def refused(self) -> Sequence[Refused]:
+        """Nothing ever: a message in this process is never too large."""
+        return ()
+
+    @property
+    def unacknowledged(self) -> int:
+        return 0
+
+    def heard(self) -> Sequence[Beat | Lines]:
         taken = []
-        while self._beats:
-            taken.append(self._beats.popleft())
+        while self._heard:
+            taken.append(self._heard.popleft())
         return taken
+
+    def announce(self, lines: Lines) -> None:
+        self._broker._publish_lines(self, lines)
+
+    def _hear(self, message: Beat | Lines) -> None:
+        self._heard.append(message)
+        self._woken = True
+        self._bell.ring()
 
     def _take(self) -> list[Arrived]:
         broker, positions = self._broker, self._positions
@@ -288,9 +258,13 @@ class MemoryWorkerSide:
         self._broker = broker
         self._inbox = inbox
         self._queues = queues
-        self._arrived: deque[ToWorker] = deque()
+        self._arrived: deque[Told] = deque()
         self._bell = Bell()
         self._woken = False
+
+    @property
+    def inbox(self) -> int:
+        return self._inbox
 
     async def start(self) -> None:
         if self not in self._broker._workers:
@@ -302,7 +276,7 @@ class MemoryWorkerSide:
         self._broker._last_beats.pop(self.worker_id, None)
         self.wake()
 
-    async def receive(self, timeout: float | None) -> list[ToWorker]:
+    async def receive(self, timeout: float | None) -> list[Told]:
         self._bell.clear()
         if not self._arrived and not self._woken and timeout != 0:
             await self._bell.wait(timeout)
@@ -323,57 +297,3 @@ class MemoryWorkerSide:
 
     async def beat(self, beat: Beat) -> None:
         self._broker._publish_beat(beat)
-
-
-class _FaultyLinks:
-    """Carries messages with drawn faults, keeping the order of each partition. Used on one event loop."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-        self._random = random.Random(faults.seed)
-        self._held: dict[Any, deque[tuple[Callable[[], None], asyncio.Future[None]]]] = {}
-        self._open: set[asyncio.Future[None]] = set()
-
-    def send(self, partition: Any, append: Callable[[], None]) -> asyncio.Future[None]:
-        acknowledged = asyncio.get_running_loop().create_future()
-        self._open.add(acknowledged)
-        acknowledged.add_done_callback(self._open.discard)
-        waiting = self._held.get(partition)
-        if waiting is not None:
-            waiting.append((append, acknowledged))
-        elif self._random.random() < self._faults.delay:
-            self._held[partition] = deque([(append, acknowledged)])
-            self._later(lambda: self._let_go(partition))
-        else:
-            self._deliver(append, acknowledged)
-        return acknowledged
-
-    async def drained(self) -> None:
-        while self._open:
-            await asyncio.wait(set(self._open))
-
-    def _later(self, what: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(self._random.random() * self._faults.max_delay, what)
-
-    def _let_go(self, partition: Any) -> None:
-        for append, acknowledged in self._held.pop(partition):
-            self._deliver(append, acknowledged)
-
-    def _deliver(self, append: Callable[[], None], acknowledged: asyncio.Future[None]) -> None:
-        append()
-        if self._random.random() < self._faults.duplicate:
-            append()
-        if self._random.random() < self._faults.lose_ack:
-
-            def again() -> None:
-                append()
-                self._acknowledge(acknowledged)
-
-            self._later(again)
-        else:
-            self._acknowledge(acknowledged)
-
-    @staticmethod
-    def _acknowledge(acknowledged: asyncio.Future[None]) -> None:
-        if not acknowledged.done():
-            acknowledged.set_result(None)
