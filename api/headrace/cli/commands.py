@@ -24,6 +24,7 @@ GROUPS = {
     "tasks": "One task of a run:",
     "workflows": "Registered workflows:",
     "dlq": "Dead letters:",
+    "lab": "Real servers, here:",
     "db": "The database schema:",
     "config": "Settings and their sources:",
 }
@@ -62,6 +63,13 @@ COMMANDS = (
     Command("tasks cancel", "Cancel one task.", "steer:cancel_task", ACT),
     Command("replay", "Decide a run's history again and compare.", "replay:replay", OPERATE),
     Command("config show", "Every setting, its value and its source.", "config:show", OPERATE),
+    Command(
+        "lab up", "Start Kafka, PostgreSQL and Valkey here, and wait until they answer.", "lab:up", OPERATE
+    ),
+    Command("lab down", "Stop the servers of the lab.", "lab:down", OPERATE),
+    Command(
+        "lab status", "Which servers of the lab run, where, and whether they answer.", "lab:status", OPERATE
+    ),
     Command("db upgrade", "Bring the schema up to date.", "database:upgrade", OPERATE),
     Command("db check", "Whether the schema is up to date.", "database:check", OPERATE),
     Command("bench", "How fast the engine is on this machine.", "bench:bench", OPERATE),
