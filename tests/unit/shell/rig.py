@@ -105,8 +105,8 @@ class ScriptedWorker:
 
     async def step(self) -> bool:
         """Take what is there and answer. Whether there was anything."""
-        messages = await self.side.receive(0)
-        for message in messages:
+        told = await self.side.receive(0)
+        for _, message in told:
             if message.to != self.worker:
                 continue
             if isinstance(message, Dispatches):
@@ -125,7 +125,7 @@ class ScriptedWorker:
                         await self.report(held, Answer("cancelled"))
             else:
                 self.asked.append(message)
-        return bool(messages)
+        return bool(told)
 
     async def report(self, item: Dispatch, answer: Answer, **changed: Any) -> None:
         now = self.clock.now()
@@ -159,7 +159,8 @@ class ScriptedWorker:
 
     async def alive(self, epoch: int) -> None:
         held = [(*key, item.attempt) for key, item in self.held.items()]
-        await self.side.report(0, Alive(self.worker, self.incarnation, 0, epoch, held))
+        seen = dict.fromkeys(self.queues, epoch)
+        await self.side.report(0, Alive(self.worker, self.incarnation, 0, seen, held))
 
 
 @dataclass

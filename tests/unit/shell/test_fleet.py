@@ -70,7 +70,7 @@ def test_a_lease_is_renewed_by_alive_and_lost_without(lane: Lane) -> None:
     kept.running = lost.running = True
     for now in range(1, 40):
         fleet.beat(beat(), float(now))
-        fleet.alive(Alive("w1", "i1", 0, 1, [(1, 1, 1, 0, 1)]), 1, float(now))
+        fleet.alive(Alive("w1", "i1", 0, {"default": 1}, [(1, 1, 1, 0, 1)]), 1, float(now))
         found = fleet.sweep(float(now))
         if found.lost:
             assert (found.lost, now) == ([lost], 31)
@@ -83,8 +83,8 @@ def test_an_alive_of_another_incarnation_or_attempt_renews_nothing(lane: Lane) -
     fleet = Fleet()
     fleet.beat(beat(), 0.0)
     one = flight(fleet, lane, 1, 0.0)
-    fleet.alive(Alive("w1", "i0", 0, 1, [(1, 1, 1, 0, 1)]), 1, 5.0)
-    fleet.alive(Alive("w1", "i1", 0, 1, [(1, 1, 1, 0, 2)]), 1, 5.0)
+    fleet.alive(Alive("w1", "i0", 0, {"default": 1}, [(1, 1, 1, 0, 1)]), 1, 5.0)
+    fleet.alive(Alive("w1", "i1", 0, {"default": 1}, [(1, 1, 1, 0, 2)]), 1, 5.0)
     assert one.seen_at == 0.0
 
 
@@ -110,9 +110,9 @@ def test_restored_flights_are_settled_by_the_first_alive_of_the_new_epoch(lane: 
     (member,) = fleet.unasked()
     assert (member.worker, fleet.unasked()) == ("w1", [])
     held: list[tuple[int, int, int, int, int]] = [(1, 1, 1, 0, 1)]
-    assert fleet.alive(Alive("w1", "i1", 0, 1, held), 2, 1.0) == []
-    assert [f.key for f in fleet.alive(Alive("w1", "i1", 0, 2, held), 2, 1.0)] == [Key(2)]
-    assert fleet.alive(Alive("w1", "i1", 0, 2, held), 2, 1.0) == []
+    assert fleet.alive(Alive("w1", "i1", 0, {"default": 1}, held), 2, 1.0) == []
+    assert [f.key for f in fleet.alive(Alive("w1", "i1", 0, {"default": 2}, held), 2, 1.0)] == [Key(2)]
+    assert fleet.alive(Alive("w1", "i1", 0, {"default": 2}, held), 2, 1.0) == []
 
 
 def test_a_worker_that_never_comes_back_strands_what_it_had(lane: Lane) -> None:

@@ -302,7 +302,7 @@ class Engine:
         owed, part.owed = part.owed, {}
         for live, events in owed.items():
             turn.of(live).extend(event._replace(at=turn.now) for event in events)
-        gatherer.beats(part, turn, self._broker.beats())
+        gatherer.heard(part, turn, self._broker.heard())
         if part.to_load:
             chunk = [part.to_load.popleft() for _ in range(min(settings.loaded, len(part.to_load)))]
             await self._loader.load(part, turn, chunk)

@@ -151,8 +151,8 @@ class Fleet:
     def alive(self, alive: Alive, epoch: int, now: float) -> list[Flight]:
         """Renew the leases of what a worker holds.
 
-        Answers with restored flights that it does not hold, once it has shown that it knows of `epoch`: a final report
-        of them would stand before this message, and an older dispatch can no longer be accepted.
+        Answers with restored flights that it does not hold, once it has shown on their queue that it knows of `epoch`:
+        a final report of them would stand before this message, and an older dispatch can no longer be accepted.
         """
         member = self._members.get(alive.worker)
         if member is None or member.incarnation != alive.incarnation:
@@ -165,9 +165,16 @@ class Fleet:
             if flight is not None and flight.attempt == attempt and flight.member is member:
                 flight.seen_at = flight.asked_at = now
                 held.add(entry)
-        if not self._restored or alive.epoch < epoch:
+        if not self._restored:
             return []
-        settled = {entry for entry in self._restored if entry in flights and flights[entry].member is member}
+        knows = {queue for queue, seen in alive.seen.items() if seen >= epoch}
+        settled = {
+            entry
+            for entry in self._restored
+            if (flight := flights.get(entry)) is not None
+            and flight.member is member
+            and flight.profile.lane.queue in knows
+        }
         self._restored -= settled
         return [flights[entry] for entry in settled - held]
 

@@ -27,7 +27,7 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.broker import Arrived
-from headrace.engine.ports.messages import Alive, Beat, ErrorInfo, Nudge, Report, Reports
+from headrace.engine.ports.messages import Alive, Beat, ErrorInfo, Lines, Nudge, Report, Reports
 from headrace.engine.ports.store import InboxRow
 from headrace.engine.shell.commands import COMMANDS, Refused, event_of
 from headrace.engine.shell.fleet import Fleet, Flight
@@ -57,11 +57,12 @@ class Gatherer:
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    def beats(self, part: Part, turn: Turn, beats: Iterable[Beat]) -> None:
+    def heard(self, part: Part, turn: Turn, said: Iterable[Beat | Lines]) -> None:
         """Workers that came, went and came back."""
-        for beat in beats:
-            for flight in self._fleet.beat(beat, turn.mono):
-                self._end(part, turn, flight)
+        for message in said:
+            if isinstance(message, Beat):
+                for flight in self._fleet.beat(message, turn.mono):
+                    self._end(part, turn, flight)
 
     def barrier(self, turn: Turn) -> None:
         """Ask workers what they hold of the attempts that were taken over. Their answer stands behind whatever they
