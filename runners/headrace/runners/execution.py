@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PYTHON_KINDS = frozenset(("python", "switch"))
 PROCESS_KINDS = frozenset(("shell", "http"))
+KINDS = PYTHON_KINDS | PROCESS_KINDS
+"""What a worker can execute, as it says in its beats."""
 
 
 class Execution:

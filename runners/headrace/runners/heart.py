@@ -19,7 +19,7 @@ EVERY, APART = 2.0, 0.1
 class Heart:
     """Args:
     side: where beats go.
-    about: what stays the same in all of them.
+    about: what stays the same in all of them; `inbox` is asked of the side.
     pace: knows how far ahead the worker may be sent tasks.
     held: how many attempts the worker holds.
     """
@@ -32,6 +32,7 @@ class Heart:
         self._held = held
         self._at = 0.0  # monotonic; of the last beat
         self._said: int | None = None  # how far ahead, in the last beat
+        self._beating = False
 
     def changed(self) -> None:
         """What was said last no longer holds."""
@@ -48,8 +49,23 @@ class Heart:
         return not self._said // 2 <= ahead <= max(self._said * 2, self._said + 4)
 
     async def beat(self) -> None:
+        """Say it now. While an earlier beat is still on its way (the broker does not answer) this does nothing: a queue
+        of old beats would tell of a worker that no longer is."""
+        if self._beating:
+            return
+        self._beating = True
         self._at = time.monotonic()
+        try:
+            draining = self.draining
+            with suppress(Exception):  # whatever the broker's client raises; the next beat says it anew
+                await self._side.beat(self._made())
+            if draining != self.draining:
+                self.changed()
+        finally:
+            self._beating = False
+
+    def _made(self) -> Beat:
         ahead = self._said = 0 if self.draining else self._pace.ahead()
-        beat = msgspec.structs.replace(self._about, ahead=ahead, held=self._held(), draining=self.draining)
-        with suppress(Exception):  # whatever the broker's client raises; the next beat says it anew
-            await self._side.beat(beat)
+        return msgspec.structs.replace(
+            self._about, inbox=self._side.inbox, ahead=ahead, held=self._held(), draining=self.draining
+        )

@@ -11,7 +11,7 @@ from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.messages import Alive, ArtifactRef, ErrorInfo, Report
 from headrace.runners.attempt import Attempt, AttemptKey, Outcome
 from headrace.runners.finished import Finished
-from headrace.runners.outbox import Outbox
+from headrace.runners.outbox import FIRST_WAIT, LONGEST_WAIT, Outbox
 from headrace.runners.pace import Pace
 from headrace.runners.values import failure
 
@@ -35,7 +35,7 @@ _LOST = Outcome(
 class Reporter:
     """What the worker holds, and what it has said about it. Used on the worker's loop only.
 
-    `spawn` runs a coroutine beside, for as long as the worker lives.
+    `spawn` runs a coroutine beside, for as long as the worker lives; `seen` gives the epochs seen of a part, by queue.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Reporter:
         largest_output: int,
         clock: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        seen: Callable[[int], dict[str, int]],
     ) -> None:
         self.held: dict[AttemptKey, Attempt] = {}
         self.finished = Finished()
@@ -62,6 +63,8 @@ class Reporter:
         self._largest_output = largest_output
         self._clock = clock
         self._spawn = spawn
+        self._seen = seen
+        self._owed: dict[int, bool] = {}  # by part: an Alive is on its way; whether another must follow
 
     # about what is held ------------------------------------------------------------------------------------------
     def finish(self, attempt: Attempt) -> None:
@@ -123,13 +126,32 @@ class Reporter:
         self.finished.keep(key, report)
         self.outbox.put(part, key, report)
 
-    async def alive(self, part: int, epoch: int) -> None:
+    def alive(self, part: int) -> None:
         """Name what is held of a part. Whatever has left `held` has its report in the log before this (W6, W7)."""
-        held = [key for key, attempt in self.held.items() if attempt.part == part]
+        if part in self._owed:
+            self._owed[part] = True  # the one under way was made before whatever asks for this one
+        else:
+            self._owed[part] = False
+            self._spawn(self._say_alive(part))
+
+    async def _say_alive(self, part: int) -> None:
+        """Until acknowledged: an engine that has just taken the part over waits for it."""
+        wait = FIRST_WAIT
         try:
-            await self._side.report(part, Alive(self._worker, self._incarnation, part, epoch, held))
-        except Exception:  # whatever the broker's client raises; the next one says it anew
-            return
+            while True:
+                self._owed[part] = False
+                held = [key for key, attempt in self.held.items() if attempt.part == part]
+                said = Alive(self._worker, self._incarnation, part, self._seen(part), held)
+                try:
+                    await self._side.report(part, said)
+                except Exception:  # whatever the broker's client raises: made anew, it is said again
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, LONGEST_WAIT)
+                    continue
+                if not self._owed[part]:
+                    return
+        finally:
+            del self._owed[part]
 
     # making ------------------------------------------------------------------------------------------------------
     async def _store(self, attempt: Attempt, outcome: Outcome, output: bytes) -> None:

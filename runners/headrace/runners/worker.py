@@ -19,8 +19,9 @@ from headrace.engine.ports.artifacts import Artifacts, Logs
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, ToWorker
 from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt, AttemptKey, Outcome
+from headrace.runners.barrier import Barrier
 from headrace.runners.capture import CAPTURE
-from headrace.runners.execution import Execution
+from headrace.runners.execution import KINDS, Execution
 from headrace.runners.filling import fill
 from headrace.runners.heart import EVERY, Heart
 from headrace.runners.http_policy import HttpPolicy
@@ -42,7 +43,6 @@ class Worker:
     Args:
         side: the broker's end.
         worker_id: stable over restarts.
-        inbox: the inbox partition it listens on.
         incarnation: new at each start; None: drawn.
         queues, labels: which tasks it may be given.
         slots: how many it executes at once.
@@ -63,7 +63,6 @@ class Worker:
         side: WorkerSide,
         *,
         worker_id: str,
-        inbox: int = 0,
         incarnation: str | None = None,
         queues: Sequence[str] = ("default",),
         labels: Mapping[str, str] | None = None,
@@ -102,6 +101,7 @@ class Worker:
             reload=reload,
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._barrier = Barrier(worker_id)
         self._reporter = Reporter(
             side,
             worker_id,
@@ -111,16 +111,26 @@ class Worker:
             largest_output=largest_output,
             clock=clock,
             spawn=self._spawn,
+            seen=self._barrier.seen,
         )
         self._held = self._reporter.held
         self._heart = Heart(
             side,
-            Beat(worker_id, self.incarnation, inbox, list(queues), dict(labels or {}), slots, ahead, 0),
+            Beat(
+                worker_id,
+                self.incarnation,
+                0,
+                list(queues),
+                dict(labels or {}),
+                slots,
+                ahead,
+                0,
+                kinds=sorted(KINDS),
+            ),
             pace,
             lambda: len(self._held),
         )
         self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart)
-        self._epochs: dict[int, int] = {}  # part → the highest epoch seen
         self._ended: deque[Attempt] = deque()
         self._noticed = False
         self._collected_count = self._seen_count = (
@@ -227,14 +237,12 @@ class Worker:
             except Exception:  # the broker's client lost its connection; what runs goes on meanwhile (W10)
                 await asyncio.sleep(RECONNECT_AFTER)
                 continue
-            for message in messages:
-                self._handle(message)
+            for told in messages:
+                if self._barrier.admits(told):
+                    self._handle(told.message)
             self._reporter.outbox.flush()
 
     def _handle(self, message: ToWorker) -> None:
-        if message.to != self.id or message.epoch < self._epochs.get(message.part, 0):
-            return  # a neighbour's in a shared inbox, or an old owner's (W2)
-        self._epochs[message.part] = message.epoch
         if isinstance(message, Dispatches):
             self._accept(message)
         elif isinstance(message, Abort):
@@ -323,7 +331,7 @@ class Worker:
             else:
                 self._reporter.unknown(ask.part, key, ask.epoch)
         if whole:
-            self._spawn(self._reporter.alive(ask.part, ask.epoch))
+            self._reporter.alive(ask.part)
 
     # what has ended ----------------------------------------------------------------------------------------------
     def _note_ended(self, attempt: Attempt) -> None:
@@ -383,7 +391,7 @@ class Worker:
         if now - self._alive_at >= ALIVE_EVERY:
             self._alive_at = now
             for part in {attempt.part for attempt in self._held.values()}:
-                self._spawn(self._reporter.alive(part, self._epochs.get(part, 0)))
+                self._reporter.alive(part)
             self._reporter.finished.forget(self._clock())
         if self._heart.wants(now):
             self._spawn(self._heart.beat())

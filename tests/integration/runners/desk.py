@@ -136,7 +136,7 @@ class Desk:
     async def beat(self, within: float = 10.0) -> Beat:
         """The next beat."""
         async with asyncio.timeout(within):
-            while not (beats := self.engine.beats()):
+            while not (beats := [each for each in self.engine.heard() if isinstance(each, Beat)]):
                 await self.engine.receive(None)
         return beats[-1]
 

@@ -169,7 +169,7 @@ async def test_alive_names_what_is_held_and_stands_behind_the_reports_of_the_res
     small.send(done, running)
     small.ask(epoch=4)
     alive = await small.hear_alive()
-    assert (alive.epoch, alive.incarnation) == (4, small.worker.incarnation)
+    assert (alive.seen, alive.incarnation) == ({"default": 4}, small.worker.incarnation)
     assert key_of(running) in alive.held
     if key_of(done) not in alive.held:
         before = small.heard[: small.heard.index(alive)]
@@ -274,7 +274,7 @@ async def test_draining_finishes_what_runs_and_hands_back_the_rest(small: Desk) 
     running, waiting = small.make(python("tasks:wait")), small.make(python("tasks:count"))
     small.send(running, waiting)
     await small.hear(1, "started")
-    small.engine.beats()
+    small.engine.heard()
     stopping = asyncio.ensure_future(small.worker.stop(grace=20))
     beat = await small.beat()
     assert (beat.draining, beat.ahead) == (True, 0)

@@ -153,6 +153,7 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
     ahead: int  # how many more than its slots it will start within 100 ms
     held: int
     draining: bool = False
+    kinds: list[str] = []  # of tasks it can execute; none named: all
 
 
 class Lines(msgspec.Struct, frozen=True, tag=True):
