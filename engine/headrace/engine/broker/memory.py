@@ -28,10 +28,11 @@ RETAINED = 64
 class _Log:
     """One partition: messages from offset `base` on."""
 
-    __slots__ = ("base", "items")
+    __slots__ = ("base", "items", "sought")
 
     def __init__(self) -> None:
         self.base = 0
+        self.sought = False
         self.items: list[ToEngine] = []
 
     @property
@@ -129,8 +130,9 @@ class MemoryBroker:
         """
         with self._lock:
             log = self._logs[part]
-            if offset > log.end and not any(part in side._positions for side in self._engines):
+            if offset > log.end and not log.sought:
                 log.base = offset
+            log.sought = True
             return min(max(offset, log.base), log.end)
 
     def _read(self, part: int, position: int, limit: int | None) -> list[ToEngine]:
