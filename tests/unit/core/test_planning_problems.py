@@ -428,3 +428,21 @@ class TestWarnings:
     def test_they_are_not_looked_for_again(self) -> None:
         workflow = Workflow("w", (task("a", when="false"),))
         assert build_plan(workflow, checked=True)[1] == ()
+
+
+def test_fails_run_is_for_what_the_outcome_passes_over() -> None:
+    found = the_problem(group("g", task("a", fails_run=True)))
+    assert (found.code, found.path, found.task) == (
+        "schema",
+        ("tasks", "g", "tasks", "a", "fails_run"),
+        "g.a",
+    )
+    assert found.hint == "Leave it out: a failure that nothing downstream handles fails the run."
+    build_plan(
+        Workflow(
+            "w",
+            (task("up"), task("down", teardown_of=("up",), fails_run=True)),
+            on_failure=(task("alarm", fails_run=True),),
+            finally_=(group("g", task("close", fails_run=True)),),
+        )
+    )

@@ -89,6 +89,12 @@ BAD: list[tuple[Any, str]] = [
     ({**F, 'when': 5}, 'schema at tasks.t.when: when takes an expression, not the number 5. Quote it: "5".'),
     ({**F, 'when': '1 +'}, 'invalid_expression at tasks.t.when: the expression ends where a value is expected.'),
     ({**F, 'when': 'a ${{ b }}'}, 'invalid_expression at tasks.t.when: `$` is no part of an expression. `${{` must not stand inside a piece.'),
+    ({**F, 'when': '1 + 1'}, 'invalid_expression at tasks.t.when: when is a condition, and `1+1` gives a number. Compare it with something, such as `1+1 > 0`.'),
+    ({'gate': '1 + 1'}, 'invalid_expression at tasks.t.gate: gate is a condition, and `1+1` gives a number. Compare it with something, such as `1+1 > 0`.'),
+    ({'gate': {'when': 'params.a.map(x, x)'}}, 'invalid_expression at tasks.t.gate.when: gate.when is a condition, and `params.a.map(x,x)` gives a list. A condition is true or false: compare it with something.'),
+    ({'switch': {'cases': [{'when': '"a"', 'then': []}]}}, 'invalid_expression at tasks.t.switch.cases.0.when: switch.cases[0].when is a condition, and `"a"` gives text. A condition is true or false: compare it with something.'),
+    ({**F, 'retry': {'rules': [{'on': 'size(error.kinds)', 'then': 'fail'}]}}, 'invalid_expression at tasks.t.retry.rules.0.on: retry.rules[0].on is a condition, and `size(error.kinds)` gives a number. Compare it with something, such as `size(error.kinds) > 0`.'),
+    ({**F, 'poll': {'every': '1m', 'until': '{"a": 1}'}}, 'invalid_expression at tasks.t.poll.until: poll.until is a condition, and `{"a":1}` gives a map. A condition is true or false: compare it with something.'),
     ({**F, 'with': ['x']}, 'schema at tasks.t.with: with takes a map of names and values, not a list.'),
     ({**F, 'with': {'a-b': 1}}, 'schema at tasks.t.with.a-b: "a-b" cannot be the name of an input. Use letters, digits and _.'),
     ({**F, 'with': {'x': '${{ 1 + }}'}}, 'invalid_expression at tasks.t.with.x: the expression ends where a value is expected.'),
@@ -131,6 +137,9 @@ BAD: list[tuple[Any, str]] = [
     ({**F, 'timeouts': {'atempt': '1m'}}, 'schema at tasks.t.timeouts.atempt: timeouts has no key "atempt". Did you mean "attempt"?'),
     ({**F, 'timeouts': {'heartbeat': '10ms'}}, 'schema at tasks.t.timeouts.heartbeat: timeouts.heartbeat must be at least 1s, not 10ms.'),
     ({**F, 'timeouts': {'queue': 'soon'}}, 'schema at tasks.t.timeouts.queue: timeouts.queue: "soon" is no duration: write a number with ms, s, m, h or d, such as 30s or 1h30m.'),
+    ({'sleep': '1h', 'timeout': '1m'}, 'schema at tasks.t.timeout: a sleep task has no tries that could take too long. Bound the whole wait: timeouts: {total: …}.'),
+    ({'workflow': 'w', 'timeouts': {'attempt': '1m'}}, 'schema at tasks.t.timeouts.attempt: a workflow task has no timeouts.attempt: no worker takes it. Bound the whole wait: timeouts: {total: …}.'),
+    ({'approval': {}, 'timeouts': {'queue': '1m'}}, 'schema at tasks.t.timeouts.queue: an approval task has no timeouts.queue: no worker takes it. Bound the whole wait: timeouts: {total: …}.'),
     ({**F, 'queue': 'My Queue'}, 'schema at tasks.t.queue: "My Queue" cannot be the name of a queue. Use a-z, 0-9, dots, _ and -, at most 100.'),
     ({**F, 'labels': {'a': 1}}, 'schema at tasks.t.labels.a: labels.a takes a label, not the number 1. Quote it: "1".'),
     ({**F, 'labels': {'a b': 'c'}}, 'schema at tasks.t.labels.a b: "a b" cannot be a label. Use letters, digits and . _ / -, at most 100.'),
@@ -203,6 +212,14 @@ def test_a_request_is_bounded_by_a_minute() -> None:
     assert task(http="http://x", timeouts={"grace": "1s"}).timeouts.attempt == MIN
     assert task(http="http://x", timeouts={"attempt": None}).timeouts.attempt is None
     assert task(shell="x").timeouts.attempt is None
+
+
+def test_what_the_engine_decides_takes_of_the_defaults_only_what_bounds_the_whole_wait() -> None:
+    defaults = {"timeout": "10m", "timeouts": {"queue": "1h", "total": "2h", "grace": "1s"}}
+    [found] = workflow({"sleep": "1h"}, defaults=defaults).tasks
+    assert found.timeouts == Timeouts(total=2 * HOUR)
+    [found] = workflow({"noop": {}}, defaults={"timeout": "10m"}).tasks
+    assert found.timeouts == Timeouts()
 
 
 # -- defaults --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from headrace.dsl.language.shapes import OPENING, Definitions, Schema, Shape, qu
 from headrace.dsl.language.spot import Spot
 from headrace.dsl.words import show
 from headrace.engine.core.evaluation import Template as Parsed
-from headrace.engine.core.expressions import ExpressionProblem, parse_expression, parse_template
+from headrace.engine.core.expressions import ExpressionProblem, parse_expression, parse_template, tree_of
+from headrace.engine.core.expressions.sorts import BOOLEAN, NUMBER, certain_sort
 from headrace.engine.core.workflow import EMPTY, Json
 
 _bare = lru_cache(maxsize=4096)(lambda text: parse_expression(text).text)
@@ -65,6 +66,24 @@ class Bare(Shape):
             "description": "A CEL expression, without ${{ }}: tasks.check.output.rows > 0",
         }
         return {"$ref": "#/$defs/expression"}
+
+
+class Condition(Bare):
+    """A bare expression that is true or false: one that can be neither is refused."""
+
+    def read(self, value: Json, at: Spot) -> Any:
+        text = super().read(value, at)
+        if text is None or isinstance(value, bool):
+            return text
+        sort = _sort(text)
+        if sort not in (None, BOOLEAN):
+            hint = f"Compare it with something, such as `{text} > 0`." if sort == NUMBER else _COMPARE
+            at.tell("invalid_expression", f"{at.key} is a condition, and `{text}` gives {sort}.", hint)
+        return text
+
+
+_COMPARE = "A condition is true or false: compare it with something."
+_sort = lru_cache(maxsize=4096)(lambda text: certain_sort(tree_of(text)))
 
 
 class Template(Shape):

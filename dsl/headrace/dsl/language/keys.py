@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.dsl.language.formulas import Bare, Inputs, Template
+from headrace.dsl.language.formulas import Condition, Inputs, Template
 from headrace.dsl.language.kinds import TASKS
 from headrace.dsl.language.policies import (
     CACHE,
@@ -83,20 +83,21 @@ class _Timeouts(Shape):
         return TIMEOUTS.schema(definitions)
 
 
-class _Compensation(Shape):
-    """A task that undoes this one. Read with the defaults in sight, as every task is (`tasks.read_tasks`)."""
+class Nested:
+    """The key `compensate`: its value is a task, and a task is read with the defaults in sight (see `tasks`)."""
 
-    def read(self, value: Json, at: Spot) -> Any:
-        raise NotImplementedError("read with the defaults in sight")
+    name = field = "compensate"
+    meaning = "A task that undoes this one when the run fails."
 
     def schema(self, definitions: Definitions) -> Schema:
-        return {"$ref": "#/$defs/task"}
+        """What the key takes, with its meaning."""
+        return {"$ref": "#/$defs/task", "description": self.meaning}
 
 
 COMMON = (
     Key("depends_on", TASKS, "Tasks that come first."),
     Key("trigger_rule", _Rule(), "What their ends must be; all_success unless given."),
-    Key("when", Bare(), "A condition, judged after the rule; false skips the task."),
+    Key("when", Condition(), "A condition, judged after the rule; false skips the task."),
     Key("map", MapShape(), "One run of the task per item."),
     Key("max_parallel", OrNull(Whole(1)), "Items at once."),
     Key("tolerate", Tolerance(), "How many items, or which share of them, may fail; 0 unless given."),
@@ -114,7 +115,7 @@ RUN = (
     Key("timeouts", _Timeouts(), "Bounds in time."),
     Key("teardown_of", TASKS, "This task cleans up after these; it runs whatever happened since."),
     Key("fails_run", Flag(), "Whether a failure of this teardown or handler fails the run."),
-    Key("compensate", _Compensation(), "A task that undoes this one when the run fails."),
+    Nested(),
     Key("priority", OrNull(PRIORITY), "The run's unless given."),
     Key("concurrency", CONCURRENCY, "Limits over what has the same key."),
 )
@@ -135,7 +136,7 @@ WORK = (
 )
 ISOLATION = Key("isolation", Word("thread", "process"), "Where the function runs; thread unless given.")
 
-TABLES: dict[str, dict[str, Key]] = {
+TABLES: dict[str, dict[str, Key | Nested]] = {
     kind: {key.name: key for key in (*COMMON, *keys)}
     for kind, keys in {
         "python": (*RUN, *WORK, WITH, VARIABLES, ISOLATION),
@@ -154,3 +155,8 @@ TABLES: dict[str, dict[str, Key]] = {
     }.items()
 }
 """Which keys each kind knows, beside its own."""
+
+DECIDED = frozenset(("workflow", "sleep", "signal", "approval", "switch", "gate", "noop"))
+"""The kinds that no worker takes: the engine decides them, so they have no tries, no lease and nothing to stop."""
+DECIDED_TIMEOUTS = frozenset(("total",))
+"""What of `timeouts` those know."""

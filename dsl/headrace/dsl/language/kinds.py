@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.dsl.language.formulas import Bare, TemplateText
+from headrace.dsl.language.formulas import Bare, Condition, TemplateText
 from headrace.dsl.language.parameters import FORM
 from headrace.dsl.language.policies import SOME
 from headrace.dsl.language.programs import CONTAINER, Function, HttpShape, PythonShape, ShellShape
@@ -152,7 +152,7 @@ _SIGNAL = Record(
     Signal,
     Key("name", Text(empty=False), "The signal."),
     Key("key", Bare(), "Only signals with this key."),
-    Key("match", Bare(), "Only signals for which this holds."),
+    Key("match", Condition(), "Only signals for which this holds."),
     Key("lookback", Duration(), "Signals this old are taken too."),
     Key("expires", Duration(SOME), "How long to wait."),
     Key("on_expiry", _ON_END, "What happens then; fail unless given."),
@@ -187,7 +187,7 @@ _SWITCH = Record(
                 "case",
                 "a case",
                 Case,
-                Key("when", Bare(), "The condition.", required=True),
+                Key("when", Condition(), "The condition.", required=True),
                 Key("then", TASKS, "Direct downstream tasks that go on; may be empty."),
             ),
             "a list of cases",
@@ -218,7 +218,7 @@ _GATE = Record(
     "gate",
     "a gate",
     Gate,
-    Key("when", Bare(), "The condition; false skips what is downstream.", required=True),
+    Key("when", Condition(), "The condition; false skips what is downstream.", required=True),
     Key("respect_trigger_rules", Flag(), "Skip only direct downstream tasks; false unless given."),
     short="when",
 )

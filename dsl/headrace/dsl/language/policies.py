@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from headrace.dsl.language.formulas import Bare, Template, TemplateList, TemplateText
+from headrace.dsl.language.formulas import Bare, Condition, Template, TemplateList, TemplateText
 from headrace.dsl.language.records import Key, ListOf, MapOf, OrNull, Record, exclusive
 from headrace.dsl.language.shapes import Definitions, Duration, Name, Number, Schema, Shape, Text, Whole, Word
 from headrace.dsl.language.spot import Spot
@@ -42,7 +42,7 @@ RULE = Record(
     "retry_rule",
     "a retry rule",
     lambda on=None, **given: RetryRule(on=on, **given),
-    Key("on", OrNull(Bare()), "A condition over `error`; left out, it always matches."),
+    Key("on", OrNull(Condition()), "A condition over `error`; left out, it always matches."),
     Key("then", Word("retry", "fail", "skip"), "What to do: retry, fail or skip."),
     Key("delay", Duration(), "How long to wait before this retry."),
 )
@@ -105,7 +105,7 @@ POLL = Record(
     "a poll",
     Poll,
     Key("every", Duration(SOME), "How long to wait before it runs again.", required=True),
-    Key("until", Bare(), "The condition over `output` that ends it.", required=True),
+    Key("until", Condition(), "The condition over `output` that ends it.", required=True),
 )
 
 CONCURRENCY = ListOf(
@@ -132,7 +132,7 @@ LOOP = Record(
     "loop",
     "a loop",
     Loop,
-    Key("until", Bare(), "The condition that ends it.", required=True),
+    Key("until", Condition(), "The condition that ends it.", required=True),
     Key("max", Whole(1, 1_000_000), "How often at most; then it fails with not_converged.", required=True),
     Key("delay", Duration(), "How long to wait between rounds."),
 )

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from headrace.dsl.language.keys import COMMON, RUN, TABLES, TRIED, VARIABLES, WORK
+from headrace.dsl.language.keys import (
+    COMMON,
+    DECIDED,
+    DECIDED_TIMEOUTS,
+    RUN,
+    TABLES,
+    TRIED,
+    VARIABLES,
+    WORK,
+    Nested,
+)
 from headrace.dsl.language.kinds import KINDS, TASK, TASKS
 from headrace.dsl.language.policies import (
     TRIES,
@@ -56,7 +66,7 @@ DEFAULTS = Record(
     "defaults",
     "defaults",
     dict,
-    *(key for key in (*COMMON, *RUN, *WORK, VARIABLES) if key.name in (
+    *(key for key in (*COMMON, *RUN, *WORK, VARIABLES) if isinstance(key, Key) and key.name in (
         "queue", "labels", "pool", "retry", "timeout", "timeouts", "env", "priority", "max_parallel", "tolerate"
     )),
 )  # fmt: skip
@@ -130,16 +140,18 @@ def _task(name: str, spec: Json, at: Spot, defaults: Mapping[str, Any], *, undoe
                 _unknown(key, word, table, at)
         elif undoes and key in _NOT_COMPENSATING:
             at.below(key).wrong(f"a compensation has no {key}: it runs when the run has failed.")
-        elif key == "compensate":
-            given[key] = _task(name, value, at.below(key), defaults, undoes=True)
+        elif isinstance(known, Nested):
+            given[known.field] = _task(name, value, at.below(key), defaults, undoes=True)
         else:
             given[known.field] = known.shape.read(value, at.below(key))
+    if kind in DECIDED:
+        _refuse_tries(given, word, at)
     _join_timeout(given, at)
     if "map" not in given:
         for key in _NEEDS_MAP:
             if key in given:
                 at.below(key).wrong(f"{key} means nothing without map.", "Add map, or leave it out.")
-    _fill_in(given, table, defaults)
+    _fill_in(given, table, defaults, DECIDED_TIMEOUTS if kind in DECIDED else None)
     _policies(given, kind)
     if given.get("teardown_of") is not None and given.get("trigger_rule", _TEARDOWN_RULE) != _TEARDOWN_RULE:
         at.below("trigger_rule").tell(
@@ -193,7 +205,7 @@ def _upstreams(spec: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _unknown(key: str, kind: str, table: Mapping[str, Key], at: Spot) -> None:
+def _unknown(key: str, kind: str, table: Collection[str], at: Spot) -> None:
     what = "a group" if kind == "tasks" else f"{'an' if kind in ('http', 'approval') else 'a'} {kind} task"
     if key not in _EVERY:
         at.unknown_key(key, (kind, *table), what)
@@ -208,11 +220,31 @@ def _unknown(key: str, kind: str, table: Mapping[str, Key], at: Spot) -> None:
     at.below(key).wrong(f"{what} has no {key}.", hint)
 
 
-def _fill_in(given: dict[str, Any], table: Mapping[str, Key], defaults: Mapping[str, Any]) -> None:
-    """Adds the defaults that this kind knows."""
+def _refuse_tries(given: Mapping[str, Any], kind: str, at: Spot) -> None:
+    """What bounds tries means nothing for a task that no worker takes: it would be passed over in silence."""
+    what = f"{'an' if kind == 'approval' else 'a'} {kind} task"
+    hint = "Bound the whole wait: timeouts: {total: …}."
+    if given.get("timeout") is not None:
+        at.below("timeout").wrong(f"{what} has no tries that could take too long.", hint)
+    for key, value in given.get("timeouts", {}).items():
+        if key not in DECIDED_TIMEOUTS and value is not None:
+            at.below("timeouts", key).wrong(f"{what} has no timeouts.{key}: no worker takes it.", hint)
+
+
+def _fill_in(
+    given: dict[str, Any],
+    table: Collection[str],
+    defaults: Mapping[str, Any],
+    timeouts: frozenset[str] | None,
+) -> None:
+    """Adds the defaults that this kind knows. `timeouts`: the bounds in time that it knows, None for all."""
     for field, value in defaults.items():
         if field not in table or (field in _NEEDS_MAP and "map" not in given):
             continue
+        if field == "timeouts" and timeouts is not None:
+            value = {key: bound for key, bound in value.items() if key in timeouts}
+            if not value:
+                continue
         if field not in given:
             given[field] = value
         elif field in _MERGED or field in ("retry", "timeouts"):

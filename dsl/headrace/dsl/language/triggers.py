@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headrace.dsl.json_schema import violations
-from headrace.dsl.language.formulas import Bare, Inputs, template
+from headrace.dsl.language.formulas import Bare, Condition, Inputs, template
 from headrace.dsl.language.kinds import WORKFLOW
 from headrace.dsl.language.records import Key, ListOf, Record, exclusive
 from headrace.dsl.language.shapes import (
@@ -175,7 +175,7 @@ _TIMED = (
     ),
 )  # fmt: skip
 _TOLD = (
-    Key("when", Bare(), "Which events count; a condition over `event` and `message`."),
+    Key("when", Condition(), "Which events count; a condition over `event` and `message`."),
     Key("key", Bare(), "What makes two events the same: the second one starts nothing."),
 )
 _STATES = ("succeeded", "failed", "cancelled")

@@ -71,8 +71,7 @@ def ingest(source: str = f"all-{run.date}") -> None:
         poll=Poll(every="1m", until=output.ready == True),  # noqa: E712
         pool="network",
         max_parallel=5,
-        fails_run=True,
     )
     wait = sleep(until=run.scheduled_at, id="wait")
-    shell("rm -rf tmp", teardown_of=[fetch], depends_on=wait, id="clean")
+    shell("rm -rf tmp", teardown_of=[fetch], depends_on=wait, id="clean", fails_run=True)
     noop(id="late", depends_on=fetch, trigger_rule="rate(fetch) >= 0.9 && !skipped(list)")

@@ -48,6 +48,8 @@ def build_plan(
     nodes = lay_out(workflow, findings)
     names = look_up(workflow, nodes, findings, check)
     _map_keys(nodes, findings)
+    if not checked:
+        _fails_run(nodes, findings)
     edges = connect(nodes, names, findings, limits.edges)
     between = task_edges(nodes, edges.up, edges.leaves, limits.edges)
     back = edges.down if between is edges.up else graph.reverse(between)
@@ -152,6 +154,19 @@ def _map_keys(nodes: Nodes, findings: Findings) -> None:
                 f'task "{nodes.ids[node]}" has `{key}`, which needs `map`.',
                 (*nodes.path(node), key),
                 nodes.ids[node],
+            )
+
+
+def _fails_run(nodes: Nodes, findings: Findings) -> None:
+    for node, task in enumerate(nodes.tasks):
+        if task.fails_run and task.teardown_of is None and nodes.sections[node] == Section.MAIN:
+            findings.problem(
+                "schema",
+                f'task "{nodes.ids[node]}" has `fails_run`, which is for teardowns and for the tasks of `on_failure` and '
+                "`finally`.",
+                (*nodes.path(node), "fails_run"),
+                nodes.ids[node],
+                "Leave it out: a failure that nothing downstream handles fails the run.",
             )
 
 
