@@ -1,8 +1,8 @@
 """Real servers for tests: Kafka, PostgreSQL and Valkey, started when a test first asks for one.
 
 `lab` is shared by the whole session, by all of its pytest-xdist workers together, and ended with it; tests keep apart by
-databases and topic prefixes of their own. `breakable_lab` belongs to one module, which may kill, pause and restart
-its servers. HEADRACE_TEST_LAB names the folder of a lab that stays up between sessions, which saves the seconds that
+databases and topic prefixes of their own. `breakable_lab` belongs to one module, whose tests may kill, pause and restart
+its servers; each test finds them whole. HEADRACE_TEST_LAB names the folder of a lab that stays up between sessions, which saves the seconds that
 Kafka takes to start; `breakable_lab` never uses it. A server that cannot be had fails the test.
 
 A conftest that wants them says `from tests.support.servers import breakable_lab, lab`.
@@ -137,6 +137,10 @@ class BreakableServers(Servers):
         self._lab.up([name])
         assert self._lab.ports(name)["main"] == before, f"{name}'s port was taken meanwhile"
 
+    def heal(self) -> None:
+        """Start again what has been asked for and does not run."""
+        self._lab.up(sorted(self._up))
+
     @contextlib.contextmanager
     def paused(self, name: str) -> Iterator[None]:
         """Inside, it is there and takes connections, but answers nothing (SIGSTOP)."""
@@ -187,12 +191,22 @@ def lab() -> Iterator[Servers]:
         yield servers
 
 
-@pytest.fixture(scope="module")
-def breakable_lab() -> Iterator[BreakableServers]:
-    """Servers of this module's own."""
-    folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{uuid.uuid4().hex}"
-    with _in_use(folder):
-        yield BreakableServers(Lab(folder, durable=False))
+_BROKEN = pytest.StashKey[BreakableServers]()
+
+
+@pytest.fixture
+def breakable_lab(request: pytest.FixtureRequest) -> Iterator[BreakableServers]:
+    """Servers that the tests of one module share, each of which finds them whole."""
+    module = request.node.getparent(pytest.Module)
+    if _BROKEN not in module.stash:
+        folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{uuid.uuid4().hex}"
+        stack = contextlib.ExitStack()
+        stack.enter_context(_in_use(folder))
+        module.stash[_BROKEN] = BreakableServers(Lab(folder, durable=False))
+        module.addfinalizer(stack.close)
+    servers = module.stash[_BROKEN]
+    yield servers
+    servers.heal()
 
 
 _numbers = itertools.count()

@@ -12,11 +12,13 @@ from cyclopts import Parameter
 
 from headrace.cli.failure import Status, Stop
 from headrace.cli.output import print_json, print_table, say
-from headrace.cli.where import HERE, Where, prepare
+from headrace.cli.settings import load_settings
+from headrace.cli.where import prepare
 from headrace.lab import NAMES, Lab, LabError, ServerStatus
 
 Json = Annotated[bool, Parameter(help="For programs.")]
 Folder = Annotated[Path | None, Parameter(name="--dir", help="Where the servers keep their data [HOME/lab].")]
+Home = Annotated[Path | None, Parameter(help="The home folder [.headrace].")]
 Only = Annotated[str | None, Parameter(help=f"Some of them, with commas between: {','.join(NAMES)}.")]
 
 
@@ -25,8 +27,8 @@ def up(
     only: Only = None,
     dir: Folder = None,
     env_file: Annotated[Path | None, Parameter(help="Write the settings there too, as KEY=value.")] = None,
+    home: Home = None,
     json: Json = False,
-    where: Where = HERE,
 ) -> int:
     """Start Kafka, PostgreSQL and Valkey here, and wait until they answer.
 
@@ -34,7 +36,7 @@ def up(
     alone. The settings are printed as a shell reads them: eval "$(headrace lab up)".
     """
     names = _names(only)
-    lab = Lab(_folder(dir, where, make=True), say=say)
+    lab = Lab(_folder(dir, home, make=True), say=say)
     try:
         servers = lab.up(names)
     except LabError as error:
@@ -55,14 +57,14 @@ def down(
     only: Only = None,
     dir: Folder = None,
     delete: Annotated[bool, Parameter(help="Remove their data as well.")] = False,
+    home: Home = None,
     json: Json = False,
-    where: Where = HERE,
 ) -> int:
     """Stop the servers of the lab.
 
     Their data stay, unless --delete is given. A process that the lab did not start is never touched.
     """
-    lab = Lab(_folder(dir, where))
+    lab = Lab(_folder(dir, home))
     try:
         ended = lab.down(_names(only), delete=delete)
     except LabError as error:
@@ -74,12 +76,12 @@ def down(
     return Status.OK
 
 
-def status(*, dir: Folder = None, json: Json = False, where: Where = HERE) -> int:
+def status(*, dir: Folder = None, home: Home = None, json: Json = False) -> int:
     """Which servers of the lab run, where, and whether they answer.
 
     The exit status is 3 when one of them does not.
     """
-    lab = Lab(_folder(dir, where))
+    lab = Lab(_folder(dir, home))
     try:
         servers = lab.status()
     except LabError as error:
@@ -111,11 +113,11 @@ def _names(only: str | None) -> Sequence[str]:
     return names
 
 
-def _folder(given: Path | None, where: Where, *, make: bool = False) -> Path:
+def _folder(given: Path | None, home: Path | None, *, make: bool = False) -> Path:
     if given is not None:
         return given
-    home = where.settings().home
-    return (prepare(home) if make else home) / "lab"
+    found = load_settings({"home": home}).settings.home
+    return (prepare(found) if make else found) / "lab"
 
 
 def _stop(error: LabError) -> Stop:

@@ -11,7 +11,7 @@ from pathlib import Path
 from headrace.lab import probes, programs
 from headrace.lab.errors import LabError
 from headrace.lab.ports import HOST
-from headrace.lab.processes import Account, environment, run
+from headrace.lab.processes import Account, Process, environment, run
 from headrace.lab.server import Launch, Ports, Say, Server
 
 DATABASE = "headrace"
@@ -34,6 +34,7 @@ class Postgres(Server):
         data = place / "data"
         if not (data / "PG_VERSION").is_file():
             self._initialise(programs_folder, data, account)
+        _forget_the_dead(data / "postmaster.pid")
         settings = {
             "listen_addresses": HOST,
             "port": str(ports["main"]),
@@ -126,6 +127,20 @@ class Postgres(Server):
             except OSError:  # another one was faster
                 shutil.rmtree(fresh)
         return copied / "bin"
+
+
+def _forget_the_dead(lock: Path) -> None:
+    """Remove the lock file of a server that has ended.
+
+    PostgreSQL does so itself, but takes a zombie for a living process, and where nothing reaps orphans, as in many
+    containers, a killed server stays one.
+    """
+    try:
+        pid = int(lock.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    if Process.of(pid) is None:
+        lock.unlink(missing_ok=True)
 
 
 def _open_to_all(folder: Path) -> bool:

@@ -94,7 +94,10 @@ def start(
     environment: Mapping[str, str],
     account: Account | None,
 ) -> Process:
-    """Start a process that nobody waits for. Its output is appended to `log`. Raises LabError when it cannot start."""
+    """Start a process that nobody waits for; it may have ended already. Its output is appended to `log`.
+
+    Raises LabError when the program cannot be run.
+    """
     wanted = {
         "command": [str(word) for word in command],
         "folder": str(folder),
@@ -112,12 +115,8 @@ def start(
     )
     if done.returncode != 0:
         raise LabError(f"{done.stderr.strip() or command[0]} cannot be started.")
-    process = Process.of(int(done.stdout))
-    if process is None:
-        raise LabError(
-            f"{Path(command[0]).name} ended as soon as it was started.", f"Its last words are in {log}."
-        )
-    return process
+    pid = int(done.stdout)
+    return Process.of(pid) or Process(pid, "ended at once")
 
 
 def run(
