@@ -40,7 +40,7 @@ class Postgres(Server):
             "port": str(ports["main"]),
             "unix_socket_directories": "",  # a socket's path must be short, and a folder's may be long
             "fsync": "on" if self.durable else "off",
-            "synchronous_commit": "on" if self.durable else "off",
+            "synchronous_commit": "on",  # also without fsync: what was acknowledged survives a kill of the server
             "full_page_writes": "on" if self.durable else "off",
             "max_connections": "200",
             "shared_buffers": "128MB" if self.durable else "64MB",

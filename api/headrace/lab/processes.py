@@ -164,7 +164,9 @@ def _born(pid: int) -> str | None:
         except OSError:
             return None
         fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold anything, brackets too
-        return None if fields[0] in "ZX" else f"{_boot()}:{fields[19]}"
+        # Of a program with threads the first may be a zombie while others still hold its sockets open.
+        ended = fields[0] in "ZX" and int(fields[17]) <= 1
+        return None if ended else f"{_boot()}:{fields[19]}"
     told = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.split(maxsplit=1)
