@@ -58,6 +58,8 @@ class Pilot:
     params: Mapping[str, Json] = field(default_factory=dict)
     seed: int | None = None
     evaluator: Evaluator = field(default_factory=CelEvaluator)
+    deaf: bool = False
+    """Whether its workers hear nothing: what is told to stop goes on."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -72,6 +74,7 @@ class Pilot:
         self.timers: list[SetTimer] = []
         self.started: list[str] = []
         self.children: list[StartChild] = []
+        self.aborts: list[Abort] = []
         self.stale = 0
         self.n = 0
         self.output: bytes | None = None
@@ -165,6 +168,9 @@ class Pilot:
             elif isinstance(effect, StartChild):
                 self.children.append(effect)
             elif isinstance(effect, Abort):
+                self.aborts.append(effect)
+                if self.deaf:
+                    continue
                 self.flying = [send for send in self.flying if send.key != effect.key]
                 self.feed(
                     e.AttemptCancelled(

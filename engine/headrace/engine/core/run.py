@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from headrace.engine.core.decision import Value
+from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json, Priority
@@ -55,4 +56,4 @@ class Answers(NamedTuple):
     """The shell's answer to a Need. Keys it was asked for and that have nothing stored are left out."""
 
     values: Mapping[Key, Value] = {}
-    cache: Mapping[str, bytes] = {}
+    cache: Mapping[str, bytes | Artifact] = {}

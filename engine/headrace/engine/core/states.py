@@ -72,7 +72,8 @@ MOVES: dict[TaskState, frozenset[TaskState]] = {
     X: frozenset(),
 }
 """From queued and retrying, `succeeded` and `skipped` are reached only when a person says so.
-A rerun does not move a final state: it begins a new generation."""
+A rerun does not move a final state: it begins a new generation. A run that was paused before it had started is queued
+again when it is resumed."""
 
 RUN_MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset((RunState.RUNNING, RunState.CANCELLING, RunState.CANCELLED, RunState.PAUSED)),
@@ -80,7 +81,14 @@ RUN_MOVES: dict[RunState, frozenset[RunState]] = {
         (RunState.PAUSED, RunState.CANCELLING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
     ),
     RunState.PAUSED: frozenset(
-        (RunState.RUNNING, RunState.CANCELLING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+        (
+            RunState.QUEUED,
+            RunState.RUNNING,
+            RunState.CANCELLING,
+            RunState.SUCCEEDED,
+            RunState.FAILED,
+            RunState.CANCELLED,
+        )
     ),
     RunState.CANCELLING: frozenset((RunState.CANCELLED, RunState.FAILED)),
     RunState.SUCCEEDED: frozenset(),

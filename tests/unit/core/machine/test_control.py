@@ -383,3 +383,27 @@ def test_cancelling_a_paused_run_lets_its_handlers_go_on() -> None:
     pilot.feed(e.CancelAsked(2.0, "me"))
     assert pilot.fly().states() == {"a": "succeeded", "close": "succeeded"}
     assert pilot.state == "cancelled"
+
+
+def test_a_task_run_that_was_told_to_stop_is_told_again_after_a_crash() -> None:
+    pilot = begun(Pilot(flow(py("a", retry=tries(3)), py("z", "a")), deaf=True))
+    send = pilot.flying.pop()
+    pilot.feed(e.TaskAsked(1.0, "me", send.key, "cancel"))
+    pilot.feed(e.AttemptStarted(2.0, send.key, 1, send.epoch, send.n))
+    pilot.aborts.clear()
+    pilot.crash()
+    assert [(abort.key, abort.attempt, abort.worker) for abort in pilot.aborts] == [(send.key, 1, "w1")]
+    pilot.feed(e.WorkerLost(5.0, send.key, 1, 0.5))
+    assert pilot.states() == {"a": "cancelled", "z": "upstream_failed"}
+    row = pilot.rows[1, send.key]
+    assert (row.reason, row.by) == ("asked", "me")
+
+
+def test_a_run_that_was_paused_before_it_started_is_queued_again() -> None:
+    pilot = Pilot(flow(py("a")))
+    pilot.feed(e.PauseAsked(0.0, "me"))
+    pilot.feed(e.Started(1.0))
+    assert pilot.state == "paused"
+    pilot.feed(e.ResumeAsked(2.0, "me"))
+    assert pilot.state == "queued"
+    assert pilot.fly().state == "succeeded"

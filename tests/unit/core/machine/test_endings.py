@@ -106,6 +106,7 @@ def test_a_run_paused_before_it_began_gets_its_deadline_when_it_begins() -> None
     pilot = Pilot(flow(py("a"), deadline=timedelta(seconds=50)))
     pilot.feed(e.PauseAsked(0.0, "ann"))
     pilot.feed(e.ResumeAsked(1.0, "ann"))
+    pilot.feed(e.Started(2.0))
     assert [(timer.kind, timer.due_at) for timer in pilot.timers] == [("deadline", 50.0)]
 
 

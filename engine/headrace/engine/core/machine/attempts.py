@@ -3,7 +3,7 @@ delivery are the current ones and the task run is in flight; any other is stale 
 
 from __future__ import annotations
 
-from headrace.engine.core.decision import Abort, DeadLetter, ReleaseSlots, Send, SetTimer, StoreCache
+from headrace.engine.core.decision import Abort, DeadLetter, ReleaseSlots, Row, Send, SetTimer, StoreCache
 from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.events import (
     AttemptCancelled,
@@ -108,6 +108,8 @@ def started(board: Board, event: AttemptStarted) -> bool:
     block, slot, live = found
     live.started_at = event.at
     board.move(block, slot, TaskState.RUNNING)
+    if live.aborted is not None:
+        keep(board, block, slot)
     return True
 
 
@@ -184,8 +186,7 @@ def cancelled(board: Board, event: AttemptCancelled) -> bool:
         )
     live.started_at = event.started_at
     release_slots(board, event.key)
-    row = board.finish(block, slot, TaskState.CANCELLED, live.aborted)
-    row.finished_at = event.finished_at
+    stopped(board, block, slot, live).finished_at = event.finished_at
     return True
 
 
@@ -212,15 +213,15 @@ def settle_failure(
     task = board.plan.tasks[key.task]
     release_slots(board, key)
     cancelling = board.status.state is RunState.CANCELLING and not readiness.spared(board, key.task)
-    stopped = live.aborted is not None or cancelling
-    if rule is not None and rule.then == "skip" and not stopped:
+    told = live.aborted is not None or cancelling
+    if rule is not None and rule.then == "skip" and not told:
         row = board.finish(block, slot, TaskState.SKIPPED, "retry_rule", error=error)
         row.finished_at = event.finished_at
         return
-    again = error.retryable and live.attempt < task.retry.attempts and not stopped
+    again = error.retryable and live.attempt < task.retry.attempts and not told
     if not again or (rule is not None and rule.then == "fail"):
-        if stopped and error.reason == "lease_lost":
-            board.finish(block, slot, TaskState.CANCELLED, live.aborted or "run_cancelled", error=error)
+        if told and error.reason == "lease_lost":
+            stopped(board, block, slot, live, error)
             return
         attempt = live.attempt
         row = board.finish(block, slot, TaskState.FAILED, error.reason or "task_failed", error=error)
@@ -293,7 +294,7 @@ def handed_back(board: Board, event: HandedBack) -> bool:
     live.worker = None
     if live.aborted is not None:
         release_slots(board, event.key)
-        board.finish(block, slot, TaskState.CANCELLED, live.aborted)
+        stopped(board, block, slot, live)
         return True
     board.move(block, slot, TaskState.QUEUED, "handed_back")
     around: Block | None = block
@@ -325,13 +326,29 @@ def redelivered(board: Board, event: Redelivered) -> bool:
 
 
 def send_again(board: Board, block: Block, slot: int, inputs: Filled) -> None:
+    live = keep(board, block, slot)
+    key = block.key(slot)
+    board.decision.effects.append(Send(key, live.attempt, live.epoch, live.n, live.worker or "", inputs))
+
+
+def keep(board: Board, block: Block, slot: int) -> Live:
+    """Have an attempt in flight written as it is now. Its reason, if it has one, says that it was told to stop: so a
+    restored board knows."""
     key = block.key(slot)
     live = board.live[key]
     row = board.row(key)
-    row.state = TaskState(block.state[slot])
+    row.state, row.reason, row.by = TaskState(block.state[slot]), live.aborted, live.by
     row.attempt, row.epoch, row.n, row.worker = live.attempt, live.epoch, live.n, live.worker
-    row.ready_at = live.ready_at
-    board.decision.effects.append(Send(key, live.attempt, live.epoch, live.n, live.worker or "", inputs))
+    row.ready_at, row.started_at = live.ready_at, live.started_at
+    return live
+
+
+def stopped(board: Board, block: Block, slot: int, live: Live, error: Error | None = None) -> Row:
+    """It was told to stop, and is over."""
+    reason, by = live.aborted or "run_cancelled", live.by
+    row = board.finish(block, slot, TaskState.CANCELLED, reason, error=error)
+    row.by = by
+    return row
 
 
 def granted(board: Board, event: SlotsGranted) -> bool:
@@ -354,5 +371,10 @@ def abort(board: Board, block: Block, slot: int, reason: str, grace: float | Non
     live = board.live[key]
     if live.aborted is None or grace == 0:
         live.aborted = live.aborted or reason
-        patience = board.plan.tasks[key.task].timeouts.grace.total_seconds() if grace is None else grace
-        board.decision.effects.append(Abort(key, live.attempt, live.worker or "", patience))
+        tell(board, key, live, grace)
+
+
+def tell(board: Board, key: Key, live: Live, grace: float | None = None) -> None:
+    """The word to the worker. `grace`: seconds; None means the task's own."""
+    patience = board.plan.tasks[key.task].timeouts.grace.total_seconds() if grace is None else grace
+    board.decision.effects.append(Abort(key, live.attempt, live.worker or "", patience))

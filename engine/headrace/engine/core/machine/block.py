@@ -22,6 +22,7 @@ class Live:
     __slots__ = (
         "aborted",
         "attempt",
+        "by",
         "cache_key",
         "child",
         "due_at",
@@ -45,6 +46,7 @@ class Live:
         self.cache_key: str | None = None
         self.timed = False  # timers may be set
         self.aborted: str | None = None  # the reason, once it was told to stop
+        self.by: str | None = None  # who asked for that
 
 
 class Block:

@@ -146,11 +146,10 @@ def resume(board: Board, event: ResumeAsked) -> bool:
     if not status.paused or status.state.final:
         return False
     status.paused = False
-    board.move_run(RunState.RUNNING)
     if status.started_at is None:
-        status.started_at = event.at
-        board.note_run()
-        begin(board)
+        board.move_run(RunState.QUEUED)  # it had not been admitted, and asks again
+        return True
+    board.move_run(RunState.RUNNING)
     back_in_line(board)
     return True
 
@@ -305,9 +304,13 @@ def task(board: Board, event: TaskAsked) -> bool:
     after = {"skip": TaskState.SKIPPED, "succeed": TaskState.SUCCEEDED, "cancel": TaskState.CANCELLED}[
         event.action
     ]
+    live = board.live.get(event.key)
     if state in _IN_FLIGHT:
         attempts.abort(board, block, slot, "asked")
         if event.action == "cancel":
+            assert live is not None
+            live.by = live.by or event.by
+            attempts.keep(board, block, slot)  # it ends when the worker has said so, perhaps after a restart
             return True
     row = stop_waiting(board, block, slot, event.reason or "asked", after)
     row.by = event.by

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 
 from headrace.engine.core.canonical import canonical_json
-from headrace.engine.core.decision import Need
+from headrace.engine.core.decision import Need, Row
 from headrace.engine.core.evaluation import (
     Artifact,
     EvaluationError,
@@ -23,7 +23,7 @@ from headrace.engine.core.evaluation import (
 from headrace.engine.core.events import AttemptFailed, Picked
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import attempts, branching, ending, maps, readiness
-from headrace.engine.core.machine.block import JUDGING
+from headrace.engine.core.machine.block import JUDGING, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.needs import collect, run_output
 from headrace.engine.core.machine.scopes import Judge, error_scope
@@ -184,7 +184,11 @@ def _cache(judge: Judge, extra: object) -> None:
         return
     if key in judge.answers.cache:
         attempts.unpicked(board, block, slot)
-        row = board.finish(block, slot, TaskState.SUCCEEDED, "cached", output=judge.answers.cache[key])
+        hit = judge.answers.cache[key]
+        if isinstance(hit, Artifact):
+            row = finish_with(board, block, slot, hit, "cached")
+        else:
+            row = board.finish(block, slot, TaskState.SUCCEEDED, "cached", output=hit)
         row.inputs = filled
         return
     attempts.dispatch(board, block, slot, event, filled, keep=True)
@@ -237,11 +241,19 @@ def _exit(judge: Judge, _: object) -> None:
     except EvaluationError as error:
         judge.fail(error)
         return
-    row = board.finish(block, slot, TaskState.SUCCEEDED, output=output)
     if artifact is not None:
-        row.artifact = artifact
-        if board.static.read[block.node(slot)]:
-            board.fresh[block.key(slot)] = artifact
+        finish_with(board, block, slot, artifact)
+    else:
+        board.finish(block, slot, TaskState.SUCCEEDED, output=output)
+
+
+def finish_with(board: Board, block: Block, slot: int, artifact: Artifact, reason: str | None = None) -> Row:
+    """It succeeded, and its output lies in the artifact store."""
+    row = board.finish(block, slot, TaskState.SUCCEEDED, reason)
+    row.artifact = artifact
+    if board.static.read[block.node(slot)]:
+        board.fresh[block.key(slot)] = artifact
+    return row
 
 
 def result_of(filled: Filled) -> tuple[bytes | None, Artifact | None]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import branching, line, maps, readiness
+from headrace.engine.core.machine import attempts, branching, line, maps, readiness
 from headrace.engine.core.machine.block import RELEASED, Live
 from headrace.engine.core.machine.board import KILLED, Board
 from headrace.engine.core.plan import Plan, Section
@@ -146,6 +146,8 @@ def live_of(row: Row) -> Live:
         row.child,
     )
     live.timed = True
+    if row.state in (TaskState.DISPATCHED, TaskState.RUNNING):
+        live.aborted, live.by = row.reason, row.by  # see `attempts.keep`
     return live
 
 
@@ -169,6 +171,10 @@ def look_again(board: Board) -> None:
             board.grants and board.plan.tasks[block.node(slot)].pool is not None
         ):
             line.ready(board, block, slot)
+        elif state in (TaskState.DISPATCHED, TaskState.RUNNING):
+            live = board.live[block.key(slot)]
+            if live.aborted is not None:  # the word may never have reached the worker
+                attempts.tell(board, block.key(slot), live)
         elif state == TaskState.RETRYING:
             live = board.live[block.key(slot)]
             if live.due_at is None or live.due_at <= board.at:
