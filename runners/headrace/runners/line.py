@@ -16,12 +16,15 @@ THREADS, COROUTINES, PROCESSES = range(3)
 LANES = 3
 CLASSES = 3
 MOST_WITHDRAWN = 1000
+TENTH = 10
+"""Of so many starts one goes to a lower class, if one waits: it yields all but a tenth."""
 
 
 class Line:
     """Thread-safe. `kicks[lane]` is called, outside the lock, when that lane should come and take.
 
-    A slot goes to the highest class first and, within a class, to the oldest, whichever lane it waits for.
+    A slot goes to the highest class first and, within a class, to the oldest, whichever lane it waits for; but every
+    tenth start goes to the next lower class that waits, so that a steady stream of urgent work starves nobody.
     """
 
     def __init__(self, slots: int) -> None:
@@ -33,6 +36,8 @@ class Line:
         self.kicks: list[Callable[[], None]] = [lambda: None] * LANES
         self.open = True  # False: nothing starts any more
         self._lock = Lock()
+        self._classes = [0] * CLASSES  # how many wait of each
+        self._passed_over = 0  # starts in a row that went before a lower class
         self._withdrawn = 0  # still in the queues, at most that many
         self._queues: list[list[deque[Attempt]]] = [[deque() for _ in range(CLASSES)] for _ in range(LANES)]
 
@@ -40,10 +45,11 @@ class Line:
         """Each into the lane it names. The caller kicks the lanes."""
         with self._lock:
             for attempt in attempts:
-                lane = attempt.lane
+                lane, cls = attempt.lane, min(attempt.dispatch.priority, CLASSES - 1)
                 attempt.queued = True
-                self._queues[lane][min(attempt.dispatch.priority, CLASSES - 1)].append(attempt)
+                self._queues[lane][cls].append(attempt)
                 self.waiting[lane] += 1
+                self._classes[cls] += 1
 
     def take(self, lane: int) -> Attempt | None:
         """The next attempt of this lane, with a slot; None when there is none or another lane's goes first."""
@@ -83,9 +89,10 @@ class Line:
             if attempt.state == RUNNING:
                 attempt.state = BUFFERED
                 self.running -= 1
-            attempt.lane = lane
-            self._queues[lane][min(attempt.dispatch.priority, CLASSES - 1)].appendleft(attempt)
+            attempt.lane, cls = lane, min(attempt.dispatch.priority, CLASSES - 1)
+            self._queues[lane][cls].appendleft(attempt)
             self.waiting[lane] += 1
+            self._classes[cls] += 1
         self.kicks[lane]()
 
     def withdraw(self, attempt: Attempt) -> bool:
@@ -96,6 +103,7 @@ class Line:
             attempt.state = DROPPED
             if attempt.queued:
                 self.waiting[attempt.lane] -= 1
+                self._classes[min(attempt.dispatch.priority, CLASSES - 1)] -= 1
                 self._withdrawn += 1
                 if self._withdrawn > MOST_WITHDRAWN:
                     self._purge()
@@ -116,31 +124,50 @@ class Line:
             return None
         if sum(waiting) != waiting[lane] and self._first() != lane:
             return None
-        for queue in self._queues[lane]:
-            while queue:
-                attempt = queue.popleft()
-                if attempt.state == BUFFERED:
-                    waiting[lane] -= 1
-                    attempt.state = RUNNING
-                    self.running += 1
-                    return attempt
+        cls = self._turn()
+        queue = self._queues[lane][cls]
+        while queue:
+            attempt = queue.popleft()
+            if attempt.state == BUFFERED:
+                waiting[lane] -= 1
+                self._count_start(cls)
+                attempt.state = RUNNING
+                self.running += 1
+                return attempt
         return None
+
+    def _count_start(self, cls: int) -> None:
+        classes = self._classes
+        classes[cls] -= 1
+        if sum(classes) == classes[cls]:
+            self._passed_over = 0
+        else:
+            self._passed_over = 0 if any(classes[:cls]) else self._passed_over + 1
+
+    def _turn(self) -> int:
+        """The class whose turn it is, of those that wait."""
+        classes = self._classes
+        cls = 0
+        while cls < CLASSES - 1 and not classes[cls]:
+            cls += 1
+        return cls if self._passed_over < TENTH - 1 else self._below(cls)
+
+    def _below(self, cls: int) -> int:
+        """The next lower class that waits; the class itself when none does."""
+        return next((lower for lower in range(cls + 1, CLASSES) if self._classes[lower]), cls)
 
     def _first(self) -> int | None:
         """The lane whose turn it is, if a slot is free."""
         if self.running >= self.slots or not self.open:
             return None
-        waiting = self.waiting
-        for cls in range(CLASSES):
-            best: tuple[float, int] | None = None
-            for lane in range(LANES):
-                if not waiting[lane]:
-                    continue
-                queue = self._queues[lane][cls]
-                while queue and queue[0].state != BUFFERED:
-                    queue.popleft()
-                if queue and (best is None or queue[0].arrived < best[0]):
-                    best = (queue[0].arrived, lane)
-            if best is not None:
-                return best[1]
-        return None
+        waiting, cls = self.waiting, self._turn()
+        best: tuple[float, int] | None = None
+        for lane in range(LANES):
+            if not waiting[lane]:
+                continue
+            queue = self._queues[lane][cls]
+            while queue and queue[0].state != BUFFERED:
+                queue.popleft()
+            if queue and (best is None or queue[0].arrived < best[0]):
+                best = (queue[0].arrived, lane)
+        return None if best is None else best[1]

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.messages import Report, Reports
 from headrace.runners.attempt import AttemptKey
+from headrace.runners.spill import Spill
 
-LARGEST_ENVELOPE = 1000
+LARGEST_ENVELOPE = 800
 """Reports in one message."""
 
 ENVELOPE_BYTES = 192 * 1024
-"""Output bytes in one message, a little above when the last one is large; envelopes stay below 256 KiB."""
+"""Of one message, by estimate; envelopes stay below 256 KiB."""
+
+ITEM_BYTES = 220
+"""What a report without output takes in an envelope."""
+
+MOST_WAITING, MOST_WAITING_BYTES = 4000, 16 * 1024 * 1024
+"""Reports, and bytes of their outputs, that wait in memory; more waits on disk."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0
 
+FINAL = frozenset(("succeeded", "failed", "skipped", "cancelled"))
+_logger = logging.getLogger(__name__)
+
+Sent = tuple[AttemptKey, Report]
+
 
 class Outbox:
-    """Holds what is not acknowledged. It is bounded by what the worker holds: without the broker nothing new arrives.
+    """Holds what is not acknowledged: under way, then on disk, then in memory, in the order of their making per part.
 
-    `acknowledged` is called with the key and report of each, once its envelope is.
+    Args:
+        side: where envelopes go.
+        worker_id, incarnation: who reports.
+        acknowledged: called with the key and report of each, once its envelope is.
+        spilled: called with what went to disk and is no longer needed in memory.
+        restored: called with a report that comes back from disk; returns what to send in its place.
+        spill: where on disk; None: memory has to do.
     """
 
     def __init__(
@@ -30,14 +49,23 @@ class Outbox:
         side: WorkerSide,
         worker_id: str,
         incarnation: str,
-        acknowledged: Callable[[list[tuple[AttemptKey, Report]]], None],
+        acknowledged: Callable[[list[Sent]], None],
+        *,
+        spilled: Callable[[list[Sent]], None],
+        restored: Callable[[Report], Sent],
+        spill: Spill | None = None,
     ) -> None:
         self._side = side
         self._worker = worker_id
         self._incarnation = incarnation
         self._acknowledged = acknowledged
-        self._waiting: dict[int, list[tuple[AttemptKey, Report]]] = {}
+        self._spilled = spilled
+        self._restored = restored
+        self._spill = spill
+        self._waiting: dict[int, list[Sent]] = {}
+        self._under_way: dict[int, list[Sent]] = {}
         self._senders: dict[int, asyncio.Task[None]] = {}
+        self._count = self._bytes = 0  # in memory
 
     def put(self, part: int, key: AttemptKey, report: Report) -> None:
         """To be sent with the next `flush`."""
@@ -46,12 +74,25 @@ class Outbox:
             self._waiting[part] = [(key, report)]
         else:
             waiting.append((key, report))
+        self._count += 1
+        if report.output is not None:
+            self._bytes += len(report.output)
 
     def flush(self) -> None:
         """Send what has been put; each part's envelopes go one after the other."""
         for part in self._waiting:
             if part not in self._senders:
-                self._senders[part] = asyncio.get_running_loop().create_task(self._send(part))
+                self._start(part)
+        if self._count > MOST_WAITING or self._bytes > MOST_WAITING_BYTES:
+            self._to_disk()
+
+    def resume(self) -> int:
+        """Send what an earlier incarnation left on disk; returns how many reports."""
+        left = 0 if self._spill is None else self._spill.load()
+        if self._spill is not None:
+            for part in self._spill.parts():
+                self._start(part)
+        return left
 
     async def drained(self) -> None:
         """Wait until everything is acknowledged."""
@@ -59,24 +100,51 @@ class Outbox:
         while self._senders:
             await asyncio.wait(list(self._senders.values()))
 
-    async def close(self) -> None:
-        """Give up what is not acknowledged."""
+    async def close(self) -> int:
+        """Give up sending. Results that are not acknowledged are left on disk for the next incarnation; returns how
+        many reports of this one are lost or left."""
         senders = list(self._senders.values())
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
+        left = self._count
+        if self._spill is not None:
+            for waiting in (self._under_way, self._waiting):
+                for part, items in waiting.items():
+                    with suppress(OSError):  # the leases of these attempts will end
+                        self._spill.put(part, [report for _, report in items if report.kind in FINAL])
+            self._spill.close()
+        return left
+
+    def _start(self, part: int) -> None:
+        self._senders[part] = asyncio.get_running_loop().create_task(self._send(part))
 
     async def _send(self, part: int) -> None:
         try:
-            while part in self._waiting:
-                items = self._waiting.pop(part)
+            while items := self._next(part):
                 for cut in _envelopes(items):
+                    self._under_way[part] = cut
                     await self._until_acknowledged(part, cut)
+                    del self._under_way[part]
                     self._acknowledged(cut)
+                    self._forget(cut)
+                if self._spill is not None:
+                    self._spill.drop(part)
         finally:
             del self._senders[part]
 
-    async def _until_acknowledged(self, part: int, items: list[tuple[AttemptKey, Report]]) -> None:
+    def _next(self, part: int) -> list[Sent] | None:
+        spill = self._spill
+        while spill is not None and spill.waiting(part):
+            items = [self._restored(report) for report in spill.take(part, LARGEST_ENVELOPE, ENVELOPE_BYTES)]
+            self._count += len(items)
+            self._bytes += _output_bytes(items)
+            if items:
+                return items
+            spill.drop(part)
+        return self._waiting.pop(part, None)
+
+    async def _until_acknowledged(self, part: int, items: list[Sent]) -> None:
         envelope = Reports(self._worker, self._incarnation, [report for _, report in items])
         wait = FIRST_WAIT
         while True:
@@ -87,18 +155,50 @@ class Outbox:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
 
+    def _to_disk(self) -> None:
+        if self._spill is None:
+            return
+        for part, items in list(self._waiting.items()):
+            try:
+                self._spill.put(part, [report for _, report in items])
+            except OSError as error:
+                _logger.error("Reports wait in memory, since they cannot be written to disk: %s", error)
+                return
+            del self._waiting[part]
+            self._forget(items)
+            self._spilled(items)
 
-def _envelopes(items: list[tuple[AttemptKey, Report]]) -> list[list[tuple[AttemptKey, Report]]]:
-    size = sum([len(report.output) for _, report in items if report.output is not None])
-    if len(items) <= LARGEST_ENVELOPE and size <= ENVELOPE_BYTES:
+    def _forget(self, items: list[Sent]) -> None:
+        self._count -= len(items)
+        if self._bytes:
+            self._bytes -= _output_bytes(items)
+
+
+def _output_bytes(items: Iterable[Sent]) -> int:
+    return sum([len(report.output) for _, report in items if report.output is not None])
+
+
+def _envelopes(items: list[Sent]) -> list[list[Sent]]:
+    if len(items) <= LARGEST_ENVELOPE and sum([_size(report) for _, report in items]) <= ENVELOPE_BYTES:
         return [items]
-    cuts: list[list[Any]] = [[]]
+    cuts: list[list[Sent]] = [[]]
     size = 0
     for item in items:
-        added = len(item[1].output or b"")
+        added = _size(item[1])
         if cuts[-1] and (len(cuts[-1]) >= LARGEST_ENVELOPE or size + added > ENVELOPE_BYTES):
             cuts.append([])
             size = 0
         cuts[-1].append(item)
         size += added
     return cuts
+
+
+def _size(report: Report) -> int:
+    if report.output is None and report.error is None:
+        return ITEM_BYTES
+    size = ITEM_BYTES
+    if report.output is not None:
+        size += len(report.output) * 4 // 3  # as base64
+    if report.error is not None:
+        size += 2 * len(report.error.message) + sum(map(len, report.error.kinds))
+    return size

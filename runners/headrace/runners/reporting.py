@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.messages import Alive, ArtifactRef, ErrorInfo, Report
 from headrace.runners.attempt import Attempt, AttemptKey, Outcome
 from headrace.runners.finished import Finished
-from headrace.runners.outbox import FIRST_WAIT, LONGEST_WAIT, Outbox
+from headrace.runners.outbox import FINAL, FIRST_WAIT, LONGEST_WAIT, Outbox, Sent
 from headrace.runners.pace import Pace
+from headrace.runners.spill import Spill
 from headrace.runners.values import failure
 
 INLINE = 32 * 1024
 """Bytes of output that travel in a report; more goes to the artifact store."""
 
 LARGEST_OUTPUT = 256 * 1024 * 1024
+
+LAST = FINAL | {"handed_back"}
+"""Kinds of the last report about an attempt here."""
 
 _CANCELLED = Outcome("cancelled")
 _LOST = Outcome(
@@ -50,11 +56,20 @@ class Reporter:
         clock: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         seen: Callable[[int], dict[str, int]],
+        spill: Spill | None = None,
     ) -> None:
         self.held: dict[AttemptKey, Attempt] = {}
         self.finished = Finished()
         self.acknowledged = asyncio.Event()  # set whenever something was
-        self.outbox = Outbox(side, worker_id, incarnation, self._acknowledged)
+        self.outbox = Outbox(
+            side,
+            worker_id,
+            incarnation,
+            self._acknowledged,
+            spilled=self._spilled,
+            restored=self._restored,
+            spill=spill,
+        )
         self._side = side
         self._worker = worker_id
         self._incarnation = incarnation
@@ -230,11 +245,33 @@ class Reporter:
         held, keep = self.held, self.finished.keep
         for key, report in items:
             attempt = held.get(key)
-            if attempt is not None and attempt.last_report is report:
+            if attempt is None:
+                if (
+                    report.kind in FINAL
+                ):  # of an earlier incarnation, from disk: sent again, it is not done again
+                    keep(key, report)
+            elif attempt.last_report is report:
                 del held[key]
                 if report.kind != "handed_back":
                     keep(key, report)
         self.acknowledged.set()
+
+    def _spilled(self, items: list[Sent]) -> None:
+        """These wait on disk: what they hold is not needed in memory."""
+        for key, report in items:
+            attempt = self.held.get(key)
+            if attempt is not None and attempt.last_report is report:
+                attempt.last_report = attempt.outcome = None
+
+    def _restored(self, report: Report) -> Sent:
+        """A report comes back from disk, and goes out with the delivery that counts now."""
+        key = (report.run, report.generation, report.task, report.map, report.attempt)
+        attempt = self.held.get(key)
+        if attempt is not None and attempt.reported and attempt.last_report is None and report.kind in LAST:
+            if (attempt.epoch, attempt.n) > (report.epoch, report.n):
+                report = msgspec.structs.replace(report, epoch=attempt.epoch, n=attempt.n)
+            attempt.last_report = report
+        return key, report
 
 
 def _stopped(attempt: Attempt, why: str) -> Outcome:

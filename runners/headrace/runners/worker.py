@@ -30,6 +30,7 @@ from headrace.runners.pace import Pace
 from headrace.runners.reporting import LARGEST_OUTPUT, Reporter
 from headrace.runners.secrets import Secrets
 from headrace.runners.sentry import ANNOUNCE_AFTER, KILL_MARGIN, Sentry
+from headrace.runners.spill import Spill
 from headrace.runners.threads import SHORT
 
 ALIVE_EVERY = 5.0
@@ -51,7 +52,8 @@ class Worker:
         logs: where what tasks write goes; None: nowhere.
         secrets: None: `HEADRACE_SECRET_*` of this process.
         http_policy: which addresses HTTP tasks may reach; None: public ones.
-        state_folder: notes of running processes, so that the next start kills what a dead worker left.
+        state_folder: notes of running processes, so that the next start kills what a dead worker left, and reports
+            that the broker did not take, which the next start sends.
         ahead: how many tasks it may be sent beyond its slots before it knows how long they take.
         reload: import changed files again (a folder being worked on).
         largest_output: bytes; a larger output fails the attempt.
@@ -112,6 +114,7 @@ class Worker:
             clock=clock,
             spawn=self._spawn,
             seen=self._barrier.seen,
+            spill=None if state_folder is None else Spill(state_folder / "reports"),
         )
         self._held = self._reporter.held
         self._heart = Heart(
@@ -158,6 +161,7 @@ class Worker:
         CAPTURE.install()
         await self._side.start()
         self._alive_at = time.monotonic()
+        self._reporter.outbox.resume()
         self._spawn(self._receive())
         await self._heart.beat()
         self._patrol()

@@ -46,6 +46,21 @@ def test_classes_then_age() -> None:
     assert numbers(line, THREADS, 5) == [2, 4, 1, 3, 0]
 
 
+def test_a_lower_class_yields_all_but_a_tenth() -> None:
+    line = Line(100)
+    line.put([attempt(number, priority=0) for number in range(30)])
+    line.put([attempt(100), attempt(101, COROUTINES, priority=2), attempt(102, priority=2)])
+    taken = []
+    for _ in range(33):
+        lane = next(lane for lane in (THREADS, COROUTINES) if line._first() == lane)
+        (number,) = numbers(line, lane, 1)
+        taken.append(number)
+    assert [place for place, number in enumerate(taken) if number >= 100] == [9, 19, 29]
+    assert sorted(taken[place] for place in (9, 19, 29)) == [100, 101, 102]
+    assert taken[9] == 100, "the next lower class, not the lowest"
+    assert line.waiting == [0, 0, 0]
+
+
 def test_a_slot_goes_to_the_lane_whose_turn_it_is() -> None:
     line = Line(1)
     kicked: list[int] = []
