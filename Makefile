@@ -10,7 +10,7 @@ TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/integratio
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types imports check bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,18 @@ $(STAMP): requirements-dev.txt pyproject.toml
 demo: setup ## the daily sales example, run here, with its report
 	@$(BIN)/headrace run examples/workflows/daily_sales/daily_sales.yaml
 	@ls -1t examples/workflows/daily_sales/reports/*/report.md | head -1 | sed 's/^/\nThe report: /'
+
+lab: setup ## real Kafka, PostgreSQL and Valkey here, without Docker or root
+	@$(BIN)/headrace lab up
+
+up: .env ## the full mode in containers: infrastructure, engine, two workers (make down ends it)
+	@docker compose --profile full up --build --detach --wait
+
+down: ## end what `make up` started; the data stay
+	@docker compose --profile full down
+
+.env:
+	@cp .env.example .env
 
 test: setup ## every test that needs no service; the last line is the runner's own
 	@$(BIN)/pytest -n 2 $(TESTS)
@@ -55,6 +67,7 @@ bench: setup ## how fast it is here, beside the barest loop
 requirements: setup ## resolve the dependencies again and write the hashed requirements
 	@$(BIN)/uv lock --quiet --upgrade
 	@$(BIN)/uv export --quiet --frozen --no-dev --no-emit-project --no-annotate --no-header -o requirements.txt > /dev/null
+	@$(BIN)/uv export --quiet --frozen --only-group build --no-emit-project --no-annotate --no-header -o deploy/requirements-build.txt > /dev/null
 	@$(BIN)/uv export --quiet --frozen --all-extras --no-emit-project --no-annotate --no-header -o requirements-dev.txt > /dev/null
 
 clean: ## what can be made again
