@@ -1,8 +1,46 @@
-"""Artifacts and logs in folders: what embedded runs and single hosts use."""
+"""Artifacts and logs: in folders, as embedded runs and single hosts use them, or in an object store that all share."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from headrace.engine.artifacts.files import FileArtifacts
 from headrace.engine.artifacts.logs import FileLogs
 
-__all__ = ["FileArtifacts", "FileLogs"]
+if TYPE_CHECKING:
+    from headrace.engine.ports.artifacts import Artifacts
+
+SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
+
+__all__ = ["FileArtifacts", "FileLogs", "open_artifacts"]
+
+
+def open_artifacts(place: str | Path) -> Artifacts:
+    """The artifact store at a folder, a `file:` URL, or the URL of an object store: `s3://bucket/prefix`, `gs://…`,
+    `az://…`. Credentials, region and endpoint come from the environment, as for each provider's own tools.
+
+    Engines, workers and the API of one installation have to name the same place. Raises ValueError for a URL of an
+    unknown kind.
+    """
+    text = str(place)
+    parts = urlsplit(text)
+    if "://" not in text:
+        return FileArtifacts(place)
+    if parts.scheme == "file":
+        return FileArtifacts(parts.path)
+    if parts.scheme not in SCHEMES:
+        raise ValueError(
+            f"{parts.scheme}: is no kind of artifact store; there are {', '.join(SCHEMES)}, and folders."
+        )
+    from obstore.store import from_url
+
+    from headrace.engine.artifacts.objects import ObjectArtifacts
+
+    named = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    try:
+        return ObjectArtifacts(from_url(text), named)
+    except Exception as error:  # each kind of store raises its own
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{named} names no artifact store: {reason}") from error

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.engine.artifacts.addresses import check, checked_path, digest_of, path_of
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.ports.artifacts import ArtifactMissing
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore
-
-LARGE = 1 << 18
-"""Bytes above which hashing goes to a thread."""
-
-_HEX = frozenset("0123456789abcdef")
 
 
 class FileArtifacts:
@@ -32,8 +27,8 @@ class FileArtifacts:
         self._store: LocalStore | None = None
 
     async def put(self, data: bytes) -> Artifact:
-        digest = await _digest(data)
-        path = _path(digest)
+        digest = await digest_of(data)
+        path = path_of(digest)
         file = self._folder / path
         if not await asyncio.to_thread(_has_size, file, len(data)):
             from obstore import put_async
@@ -47,17 +42,15 @@ class FileArtifacts:
     async def get(self, artifact: Artifact) -> bytes:
         from obstore import get_async
 
-        digest = artifact.digest
-        if len(digest) != 64 or not _HEX.issuperset(digest):
-            raise ArtifactMissing(f"{digest!r} is no SHA-256 digest.")
+        path = checked_path(artifact)
         try:
-            # the name is made from the digest, never taken from outside
-            found = await get_async(self._opened(), _path(digest))
+            found = await get_async(self._opened(), path)
             data = bytes(await found.bytes_async())
         except FileNotFoundError:
-            raise ArtifactMissing(f"There is no artifact {digest[:12]}… in {self._folder}.") from None
-        if await _digest(data) != digest:
-            raise ArtifactMissing(f"Artifact {digest[:12]}… is damaged: its SHA-256 differs.")
+            raise ArtifactMissing(
+                f"There is no artifact {artifact.digest[:12]}… in {self._folder}."
+            ) from None
+        await check(artifact, data)
         return data
 
     def _opened(self) -> LocalStore:
@@ -75,16 +68,6 @@ class FileArtifacts:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-async def _digest(data: bytes) -> str:
-    if len(data) > LARGE:
-        return await asyncio.to_thread(lambda: sha256(data).hexdigest())
-    return sha256(data).hexdigest()
-
-
-def _path(digest: str) -> str:
-    return f"sha256/{digest[:2]}/{digest}"
 
 
 def _has_size(file: Path, size: int) -> bool:
