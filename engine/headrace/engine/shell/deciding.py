@@ -19,7 +19,7 @@ from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
 from headrace.engine.ports.store import RowDamaged, StoredValue
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.rows import value_of, value_of_row
+from headrace.engine.shell.rows import artifact_of, value_of, value_of_row
 from headrace.engine.shell.values import ValueCache
 
 Deciding = Generator[Need, Answers, None]
@@ -53,7 +53,7 @@ class _Open:
         self.deciding = deciding
         self.need = need
         self.values: dict[Key, Value] = {}
-        self.cache: dict[str, bytes] = {}
+        self.cache: dict[str, bytes | Artifact] = {}
 
 
 class Decider:
@@ -202,7 +202,7 @@ class Decider:
             for one in ones:
                 for key in one.need.cache:
                     hit = found.get(key)
-                    # A result that lies in the artifact store is made again: a hit is answered inline.
-                    if hit is not None and hit[1] is None:
-                        one.cache[key] = b"null" if hit[0] is None else hit[0]
+                    if hit is not None:
+                        output, artifact = hit
+                        one.cache[key] = artifact_of(artifact) or (b"null" if output is None else output)
                 one.live.cache.update(one.cache)

@@ -55,6 +55,7 @@ class Recorded(NamedTuple):
     run: Mapping[str, Any] | None  # fields of RunChange; `output` is a digest, `artifact` a digest
     cache: Mapping[str, bytes | None]  # what the task cache answered, as digests
     refused: list[Refusal]
+    artifacts: Mapping[str, str] = {}  # what it answered with artifacts, as their digests
 
 
 def digest_of(output: bytes) -> bytes:
@@ -69,7 +70,7 @@ def encode(
     decision: Decision,
     rounds: Sequence[int],
     *,
-    cache: Mapping[str, bytes | None] | None = None,
+    cache: Mapping[str, bytes | Artifact | None] | None = None,
     refused: Sequence[Refusal] = (),
 ) -> bytes:
     """The body for one decision. `rounds`: see the module; `cache`: what the task cache answered meanwhile."""
@@ -113,10 +114,17 @@ def _run(change: RunChange | None) -> dict[str, Any] | None:
     return fields
 
 
-def _extra(cache: Mapping[str, bytes | None] | None, refused: Sequence[Refusal]) -> dict[str, Any] | None:
+def _extra(
+    cache: Mapping[str, bytes | Artifact | None] | None, refused: Sequence[Refusal]
+) -> dict[str, Any] | None:
     extra: dict[str, Any] = {}
     if cache:
-        extra["cache"] = {key: None if value is None else digest_of(value) for key, value in cache.items()}
+        extra["cache"] = {
+            key: _digest(value) for key, value in cache.items() if not isinstance(value, Artifact)
+        }
+        artifacts = {key: value.digest for key, value in cache.items() if isinstance(value, Artifact)}
+        if artifacts:
+            extra["artifacts"] = artifacts
     if refused:
         extra["refused"] = refused
     return extra or None
@@ -138,6 +146,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
 class _Extra(msgspec.Struct, frozen=True):
     cache: dict[str, bytes | None] = {}
     refused: list[Refusal] = []
+    artifacts: dict[str, str] = {}
 
 
 class _Succeeded(NamedTuple):
@@ -201,7 +210,14 @@ def decode(body: bytes, content: Content) -> Recorded:
         events.append(event)
     extra = read.extra or _Extra()
     return Recorded(
-        read.generation, events, read.rounds, read.transitions, read.run, extra.cache, extra.refused
+        read.generation,
+        events,
+        read.rounds,
+        read.transitions,
+        read.run,
+        extra.cache,
+        extra.refused,
+        extra.artifacts,
     )
 
 

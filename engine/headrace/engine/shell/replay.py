@@ -7,7 +7,7 @@ difference, whatever crashed, was repeated or came late while the run was live.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from headrace.engine.core.decision import Decision, Need, StartChild, Value
@@ -117,7 +117,7 @@ class _Again:
         decision = Decision(generation=machine.generation)
         start = 0
         for end in past.rounds or [len(past.events)]:
-            await self._round(machine, decision, past.events[start:end], past.cache, content)
+            await self._round(machine, decision, past.events[start:end], past, content)
             start = end
         for row in task_rows(self._no, decision):
             key = Key(row.task, row.map)
@@ -151,7 +151,7 @@ class _Again:
         machine: RunMachine,
         decision: Decision,
         events: list[Event],
-        cache: Mapping[str, bytes | None],
+        past: Recorded,
         content: _Content,
     ) -> None:
         known = len(decision.effects)
@@ -159,7 +159,7 @@ class _Again:
         try:
             need = next(deciding)
             while True:
-                need = deciding.send(await self._answers(need, decision, cache, content))
+                need = deciding.send(await self._answers(need, decision, past, content))
         except StopIteration:
             pass
         for effect in decision.effects[known:]:
@@ -167,7 +167,7 @@ class _Again:
                 decision.rows[effect.key].child = self._children.get((decision.generation, effect.key))
 
     async def _answers(
-        self, need: Need, decision: Decision, cache: Mapping[str, bytes | None], content: _Content
+        self, need: Need, decision: Decision, past: Recorded, content: _Content
     ) -> Answers:
         fresh = {Key(row.task, row.map): row for row in task_rows(self._no, decision)}
         values: dict[Key, Value] = {}
@@ -183,12 +183,13 @@ class _Again:
             value = values.get(key)
             if value is not None and isinstance(value.output, Artifact):
                 values[key] = value._replace(output=await self._loader.load(value.output))
-        hits: dict[str, bytes] = {}
+        hits: dict[str, bytes | Artifact] = {}
         for name in need.cache:
-            digest = cache.get(name)
+            digest = past.cache.get(name)
             output = None if digest is None else content.output(digest)
-            if output is not None:
-                hits[name] = output
+            hit = output if name not in past.artifacts else content.artifact(past.artifacts[name])
+            if hit is not None:
+                hits[name] = hit
         return Answers(values, hits)
 
     def _newest(self, key: Key, generation: int) -> TaskRow | None:
