@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from threading import Lock
-from typing import cast
 
-from headrace.runners import warden
-from headrace.runners.warden import kill_group, started_at
+from headrace.runners.conversation import Conversation
+from headrace.runners.launching import Gate, Launcher, Lost, program
+from headrace.runners.warden import Program, kill_group, started_at
 
 LINGER = 0.2
 """Seconds in which what a process left in the background may finish writing; then it is killed."""
 
 REAPED_WITHIN = 1.0
+
+
+class NotNoted(Exception):
+    """A process that the next start could not find again is not started."""
 
 
 class Processes:
@@ -33,7 +34,8 @@ class Processes:
 
     def __init__(self, state_folder: Path | None) -> None:
         self._notes = None if state_folder is None else state_folder / "processes"
-        self._warden = _Warden()
+        self._owner = f"{os.getpid()} {started_at(os.getpid())}"
+        self._launcher = Launcher()
 
     async def run(
         self,
@@ -54,120 +56,68 @@ class Processes:
 
         Raises:
             OSError, ValueError: it cannot be started.
+            NotNoted: nothing can be written to the state folder.
+            Lost: nobody knows how it ended. Nothing of it runs on.
         """
-        loop = asyncio.get_running_loop()
-        transport, talk = await loop.subprocess_exec(
-            lambda: _Conversation(heard),
-            *argv,
-            env=env,
-            cwd=cwd,
-            stdin=DEVNULL if feed is None else PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            start_new_session=True,
-        )
-        pid = transport.get_pid()
-        note = self._note(pid)
+        become = program(argv, env, cwd)
+        talk = Conversation(feed, heard)
         try:
-            if feed is not None:
-                talk.say(transport, feed)
+            gate = await self._launcher.launch(*talk.theirs)
+            start = started_at(gate.pid)
+            note: Path | None = None
             try:
-                await asyncio.shield(talk.exited)
-            except asyncio.CancelledError:
-                await asyncio.shield(_end(pid, talk, grace()))
-                raise
+                note = self._note(gate.pid, start)
+                talk.begin()
+                return await _through(gate, become, start, talk, grace)
             finally:
-                # its descendants hold the pipes: what they still have to say, then their end
-                await talk.silence(LINGER)
-                _signal(pid, signal.SIGKILL)
-                await talk.silence(LINGER)
-            return transport.get_returncode() or 0
+                gate.close()
+                self._launcher.forget(gate.pid)
+                if note is not None:
+                    note.unlink(missing_ok=True)
         finally:
-            self._forget(pid, note)
             # what has left the session may hold the pipes for ever: our ends are closed
-            transport.close()
+            talk.close()
 
     def close(self) -> None:
-        self._warden.close()
+        self._launcher.close()
 
-    def _note(self, pid: int) -> Path | None:
-        start = started_at(pid)
-        if start is None:
-            return None
-        self._warden.tell(f"+{pid} {start}\n")
-        if self._notes is None:
+    def _note(self, pid: int, start: str | None) -> Path | None:
+        """Written before the process knows what it is to run."""
+        if start is None or self._notes is None:
             return None
         note = self._notes / f"{pid}-{start}"
-        with suppress(OSError):
-            self._notes.mkdir(parents=True, exist_ok=True)
-            note.write_text(f"{_boot()} {os.getpid()} {started_at(os.getpid())} {pid} {start}\n")
+        text = f"{_boot()} {self._owner} {pid} {start}\n"
+        try:
+            try:
+                note.write_text(text)
+            except FileNotFoundError:
+                self._notes.mkdir(parents=True, exist_ok=True)
+                note.write_text(text)
+        except OSError as error:
+            with suppress(OSError):
+                note.unlink()
+            raise NotNoted(f"its note in {self._notes} cannot be written: {error.strerror}.") from error
         return note
 
-    def _forget(self, pid: int, note: Path | None) -> None:
-        self._warden.tell(f"-{pid}\n")
-        if note is not None:
-            note.unlink(missing_ok=True)
 
-
-class _Warden:
-    """This worker's end of the pipe to its warden, which is started with the first process."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._running: dict[str, str] = {}
-        self._lock = Lock()
-        self._closed = False
-
-    def tell(self, line: str) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            if line.startswith("+"):
-                self._running[line[1:].split()[0]] = line
-            else:
-                self._running.pop(line[1:].strip(), None)
-            if self._process is None or self._process.poll() is not None or not self._write(line):
-                self._start()
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._end()
-
-    def _start(self) -> None:
-        """Start it, or another when somebody killed it, and tell it all that runs."""
-        self._end()
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", warden.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={},
-            cwd="/",
-        )
-        self._write("".join(self._running.values()))
-
-    def _write(self, text: str) -> bool:
-        process = self._process
-        if process is None or process.stdin is None:
-            return False
-        try:
-            process.stdin.write(text.encode())
-            process.stdin.flush()
-        except OSError:
-            return False
-        return True
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            with suppress(OSError):
-                process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=REAPED_WITHIN)
+async def _through(
+    gate: Gate, become: Program, start: str | None, talk: Conversation, grace: Callable[[], float]
+) -> int:
+    """Open the gate and see the process through to its end; then nothing of its group is left."""
+    try:
+        await gate.open(become)
+        status = await asyncio.shield(gate.ended)
+    except asyncio.CancelledError:
+        await asyncio.shield(_end(gate, grace()))
+        raise
+    finally:
+        # its descendants hold the pipes: what they still have to say, then their end
+        await talk.silence(LINGER)
+        kill_group(gate.pid, start)
+        await talk.silence(LINGER)
+    if status is None:
+        raise Lost("The process that watches over the processes of tasks was killed, and this one was ended.")
+    return status
 
 
 def reap(state_folder: Path) -> int:
@@ -196,45 +146,12 @@ def reap(state_folder: Path) -> int:
     return len(killed)
 
 
-class _Conversation(asyncio.SubprocessProtocol):
-    """Hears a process. Its end and the end of its pipes are told apart: a descendant may hold these for long."""
-
-    def __init__(self, heard: Callable[[str, bytes], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self.exited: asyncio.Future[None] = loop.create_future()
-        self._silent: asyncio.Future[None] = loop.create_future()
-        self._heard = heard
-        self._open = {1: "stdout", 2: "stderr"}
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._heard(self._open[fd], data)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self._open.pop(fd, None)
-        if not self._open and not self._silent.done():
-            self._silent.set_result(None)
-
-    def process_exited(self) -> None:
-        if not self.exited.done():
-            self.exited.set_result(None)
-
-    def say(self, transport: asyncio.SubprocessTransport, data: bytes) -> None:
-        """Standard input, and its end."""
-        pipe = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-        pipe.write(data)
-        pipe.write_eof()
-
-    async def silence(self, within: float) -> None:
-        """Until both pipes have ended, for at most that many seconds."""
-        await asyncio.wait([self._silent], timeout=within)
-
-
-async def _end(group: int, talk: _Conversation, grace: float) -> None:
+async def _end(gate: Gate, grace: float) -> None:
     """SIGTERM to the whole group, SIGKILL after `grace` seconds."""
-    _signal(group, signal.SIGTERM)
-    await asyncio.wait([talk.exited], timeout=grace)
-    _signal(group, signal.SIGKILL)
-    await talk.exited
+    _signal(gate.pid, signal.SIGTERM)
+    await asyncio.wait([gate.ended], timeout=grace)
+    _signal(gate.pid, signal.SIGKILL)
+    await gate.ended
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -252,6 +169,7 @@ def _group_exists(group: int) -> bool:
     return True
 
 
+@cache
 def _boot() -> str:
     """Names this start of the machine: process numbers and start times mean nothing beyond it."""
     try:

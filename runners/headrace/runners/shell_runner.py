@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ import msgspec
 from headrace.engine.ports.messages import ErrorInfo
 from headrace.runners.attempt import Attempt, Outcome
 from headrace.runners.child import Answer, Request
-from headrace.runners.processes import Processes
+from headrace.runners.lastline import JSON_BEGINS, LastLine, LineTooLong
+from headrace.runners.launching import Lost
+from headrace.runners.processes import NotNoted, Processes
 from headrace.runners.reporting import LARGEST_OUTPUT
 from headrace.runners.secrets import task_environment
 from headrace.runners.values import LONGEST_MESSAGE, NoJson, compact, decode_json, encode_json, failure
 
 SKIPPED = 99
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-LONGEST_LAST_LINE = 1024 * 1024
 
 
 class ShellRunner:
@@ -53,15 +55,18 @@ class ShellRunner:
             return failure("invalid_input", f"No command can be made of the inputs: {error}")
         folder = os.path.join(job.folder or self._app_dir, job.work.get("cwd") or "")
         ears = _Ears(attempt)
-        status = await self._run(attempt, argv, env, folder, None, ears)
-        if isinstance(status, Outcome):
-            return status
-        if status == 0:
-            return _output(view.output_file, ears.last("stdout"))
-        if status == SKIPPED:
-            info = ErrorInfo("exit", ears.last("stderr") or f"exit status {SKIPPED}", exit_code=SKIPPED)
-            return Outcome("skipped", error=info)
-        return _exited(status, ears.last("stderr"))
+        try:
+            status = await self._run(attempt, argv, env, folder, None, ears)
+            if isinstance(status, Outcome):
+                return status
+            if status == 0:
+                return _output(view.output_file, ears.stdout)
+            if status == SKIPPED:
+                info = ErrorInfo("exit", ears.complaint() or f"exit status {SKIPPED}", exit_code=SKIPPED)
+                return Outcome("skipped", error=info)
+            return _exited(status, ears.complaint())
+        finally:
+            ears.forget()
 
     async def run_python(self, attempt: Attempt) -> Outcome:
         """One attempt of a `python` task in a child process."""
@@ -87,13 +92,17 @@ class ShellRunner:
         # -P: files beside the workflow must not stand in for the standard library
         argv = [sys.executable, "-P", "-m", "headrace.runners.child"]
         ears = _Ears(attempt)
-        status = await self._run(attempt, argv, env, folder, msgspec.json.encode(request), ears)
+        try:
+            status = await self._run(attempt, argv, env, folder, msgspec.json.encode(request), ears)
+            complaint = ears.complaint()
+        finally:
+            ears.forget()
         if isinstance(status, Outcome):
             return status
         try:
             answer = msgspec.msgpack.decode(_bounded(view.output_file), type=Answer)
         except (FileNotFoundError, msgspec.MsgspecError):
-            return _exited(status or -signal.SIGKILL, ears.last("stderr"))
+            return _exited(status or -signal.SIGKILL, complaint)
         except NoJson as error:
             return failure("invalid_output", str(error))
         return Outcome(answer.kind, answer.output, answer.error)
@@ -113,6 +122,10 @@ class ShellRunner:
             )
         except (OSError, ValueError) as error:
             return _not_started(error, argv[0], folder)
+        except NotNoted as error:
+            return failure("not_started", f"{argv[0]} was not started: {error}")
+        except Lost as error:
+            return Outcome("failed", error=ErrorInfo("lost", str(error), ["lost"], reason="lease_lost"))
         finally:
             ears.close()
 
@@ -125,33 +138,28 @@ class _Ears:
         self._decoders = {
             name: codecs.getincrementaldecoder("utf-8")("replace") for name in ("stdout", "stderr")
         }
-        self._last = {"stdout": "", "stderr": ""}
-        self._open = {"stdout": "", "stderr": ""}
+        self.stdout = LastLine(LARGEST_OUTPUT, JSON_BEGINS)
+        self.stderr = LastLine(LONGEST_MESSAGE)
+        self._last = {"stdout": self.stdout, "stderr": self.stderr}
 
-    def hear(self, stream: str, data: bytes, final: bool = False) -> None:
-        text = self._decoders[stream].decode(data, final)
+    def hear(self, stream: str, data: bytes) -> None:
         if self._lines is not None:
-            self._lines.write(stream, text)
-        whole, broken, rest = (self._open[stream] + text).rpartition("\n")
-        if broken:
-            for line in reversed(whole.split("\n")):
-                if line.strip():
-                    self._last[stream] = line.strip() if len(line) <= LONGEST_LAST_LINE else ""
-                    break
-        # one character more than is of use tells a line that is too long
-        self._open[stream] = rest[: LONGEST_LAST_LINE + 1]
+            self._lines.write(stream, self._decoders[stream].decode(data))
+        self._last[stream].hear(data)
 
-    def last(self, stream: str) -> str:
-        """The last line that is not empty; nothing when that is too long to be of use."""
-        return self._last[stream]
+    def complaint(self) -> str:
+        """The last line of stderr, or its beginning."""
+        return self.stderr.start().decode("utf-8", "replace")
 
     def close(self) -> None:
-        for stream in self._last:
-            self.hear(stream, b"", final=True)
-            rest = self._open[stream]
-            if rest.strip():
-                self._last[stream] = rest.strip() if len(rest) <= LONGEST_LAST_LINE else ""
-            self._open[stream] = ""
+        """There is no more to hear."""
+        if self._lines is not None:
+            for stream, decoder in self._decoders.items():
+                self._lines.write(stream, decoder.decode(b"", True))
+
+    def forget(self) -> None:
+        for line in self._last.values():
+            line.close()
 
 
 def variables(env: Any) -> dict[str, str]:
@@ -163,7 +171,7 @@ def variables(env: Any) -> dict[str, str]:
     return {name: compact(value) for name, value in env.items() if value is not None}
 
 
-def _output(file: Path, last_line: str) -> Outcome:
+def _output(file: Path, last: LastLine) -> Outcome:
     """The JSON in the output file; without one, the last line of stdout if that is JSON."""
     try:
         text = _bounded(file)
@@ -176,11 +184,18 @@ def _output(file: Path, last_line: str) -> Outcome:
             return Outcome("succeeded", encode_json(decode_json(text)))
         except NoJson as error:
             return failure("invalid_output", f"$HEADRACE_OUTPUT holds {error}")
-    if last_line:
-        try:
-            return Outcome("succeeded", encode_json(decode_json(last_line.encode())))
-        except (NoJson, UnicodeEncodeError):
-            pass
+    try:
+        line = last.whole()
+    except LineTooLong:
+        return failure(
+            "invalid_output",
+            f"The last line of stdout begins as JSON does and has more than the {LARGEST_OUTPUT} bytes that an output "
+            "may have. Put the result into a file or a bucket and print where it is; if this line is no result, print "
+            "a short one after it.",
+        )
+    if line:
+        with suppress(NoJson):
+            return Outcome("succeeded", encode_json(decode_json(line)))
     return Outcome("succeeded")
 
 
