@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headrace.lab import programs
 from headrace.lab.errors import LabError
 from headrace.lab.kafka import Kafka
 from headrace.lab.ports import HOST, choose
@@ -64,6 +65,7 @@ class Lab:
         Raises LabError when a package is missing or a server does not come up; those that did stay.
         """
         chosen = self._chosen(names)
+        programs.check(server.name for server in chosen)
         with self._alone():
             started = {server.name: self._ensure(server) for server in chosen}
             for server in chosen:

