@@ -13,20 +13,22 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from headrace.engine.ports.artifacts import Artifacts, Logs
 from headrace.engine.ports.broker import WorkerSide
-from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, ToWorker
-from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt, AttemptKey, Outcome
+from headrace.engine.ports.messages import Abort, Beat, Dispatches, ToWorker
+from headrace.runners.answering import Answers
+from headrace.runners.app_dir import AppDir
+from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt
 from headrace.runners.barrier import Barrier
 from headrace.runners.capture import CAPTURE
 from headrace.runners.execution import KINDS, Execution
-from headrace.runners.filling import fill
-from headrace.runners.heart import EVERY, Heart
+from headrace.runners.heart import APART, EVERY, Heart
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.line import THREADS, Line
 from headrace.runners.pace import Pace
+from headrace.runners.preparing import Preparation
 from headrace.runners.reporting import LARGEST_OUTPUT, Reporter
 from headrace.runners.secrets import Secrets
 from headrace.runners.sentry import ANNOUNCE_AFTER, KILL_MARGIN, Sentry
@@ -47,7 +49,7 @@ class Worker:
         incarnation: new at each start; None: drawn.
         queues, labels: which tasks it may be given.
         slots: how many it executes at once.
-        app_dir: where code is looked up when a job names no folder.
+        app_dir: where code is looked up when a job names no folder; an AppDir: whatever jobs name.
         artifacts: where outputs above 32 KiB go; None: they fail.
         logs: where what tasks write goes; None: nowhere.
         secrets: None: `HEADRACE_SECRET_*` of this process.
@@ -69,7 +71,7 @@ class Worker:
         queues: Sequence[str] = ("default",),
         labels: Mapping[str, str] | None = None,
         slots: int = 16,
-        app_dir: str | Path = ".",
+        app_dir: str | Path | AppDir = ".",
         artifacts: Artifacts | None = None,
         logs: Logs | None = None,
         secrets: Secrets | None = None,
@@ -84,17 +86,19 @@ class Worker:
         self.incarnation = incarnation or uuid.uuid4().hex
         self.slots = slots
         self.draining = False
+        self.unsent = 0
+        """After `stop`: reports that the broker did not acknowledge."""
         self._side = side
-        self._artifacts = artifacts
         self._logs = logs
-        self._secrets = secrets
         self._state_folder = state_folder
         self._clock = clock
+        places = app_dir if isinstance(app_dir, AppDir) else None
+        self._preparation = Preparation(places, secrets, artifacts, slots)
         pace = Pace(slots, ahead)
         self._line = Line(slots)
         self._execution = Execution(
             self._line,
-            app_dir=str(app_dir),
+            app_dir=str(app_dir) if places is None else places.path,
             state_folder=state_folder,
             http_policy=http_policy or HttpPolicy(),
             ended=self._note_ended,
@@ -134,6 +138,7 @@ class Worker:
             lambda: len(self._held),
         )
         self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart)
+        self._answers = Answers(self._line, self._reporter, self._sentry)
         self._ended: deque[Attempt] = deque()
         self._noticed = False
         self._collected_count = self._seen_count = (
@@ -144,16 +149,15 @@ class Worker:
         self._patrol_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         self._look_after = LOOK_FIRST
-        self._filling = asyncio.Semaphore(slots)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._hurried = False
         self._stopped = asyncio.Event()
 
     # life --------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Kill what an earlier incarnation left running, listen on the inbox, then say so (W1)."""
         self._loop = asyncio.get_running_loop()
-        if self._secrets is None:
-            self._secrets = Secrets.usual()
+        await self._preparation.open()
         if self._state_folder is not None:
             from headrace.runners.processes import reap
 
@@ -179,13 +183,15 @@ class Worker:
         if self._loop is None or self._stopped.is_set():
             return
         self.draining = self._heart.draining = True
-        await self._heart.beat()
+        self._heart.changed()
+        self._spawn(self._heart.beat())
+        self._patrol_within(APART)  # while an older beat is on its way, that one is not
         self._line.open = False
         for attempt in list(self._held.values()):
             if self._line.withdraw(attempt):
                 self._reporter.hand_back(attempt)
         self._reporter.outbox.flush()
-        await self._idle_within(grace)
+        await self._idle_within(grace, unless_hurried=True)
         for attempt in list(self._held.values()):
             if attempt.state == RUNNING:
                 self._sentry.stop(attempt, "lost", min(attempt.dispatch.job.limits.grace, KILL_MARGIN))
@@ -193,9 +199,19 @@ class Worker:
         for attempt in list(self._held.values()):
             if attempt.state == RUNNING:
                 self._sentry.give_up(attempt)
-        with suppress(TimeoutError):  # the broker is gone: the leases will end
+        with suppress(TimeoutError):  # the broker is gone: what is left goes to disk, or the leases end
             await asyncio.wait_for(self._settled(), KILL_MARGIN)
         await self._close()
+
+    def hurry(self) -> None:
+        """End a `stop` that is under way as if its grace were over."""
+        self._hurried = True
+        self._collected.set()
+
+    @property
+    def running(self) -> int:
+        """How many attempts are being executed."""
+        return self._line.running
 
     async def _settled(self) -> None:
         """Until every report is acknowledged."""
@@ -213,17 +229,18 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._reporter.outbox.close()
-        await self._side.stop()
+        self.unsent = await self._reporter.outbox.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._side.stop(), KILL_MARGIN)
         await asyncio.to_thread(self._execution.close)
         CAPTURE.uninstall()
         self._stopped.set()
 
-    async def _idle_within(self, seconds: float) -> None:
+    async def _idle_within(self, seconds: float, unless_hurried: bool = False) -> None:
         """Until nothing runs, for at most that long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._line.running:
+                while self._line.running and not (self._hurried and unless_hurried):
                     self._collected.clear()
                     await self._collected.wait()
         self._collect()
@@ -250,15 +267,15 @@ class Worker:
         if isinstance(message, Dispatches):
             self._accept(message)
         elif isinstance(message, Abort):
-            for key in message.keys:
-                self._abort(cast(AttemptKey, tuple(key)), message)
+            if self._answers.abort(message):
+                self._patrol_within(message.grace + KILL_MARGIN)
         else:
-            self._answer(message)
+            self._answers.ask(message)
 
     def _accept(self, message: Dispatches) -> None:
         now = time.monotonic()
         held, finished, part, logs = self._held, self._reporter.finished.reports, message.part, self._logs
-        fresh: list[Attempt] = []
+        prepared, fresh = self._preparation.at_once, list[Attempt]()
         for dispatch in message.items:
             key = (dispatch.run, dispatch.generation, dispatch.task, dispatch.map, dispatch.attempt)
             if key in held:
@@ -266,32 +283,30 @@ class Worker:
             elif key in finished:
                 self._reporter.repeat(part, key, dispatch.epoch, dispatch.n)
             else:
-                attempt = Attempt(key, dispatch, part, now)
+                ready = prepared(dispatch)
+                attempt = Attempt(key, ready or dispatch, part, now)
                 attempt.logs = logs
                 held[key] = attempt
                 if self.draining:
                     self._line.withdraw(attempt)
                     self._reporter.hand_back(attempt)
-                elif dispatch.holes:
-                    self._spawn(self._fill(attempt))
+                elif ready is None:
+                    self._spawn(self._prepare(attempt))
                 else:
                     fresh.append(attempt)
         if fresh:
             self._feed(fresh)
         self._patrol_within(ANNOUNCE_AFTER)
 
-    async def _fill(self, attempt: Attempt) -> None:
-        assert self._secrets is not None
+    async def _prepare(self, attempt: Attempt) -> None:
         attempt.filling = True
-        async with self._filling:
-            filled = await fill(attempt.dispatch, self._secrets, self._artifacts)
+        outcome = await self._preparation.prepare(attempt)
         if attempt.state != BUFFERED:
             return
-        if isinstance(filled, Outcome):
-            attempt.state, attempt.outcome = ENDED, filled
+        if outcome is not None:
+            attempt.state, attempt.outcome = ENDED, outcome
             self._reporter.finish(attempt)
         else:
-            attempt.inputs, attempt.redactor = filled
             attempt.filling, attempt.arrived = False, time.monotonic()
             self._feed([attempt])
         self._reporter.outbox.flush()
@@ -308,34 +323,6 @@ class Worker:
             self._look_after = LOOK_FIRST
             if self._look_timer is None and self._loop is not None:
                 self._look_timer = self._loop.call_later(LOOK_FIRST, self._look)
-
-    def _abort(self, key: AttemptKey, message: Abort) -> None:
-        attempt = self._held.get(key)
-        if attempt is None:
-            finished = self._reporter.finished.reports.get(key)
-            if finished is None:
-                self._reporter.cancel_unseen(message.part, key, message.epoch)
-            else:
-                self._reporter.repeat(message.part, key, finished.epoch, finished.n)
-        elif self._line.withdraw(attempt):
-            self._reporter.cancel(attempt)
-        elif attempt.state == RUNNING:
-            self._sentry.stop(attempt, "cancelled", message.grace)
-            self._patrol_within(message.grace + KILL_MARGIN)
-
-    def _answer(self, ask: Ask) -> None:
-        whole = ask.keys is None
-        for asked in ask.keys or ():
-            key = cast(AttemptKey, tuple(asked))
-            finished = self._reporter.finished.reports.get(key)
-            if key in self._held:
-                whole = True
-            elif finished is not None:
-                self._reporter.repeat(ask.part, key, finished.epoch, finished.n)
-            else:
-                self._reporter.unknown(ask.part, key, ask.epoch)
-        if whole:
-            self._reporter.alive(ask.part)
 
     # what has ended ----------------------------------------------------------------------------------------------
     def _note_ended(self, attempt: Attempt) -> None:

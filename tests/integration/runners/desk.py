@@ -68,6 +68,7 @@ class Desk:
         self.reports: list[Report] = []
         self.alive: list[Alive] = []
         self.heard: list[Report | Alive] = []
+        self._fresh: list[Report] = []
         self._next = 0
 
     def write(self, name: str, text: str) -> None:
@@ -100,45 +101,44 @@ class Desk:
         found: list[Report] = []
         try:
             async with asyncio.timeout(within):
-                while len(found) < count:
-                    for arrived in await self.engine.receive(None):
-                        message = arrived.message
-                        if isinstance(message, Alive):
-                            self.alive.append(message)
-                            self.heard.append(message)
-                        elif isinstance(message, Reports):
-                            self.reports += message.items
-                            self.heard += message.items
-                            found += [
-                                item
-                                for item in message.items
-                                if (item.kind in kinds if kinds else item.kind != "started")
-                            ]
+                while True:
+                    found += [
+                        item
+                        for item in self._fresh
+                        if (item.kind in kinds if kinds else item.kind != "started")
+                    ]
+                    self._fresh.clear()
+                    if len(found) >= count:
+                        return found
+                    await self._gather()
         except TimeoutError:
             raise AssertionError(f"only {found} of {count} {kinds}; heard {self.heard}") from None
-        return found
 
     async def hear_alive(self, within: float = 30.0) -> Alive:
         before = len(self.alive)
         async with asyncio.timeout(within):
             while len(self.alive) == before:
-                await self.hear(0)
-                for arrived in await self.engine.receive(None):
-                    message = arrived.message
-                    if isinstance(message, Alive):
-                        self.alive.append(message)
-                        self.heard.append(message)
-                    elif isinstance(message, Reports):
-                        self.reports += message.items
-                        self.heard += message.items
+                await self._gather()
+        self._fresh.clear()
         return self.alive[before]
 
     async def beat(self, within: float = 10.0) -> Beat:
         """The next beat."""
         async with asyncio.timeout(within):
             while not (beats := [each for each in self.engine.heard() if isinstance(each, Beat)]):
-                await self.engine.receive(None)
+                await self._gather()
         return beats[-1]
+
+    async def _gather(self) -> None:
+        for arrived in await self.engine.receive(None):
+            message = arrived.message
+            if isinstance(message, Alive):
+                self.alive.append(message)
+                self.heard.append(message)
+            elif isinstance(message, Reports):
+                self.reports += message.items
+                self.heard += message.items
+                self._fresh += message.items
 
     async def run(self, job: Job, inputs: dict[str, Any] | None = None, **more: Any) -> Report:
         """Send one attempt and return its last report."""
