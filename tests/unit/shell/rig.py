@@ -200,7 +200,7 @@ class Rig:
             moved = await self.engine.turn(0)
             for worker in workers or (self.worker,):
                 moved = await worker.step() or moved
-            quiet = 0 if moved or not self.engine._patience() else quiet + 1
+            quiet = 0 if moved or not self.engine._turner.patience() else quiet + 1
             if quiet == 2:
                 return
         raise AssertionError("it never settles")

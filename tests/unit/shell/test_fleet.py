@@ -27,7 +27,7 @@ def beat(
 def flight(fleet: Fleet, lane: Lane, task: int, now: float, worker: str = "w1") -> Flight:
     member = fleet.member(worker)
     assert member is not None
-    made = Flight((1, Key(task)), 1, 1, task, member, Profile(lane, 30.0, None, Limits()), now)
+    made = Flight(0, (1, Key(task)), 1, 1, task, member, Profile(lane, 30.0, None, Limits()), now)
     fleet.sent(made)
     return made
 
@@ -105,10 +105,11 @@ def test_restored_flights_are_settled_by_the_first_alive_of_the_new_epoch(lane: 
     profile = Profile(lane, 30.0, None, Limits())
     fleet.beat(beat(), 0.0)
     for task in (1, 2):
-        made = Flight((1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0)
+        made = Flight(0, (1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0)
         fleet.restore(made, "w1", running=False, now=0.0)
-    (member,) = fleet.unasked()
-    assert (member.worker, fleet.unasked()) == ("w1", [])
+    fleet.raise_barrier(0)
+    ((part, member),) = fleet.unasked()
+    assert (part, member.worker, fleet.unasked()) == (0, "w1", [])
     held: list[tuple[int, int, int, int, int]] = [(1, 1, 1, 0, 1)]
     assert fleet.alive(Alive("w1", "i1", 0, {"default": 1}, held), 2, 1.0) == []
     assert [f.key for f in fleet.alive(Alive("w1", "i1", 0, {"default": 2}, held), 2, 1.0)] == [Key(2)]

@@ -17,7 +17,7 @@ from threading import Lock
 from headrace.engine.broker.bell import Bell
 from headrace.engine.broker.faults import Faults, FaultyLinks
 from headrace.engine.ports.broker import Arrived, Gap, Refused, Told
-from headrace.engine.ports.messages import Beat, Lines, ToEngine, ToWorker
+from headrace.engine.ports.messages import Beat, Lines, Nudge, ToEngine, ToWorker
 
 __all__ = ["RETAINED", "Faults", "MemoryBroker", "MemoryEngineSide", "MemoryWorkerSide"]
 
@@ -225,6 +225,9 @@ class MemoryEngineSide:
         while self._heard:
             taken.append(self._heard.popleft())
         return taken
+
+    def nudge(self, part: int) -> None:
+        self._broker._publish_status(part, Nudge(part))
 
     def announce(self, lines: Lines) -> None:
         self._broker._publish_lines(self, lines)

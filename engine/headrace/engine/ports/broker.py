@@ -20,6 +20,7 @@ class Undecodable(NamedTuple):
     offset: int
     reason: str
     body: bytes  # at most 64 KiB of it
+    item: int = -1  # which item of its envelope, from 0; -1: the whole message
 
 
 class Arrived(NamedTuple):
@@ -100,6 +101,9 @@ class EngineSide(Protocol):
 
     def heard(self) -> Sequence[Beat | Lines]:
         """What workers and other engines said on job-workers since the last call, oldest first."""
+
+    def nudge(self, part: int) -> None:
+        """Tell whoever owns the part to look at its inbox now. Best effort: it looks each second anyway."""
 
     def announce(self, lines: Lines) -> None:
         """Tell the other engines for which queues this one has work."""

@@ -122,7 +122,7 @@ class Children:
         self._values = values
         self._resolver = resolver
         self._check = check_params
-        self._parts = parts
+        self.parts = parts
 
     async def start(self, live: LiveRun, effect: StartChild, now: float, known: Resolved) -> Child:
         """The child's run, to be created by the batch. `known` spares a turn's further look-ups of the same workflow.
@@ -165,7 +165,7 @@ class Children:
                 workflow=version.name,
                 version=version.version,
                 plan=version.plan,
-                part=part_of(child, self._parts),
+                part=part_of(child, self.parts),
                 params=msgspec.json.encode(params),
                 trigger=msgspec.json.encode(trigger),
                 created_at=now,
@@ -203,7 +203,7 @@ class Children:
         if parent is None:
             return None
         no, generation, task, map_ = parent
-        part = live.row.part if self._parts == 1 else await self._part(no)
+        part = live.row.part if self.parts == 1 else await self._part(no)
         if part is None:
             return None
         body = ChildEndedBody(

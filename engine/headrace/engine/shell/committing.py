@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from headrace.engine.core.decision import Decision
-from headrace.engine.core.events import Continued, SlotsGranted, Started
-from headrace.engine.core.states import RunState
+from headrace.engine.core.events import Continued, Started
 from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.store import RowDamaged
 from headrace.engine.shell.children import Children
 from headrace.engine.shell.deciding import Failure
 from headrace.engine.shell.fleet import Fleet
+from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.part import Counters, Part, Turn
+from headrace.engine.shell.part import Counters, Part, Portion, Turn
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.pools import Pools
 from headrace.engine.shell.sealing import remember, seal
@@ -32,7 +32,10 @@ SetAside: TypeAlias = Callable[[int, Exception], None]
 
 
 class Committer:
-    """Writes what a turn decided, then sends what it caused, and lets runs that ended leave memory."""
+    """Writes what a turn decided, then sends what it caused, and lets runs that ended leave memory.
+
+    `lose`: called with a part that turned out to belong to another engine, to forget it.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,9 @@ class Committer:
         values: ValueCache,
         fleet: Fleet,
         pools: Pools,
+        holdings: Holdings,
         counters: Counters,
+        lose: Callable[[Part], None],
     ) -> None:
         self._store = store
         self._broker = broker
@@ -50,42 +55,76 @@ class Committer:
         self._values = values
         self._fleet = fleet
         self._pools = pools
+        self._holdings = holdings
         self._counters = counters
+        self._lose = lose
         self.listeners: list[Listener] = []
         self.alarms: list[SetAside] = []
 
-    async def commit(self, part: Part, turn: Turn) -> bool:
-        """Whether there was anything to commit. Raises PartLost: then nothing was written, and nothing is sent."""
-        batch, counters = turn.batch, self._counters
+    async def commit(self, turn: Turn) -> bool:
+        """Whether there was anything to commit. Of a part that was lost nothing is written and nothing is sent."""
+        counters = self._counters
+        await self._seal(turn)
+        counters.turns += 1
+        counters.stale += turn.stale
+        worth = [portion for portion in turn.portions.values() if portion.worth_committing]
+        if worth:
+            worth = await self._write(turn, worth)
+            for portion in worth:
+                self._written(portion)
+        for portion in turn.portions.values():
+            outbox = portion.outbox
+            outbox.publish(self._broker)
+            counters.dispatched += outbox.dispatched
+        for live in turn.touched:
+            self._after(live)
+        return bool(worth)
+
+    async def _seal(self, turn: Turn) -> None:
+        timers = self._holdings.timers
         for live in [live for live in turn.touched if live.changed]:
+            batch = turn.portion(live.part).batch
             try:
-                seal(live, part, turn)
+                seal(live, batch, timers)
             except Exception as fault:
-                self.set_aside(part, turn, Failure(live, fault))
+                self.set_aside(turn, Failure(live, fault))
                 continue
             change = live.decision.run
             if change is not None and change.state.final:
-                part.timers.forget(live.no, batch)
+                timers.forget(live.no, batch)
                 news = await self._children.ended(live, change, turn.now)
                 if news is not None:
                     batch.inbox_new.append(news)
-        counters.turns += 1
-        counters.stale += turn.stale
-        worth = turn.worth_committing
-        if worth:
-            await self._store.commit((batch,))
-            part.seq = batch.seq
-            counters.commits += 1
-            parts = {row.part for row in batch.inbox_new} | {run.part for run in batch.runs_new}
-            if part.number in parts:
-                part.inbox_due = True
-        turn.outbox.publish(self._broker)
-        counters.dispatched += turn.outbox.dispatched
-        for live in turn.touched:
-            self._after(part, live)
+
+    async def _write(self, turn: Turn, worth: list[Portion]) -> list[Portion]:
+        """One commit of all portions; once more without those whose parts were lost. Answers with what was written."""
+        while worth:
+            lost = frozenset(await self._store.commit([portion.batch for portion in worth]))
+            if not lost:
+                break
+            for portion in worth:
+                if portion.part.number in lost:
+                    turn.lose(portion.part)
+                    self._counters.parts_lost += 1
+                    self._lose(portion.part)
+            worth = [portion for portion in worth if portion.part.number not in lost]
         return worth
 
-    def set_aside(self, part: Part, turn: Turn, failure: Failure) -> None:
+    def _written(self, portion: Portion) -> None:
+        part, batch = portion.part, portion.batch
+        part.seq = batch.seq
+        if batch.next_offset is not None:
+            part.stored_offset = batch.next_offset
+        self._counters.commits += 1
+        if batch.inbox_new or batch.runs_new:
+            for number in {row.part for row in batch.inbox_new} | {run.part for run in batch.runs_new}:
+                neighbour = self._holdings.parts.get(number)
+                if neighbour is not None:
+                    neighbour.inbox_due = True
+                else:
+                    self._broker.nudge(number)
+
+    def set_aside(self, turn: Turn, failure: Failure) -> None:
         """A fault of ours, or damaged rows. Its run stays as it was last committed, until a restart; all others go on."""
         live, fault = failure
         if isinstance(fault, RowDamaged):
@@ -93,11 +132,11 @@ class Committer:
         else:
             _logger.error("run %s cannot be decided and is set aside", live.row.id, exc_info=fault)
         why = f"{type(fault).__name__}: {fault}"
-        part.broken[live.no] = self._counters.broken[live.no] = why
+        live.part.broken[live.no] = self._counters.broken[live.no] = why
         turn.drop(live)
-        part.timers.forget(live.no)
+        self._holdings.timers.forget(live.no)
         self._fleet.forget((live.no,))
-        self._leave(part, live)
+        self._leave(live)
         self.alarm(live.no, fault)
 
     def alarm(self, run: int, fault: Exception) -> None:
@@ -105,7 +144,7 @@ class Committer:
         for told in tuple(self.alarms):
             told(run, fault)
 
-    def _after(self, part: Part, live: LiveRun) -> None:
+    def _after(self, live: LiveRun) -> None:
         """After the commit: tell who listens, keep what will be read, go on or leave memory."""
         decision, counters = live.decision, self._counters
         counters.stale += decision.stale
@@ -123,20 +162,20 @@ class Committer:
         if live.machine.final and not decision.more:
             if change is not None:
                 counters.runs_ended += 1
-            self._leave(part, live)
+            self._leave(live)
             return
-        if change is not None and change.state is RunState.RUNNING and decision.generation > 1:
-            part.admission.started(live)
+        if change is not None:
+            for following in self._holdings.admission.changed(live):
+                self._holdings.owe(following, Started(0.0))
         if decision.more:
-            part.owe(live, Continued(0.0))
+            self._holdings.owe(live, Continued(0.0))
         live.turned()
 
-    def _leave(self, part: Part, live: LiveRun) -> None:
+    def _leave(self, live: LiveRun) -> None:
         """A run leaves memory; what it held goes to others, in the next turn."""
-        part.runs.pop(live.no, None)
-        part.owed.pop(live, None)
+        holdings = self._holdings
+        holdings.remove(live)
         for run, key in self._pools.forget(live.no):
-            if run in part.runs:
-                part.owe(part.runs[run], SlotsGranted(0.0, key))
-        for following in part.admission.left(live):
-            part.owe(following, Started(0.0))
+            holdings.grant(run, key)
+        for following in holdings.admission.left(live):
+            holdings.owe(following, Started(0.0))

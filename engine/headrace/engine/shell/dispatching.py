@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from headrace.engine.core.decision import Abort as AbortEffect
@@ -100,6 +100,7 @@ class Outbox:
         self._sends: dict[tuple[Member, str], list[Dispatch]] = {}
         self._aborts: dict[tuple[Member, str, float], list[tuple[int, int, int, int, int]]] = {}
         self._asks: list[tuple[Member, str, list[tuple[int, int, int, int, int]] | None]] = []
+        self._again: list[tuple[str, int, ToWorker]] = []
         self.dispatched = 0
 
     def send(self, live: LiveRun, effect: Send, flight: Flight) -> None:
@@ -116,24 +117,23 @@ class Outbox:
             (live.no, live.decision.generation, key.task, key.map, effect.attempt)
         )
 
-    def ask(self, member: Member, generations: dict[int, int], flights: list[Flight]) -> None:
-        """Ask a worker after attempts; `generations` gives each run's."""
+    def ask(self, member: Member, flights: Iterable[tuple[LiveRun, Flight]]) -> None:
+        """Ask a worker after attempts of runs of this part."""
         queues: dict[str, list[tuple[int, int, int, int, int]]] = {}
-        for flight in flights:
+        for live, flight in flights:
+            key = flight.key
             queues.setdefault(flight.profile.lane.queue, []).append(
-                (
-                    flight.run,
-                    generations[flight.run],
-                    flight.key.task,
-                    flight.key.map,
-                    flight.attempt,
-                )
+                (live.no, live.machine.generation, key.task, key.map, flight.attempt)
             )
         self._asks.extend((member, queue, keys) for queue, keys in queues.items())
 
     def ask_all(self, member: Member) -> None:
         """The barrier: on every queue, ask for everything that is held."""
         self._asks.extend((member, queue, None) for queue in sorted(member.queues))
+
+    def again(self, queue: str, inbox: int, message: ToWorker) -> None:
+        """Send a message once more, as it is."""
+        self._again.append((queue, inbox, message))
 
     def drop(self, run: int) -> None:
         """Send nothing of a run."""
@@ -143,12 +143,14 @@ class Outbox:
             self._aborts[to] = [key for key in keys if key[0] != run]
 
     def __bool__(self) -> bool:
-        return bool(self._sends or self._aborts or self._asks)
+        return bool(self._sends or self._aborts or self._asks or self._again)
 
     def publish(self, broker: EngineSide) -> None:
         """Hand everything to the broker: what stops and asks first, then the attempts."""
         for member, queue, message in self._messages():
             broker.send(queue, member.inbox, message)
+        for queue, inbox, message in self._again:
+            broker.send(queue, inbox, message)
 
     def _messages(self) -> Iterator[tuple[Member, str, ToWorker]]:
         part, epoch = self._part, self._epoch

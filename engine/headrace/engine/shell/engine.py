@@ -1,8 +1,8 @@
 """The engine: gathers what has arrived, lets the machines decide, commits, and only then sends.
 
-One turn is one batch: reports, inbox rows and due timers of all runs of the part are decided together, the line gives
-ready task runs to workers with room, everything is written by one commit under the part's fence, and what it caused
-is published. The next turn waits for the commit, not for the publishing. Where nothing was decided nothing is
+One turn is one batch: reports, inbox rows and due timers of all runs of its parts are decided together, the line gives
+ready task runs to workers with room, everything is written by one commit under the fences of the parts, and what it
+caused is published. The next turn waits for the commit, not for the publishing. Where nothing was decided nothing is
 committed, and an idle engine only glances at the store. docs/design/protocol.md is the contract.
 """
 
@@ -10,47 +10,42 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-from collections import deque
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 from headrace.engine.core.evaluation import Evaluator
-from headrace.engine.core.events import Event, SlotsGranted
 from headrace.engine.core.plan import Plan
 from headrace.engine.ports.artifacts import Artifacts
-from headrace.engine.ports.broker import Arrived, EngineSide
-from headrace.engine.ports.messages import Reports
-from headrace.engine.ports.store import RunRow, Store
+from headrace.engine.ports.broker import EngineSide
+from headrace.engine.ports.store import Ownership, RunRow, Store
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.committing import Committer, Listener, SetAside
 from headrace.engine.shell.deciding import Decider
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.gathering import Gatherer
+from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
-from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import Loader
-from headrace.engine.shell.part import Counters, Part, Turn
+from headrace.engine.shell.ownership import Membership
+from headrace.engine.shell.part import Counters, Part
 from headrace.engine.shell.patient import PartLost, PatientStore
 from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.pools import Pools
 from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
+from headrace.engine.shell.turning import Turner
 from headrace.engine.shell.values import ValueCache
-
-_logger = logging.getLogger(__name__)
-
-ROUNDS = 8
-"""How often in one turn the line is asked again: what was picked may fail or be cached, and make room at once."""
 
 QUIET = (100_000, 20, 100)
 """Thresholds of the collector of cycles: with Python's own, a quarter of the time goes into walking the plans."""
 
+GRACE = 10.0
+"""How many seconds `stop` waits for acknowledgements of what was sent."""
+
 
 class Engine:
-    """Owns one part of the runs and moves them. Started once: after `stop`, or when its part is lost, make another.
+    """Owns parts of the runs and moves them. Started once: after `stop`, or when it has failed, make another.
 
     Args:
         store: where the truth is. Closing it is the caller's.
@@ -58,7 +53,7 @@ class Engine:
         evaluator: judges expressions; pure.
         artifacts: where values too large to be inline are read from; None: such values cannot be read.
         clock: where `at` comes from.
-        part: the part to claim.
+        part: the one part to claim and keep; None: its share of all, as one of the live engines.
         engine_id: the owner's name in the store.
         settings: see EngineSettings.
         resolver: finds child workflows; by default among those registered in the store.
@@ -73,7 +68,7 @@ class Engine:
         artifacts: Artifacts | None = None,
         clock: Clock | None = None,
         *,
-        part: int = 0,
+        part: int | None = 0,
         engine_id: str = "engine",
         settings: EngineSettings | None = None,
         resolver: Resolver | None = None,
@@ -81,56 +76,76 @@ class Engine:
     ) -> None:
         settings = settings or EngineSettings()
         self.id = engine_id
-        self.counters = Counters()
+        self.counters = counters = Counters()
         self._truth = store
         self._broker = broker
-        self._clock = clock or SystemClock()
-        self._number = part
+        self._clock = clock = clock or SystemClock()
+        self._fixed = part
         self._settings = settings
-        self._store = PatientStore(store)
-        self.plans = Plans(self._store)
+        self._store = patient = PatientStore(store)
+        self.plans = Plans(patient)
         self._values = ValueCache(
             artifacts, limit=settings.value_cache_bytes, largest=settings.artifact_bytes
         )
-        self._fleet = Fleet(fresh=settings.fresh_seconds, patience=settings.patience_seconds)
-        self._line = Line(one=settings.any_queue)
-        self._pools = Pools(settings.pools)
-        children = Children(
-            self._store,
-            self._values,
-            resolver or store_resolver(self._store, self.plans),
-            check_params,
-            settings.parts,
+        self._holdings = holdings = Holdings()
+        self._fleet = fleet = Fleet(
+            engine_id, fresh=settings.fresh_seconds, patience=settings.patience_seconds
+        )
+        self._line = line = Line(one=settings.any_queue)
+        self._pools = pools = Pools(settings.pools)
+        self._children = Children(
+            patient, self._values, resolver or store_resolver(patient, self.plans), check_params, 1
         )
         self._committer = Committer(
-            self._store, broker, children, self._values, self._fleet, self._pools, self.counters
+            patient,
+            broker,
+            self._children,
+            self._values,
+            fleet,
+            pools,
+            holdings,
+            counters,
+            self._lose,
         )
-        loader = Loader(
-            self._store,
+        self._loader = Loader(
+            patient,
             self.plans,
             evaluator,
-            self._fleet,
-            self._line,
-            self._pools,
+            fleet,
+            line,
+            pools,
+            holdings,
             sole=settings.sole,
             grants=bool(settings.pools),
             alarm=self._committer.alarm,
         )
-        self._loader = loader
-        self._reach = Reach(self._store, settings.only)
-        self._gatherer = Gatherer(
-            self._store, self._fleet, loader, self._reach, inbox_rows=settings.inbox_rows
+        self._reach = Reach(patient, settings.only)
+        self._turner = Turner(
+            engine_id,
+            patient,
+            broker,
+            clock,
+            settings,
+            holdings,
+            fleet,
+            line,
+            pools,
+            self._loader,
+            Gatherer(
+                patient,
+                fleet,
+                holdings,
+                self._loader,
+                self._reach,
+                counters,
+                inbox_rows=settings.inbox_rows,
+            ),
+            Decider(patient, self._values),
+            Reactor(fleet, line, pools, holdings, self._children, self.plans, picked=settings.picked),
+            self._committer,
+            counters,
         )
-        self._decider = Decider(self._store, self._values)
-        self._reactor = Reactor(
-            self._fleet, self._line, self._pools, children, self.plans, picked=settings.picked
-        )
-        self._part: Part | None = None
-        self._backlog: deque[Arrived] = deque()
-        self._seen: object = None
-        self._polled_at = self._swept_at = 0.0
-        self._again = False
-        self._draining = False
+        self._membership: Membership | None = None
         self._stopping = False
         self._running: asyncio.Task[None] | None = None
         self._thresholds: tuple[int, int, int] | None = None
@@ -139,46 +154,67 @@ class Engine:
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Claim the part and take over its live runs; they are loaded in the first turns.
+        """Claim the part, or join the other engines, which soon gives parts; their live runs are loaded in the first turns.
 
-        Raises StoreUnavailable when the part cannot be had.
+        Raises StoreUnavailable when the part cannot be had, BrokerUnavailable.
         """
-        part = Part(await self._truth.claim(self._number, self.id))
-        self._part = part
-        self._stopping = self._draining = False
-        await self._broker.start()
-        self._broker.seek(part.number, part.next_offset)
-        live = await self._store.live_runs(part.number)
-        if self._settings.leave_live:
-            self._reach.leave(live)
-        part.to_load.extend([run for run in live if await self._reach.includes(run)])
-        self._swept_at = self._clock.steady()
-        self._again = True
+        self._stopping = self._turner.draining = False
+        if self._fixed is None:
+            await self._join()
+        else:
+            owned = await self._truth.claim(self._fixed, self.id)
+            await self._broker.start()
+            live = await self._store.live_runs(self._fixed)
+            if self._settings.leave_live:
+                self._reach.leave(live)
+            self._adopt(owned, [run for run in live if await self._reach.includes(run)])
         if self._settings.quiet_gc:
             self._thresholds = gc.get_threshold()
             gc.set_threshold(*QUIET)
 
+    async def _join(self) -> None:
+        await self._broker.start()
+        try:
+            self._children.parts = await self._truth.parts()
+            membership = Membership(
+                self._truth,
+                self.id,
+                self._broker.wake,
+                self._broker.flush,
+                every=self._settings.survey_seconds,
+            )
+            await membership.join()
+        except BaseException:
+            await self._broker.stop()
+            raise
+        self._membership = membership
+
     async def run(self) -> None:
-        """Turn after turn until `stop`. Raises PartLost when another engine has taken the part."""
+        """Turn after turn until `stop`. Raises PartLost when another engine has taken the one part."""
         self._running = asyncio.current_task()
         try:
             while not self._stopping:
-                await self.turn(self._patience())
+                await self.turn(self._turner.patience())
         finally:
             self._running = None
 
-    async def stop(self) -> None:
-        """End after the current turn, hand over what was sent, give up the part."""
+    async def stop(self, grace: float = GRACE) -> None:
+        """End after the current turn, hand over what was sent, give up the parts."""
         self._stopping = True
         self._store.give_up()
         self._broker.wake()
         running = self._running
         if running is not None and running is not asyncio.current_task():
             await asyncio.wait((running,))
-        if self._part is not None:
+        owned = list(self._holdings.parts)
+        self._forget()
+        if self._membership is not None:
+            await self._membership.leave(grace)
+            self._membership = None
+        elif owned:
             await self._broker.flush()
-            self._forget()
-            await self._truth.release(self._number, self.id)
+            for part in owned:
+                await self._truth.release(part, self.id)
         await self._broker.stop()
         if self._thresholds is not None:
             gc.set_threshold(*self._thresholds)
@@ -186,16 +222,15 @@ class Engine:
 
     async def drain(self) -> None:
         """Dispatch nothing more; returns when nothing is in flight. Runs stay live for the next owner."""
-        self._draining = True
+        self._turner.draining = True
         self.wake()
         while self._fleet.flights:
             self._settled.clear()
             await self._settled.wait()
 
     def wake(self) -> None:
-        """Look at the inbox now. Safe from any thread."""
-        part = self._part
-        if part is not None:
+        """Look at the inboxes now. Safe from any thread."""
+        for part in tuple(self._holdings.parts.values()):
             part.inbox_due = True
         self._broker.wake()
 
@@ -208,8 +243,10 @@ class Engine:
 
     async def take_up(self, run: int) -> None:
         """Go on with a run that was left alone, and with its children."""
-        self._owned().to_load.extend(await self._reach.take_up(run))
-        self.wake()
+        part = self._holdings.parts.get(self._fixed or 0)
+        if part is not None:
+            part.to_load.extend(await self._reach.take_up(run))
+            self.wake()
 
     def listen(self, listener: Listener, set_aside: SetAside | None = None) -> Callable[[], None]:
         """Have `listener` called after every commit, and `set_aside` when a run is not decided any longer because of a
@@ -246,8 +283,22 @@ class Engine:
     @property
     def live(self) -> int:
         """Runs in memory, and those still to be loaded."""
-        part = self._part
-        return 0 if part is None else len(part.runs) + len(part.to_load)
+        return len(self._holdings.runs) + self._holdings.to_load
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """The parts that it owns now."""
+        return tuple(sorted(self._holdings.parts))
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The live engines as it sees them; none when it keeps to one part."""
+        return () if self._membership is None else self._membership.live
+
+    @property
+    def broken(self) -> dict[int, str]:
+        """Runs of its parts that cannot be decided, and why."""
+        return self._holdings.broken
 
     @property
     def left(self) -> int:
@@ -258,139 +309,82 @@ class Engine:
         """Whether the run was live before and is left alone."""
         return self._reach.leaves(run)
 
-    def depths(self) -> dict[str, tuple[int, ...]]:
+    def depths(self) -> dict[str, tuple[int, int, int]]:
         """By queue: how many wait, by class (high, normal, low)."""
-        depths: dict[str, tuple[int, ...]] = {}
-        for lane in self._line:
-            known = depths.get(lane.queue, (0, 0, 0))
-            depths[lane.queue] = tuple(map(sum, zip(known, lane.depths, strict=True)))
-        return depths
+        return self._line.depths()
 
     # -- one turn ------------------------------------------------------------------------------------------------
 
     async def turn(self, timeout: float | None = 0.0) -> bool:
         """Wait up to `timeout` seconds for something to arrive, then gather, decide, commit and send.
 
-        Answers whether anything was committed. Raises PartLost; StoreUnavailable only while stopping.
+        Answers whether anything was committed. Raises PartLost when the one part is lost; StoreUnavailable only while
+        stopping.
         """
-        part = self._owned()
-        arrived = await self._broker.receive(0.0 if self._backlog else timeout)
-        if not arrived and not timeout:
-            await asyncio.sleep(0)  # a turn that waits for nothing still lets workers on this loop go on
-        self._backlog.extend(arrived)
-        turn = Turn(part, self._clock.now(), self._clock.steady())
-        self._again = False
+        self._require_parts()
+        await self._turner.receive(timeout)
+        if self._membership is not None:
+            self._change_hands(self._membership)
         try:
-            await self._gather(part, turn)
-            await self._decide(part, turn)
-            committed = await self._committer.commit(part, turn)
+            committed = await self._turner.turn()
         except BaseException:
             # Machines have moved and nothing was written: what is in memory no longer agrees with the store.
             self._forget()
             raise
         if not self._fleet.flights:
             self._settled.set()
+        self._require_parts()
         return committed
 
-    def _owned(self) -> Part:
-        if self._part is None:
-            raise PartLost(f"part {self._number} is not owned; start the engine first.")
-        return self._part
+    def _require_parts(self) -> None:
+        if self._fixed is not None and not self._holdings.parts:
+            raise PartLost(f"part {self._fixed} belongs to another engine now, or was never claimed.")
 
-    async def _gather(self, part: Part, turn: Turn) -> None:
-        settings, gatherer = self._settings, self._gatherer
-        owed, part.owed = part.owed, {}
-        for live, events in owed.items():
-            turn.of(live).extend(event._replace(at=turn.now) for event in events)
-        gatherer.heard(part, turn, self._broker.heard())
-        if part.to_load:
-            chunk = [part.to_load.popleft() for _ in range(min(settings.loaded, len(part.to_load)))]
-            await self._loader.load(part, turn, chunk)
-            for run, key in self._pools.settle():
-                turn.add(part.runs[run], SlotsGranted(turn.now, key))
-            self._again = bool(part.to_load)
-        gatherer.barrier(turn)
-        gatherer.messages(part, turn, self._take())
-        gatherer.timers(part, turn, settings.gathered)
-        if turn.mono - self._swept_at >= settings.sweep_seconds:
-            self._swept_at = turn.mono
-            gatherer.sweep(part, turn)
-        if turn.mono - self._polled_at >= settings.poll_seconds:
-            self._polled_at = turn.mono
-            seen = await self._store.changed()
-            if seen != self._seen:
-                self._seen = seen
-                part.inbox_due = True
-        if part.inbox_due and not part.to_load:
-            await gatherer.inbox(part, turn)
+    # -- parts that come and go ----------------------------------------------------------------------------------
 
-    def _take(self) -> list[Arrived]:
-        """Messages of about as many reports as one turn takes; the rest waits for the next."""
-        backlog = self._backlog
-        taken = items = 0
-        for arrived in backlog:
-            taken += 1
-            if isinstance(arrived.message, Reports):
-                items += len(arrived.message.items)
-                if items >= self._settings.gathered:
-                    break
-        out = list(islice(backlog, taken))
-        if taken == len(backlog):
-            backlog.clear()
-        else:
-            for _ in range(taken):
-                backlog.popleft()
-            self._again = True
-        return out
+    def _change_hands(self, membership: Membership) -> None:
+        """What the look at the other engines has brought, between two batches."""
+        if (fault := membership.broken()) is not None:
+            raise fault
+        changes = membership.changes()
+        if changes is None:
+            return
+        for number in (*changes.lost, *changes.unwanted):
+            part = self._holdings.parts.get(number)
+            if part is not None:
+                self._drop(part)
+        for number in changes.unwanted:
+            membership.let_go(number)
+        for taken in changes.taken:
+            self._adopt(taken.owned, taken.live)
 
-    async def _decide(self, part: Part, turn: Turn) -> None:
-        """Rounds of deciding and reacting, until neither the effects nor the line cause anything more."""
-        rounds = 0
-        while True:
-            if turn.events:
-                work: dict[LiveRun, list[Event]]
-                work, turn.events = turn.events, {}
-                for failure in await self._decider.decide(
-                    ((live, events) for live, events in work.items() if events), turn.now
-                ):
-                    work.pop(failure.live)
-                    self._committer.set_aside(part, turn, failure)
-                for failure in await self._reactor.react(part, turn, list(work)):
-                    self._committer.set_aside(part, turn, failure)
-                if turn.events:
-                    continue
-            rounds += 1
-            if self._draining:
-                return
-            if rounds > ROUNDS or self._reactor.pick(part, turn):
-                self._again = True
-            if not turn.events:
-                return
+    def _adopt(self, owned: Ownership, live: Sequence[int]) -> None:
+        self._turner.adopt(self._holdings.adopt(owned, live, self._clock.steady()))
 
-    # -- waiting and forgetting ----------------------------------------------------------------------------------
+    def _lose(self, part: Part) -> None:
+        """The fence has shown it: another engine owns the part."""
+        self._drop(part)
+        if self._membership is not None:
+            self._membership.lost(part.number)
 
-    def _patience(self) -> float:
-        """How long the next turn may wait for something to arrive, in seconds."""
-        part = self._owned()
-        if self._again or self._backlog or part.owed or part.inbox_due:
-            return 0.0
-        now = self._clock.steady()
-        wait = self._polled_at + self._settings.poll_seconds - now
-        if self._fleet.flights:
-            wait = min(wait, self._swept_at + self._settings.sweep_seconds - now)
-        due_at = part.timers.next_due
-        if due_at is not None:
-            idle = not self._fleet.flights and not len(self._line)
-            wait = min(wait, self._clock.until(due_at, idle=idle))
-        return max(0.0, wait)
+    def _drop(self, part: Part) -> None:
+        """Forget everything of one part."""
+        self._turner.leave(part)
+        self._line.withdraw_runs(part.runs)
+        self._fleet.leave(part.number)
+        for run in part.runs:
+            for granted, key in self._pools.forget(run):
+                self._holdings.grant(granted, key)
+        self._holdings.drop(part)
+        self._loader.forget()
 
     def _forget(self) -> None:
-        """Forget everything of the part: it is lost, or given up, or memory and store no longer agree."""
-        self._part = None
+        """Forget everything: the parts are lost, or given up, or memory and store no longer agree."""
+        self._turner.clear()
+        self._holdings.clear()
         self._loader.forget()
         self._line.clear()
         self._fleet.reset()
         self._pools.reset()
         self._values.clear()
-        self._backlog.clear()
         self._settled.set()

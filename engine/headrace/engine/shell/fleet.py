@@ -8,11 +8,11 @@ seconds, so that neither a clock step nor a virtual clock ends a lease.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.engine.core.keys import Key
-from headrace.engine.ports.messages import Alive, Beat
+from headrace.engine.ports.messages import Alive, Beat, Lines
 from headrace.engine.shell.line import Entry, Lane
 from headrace.engine.shell.plans import Profile
 
@@ -28,9 +28,11 @@ class Member:
         "draining",
         "inbox",
         "incarnation",
+        "kinds",
         "labels",
         "queues",
         "sated",
+        "silent_from",
         "slots",
         "worker",
     )
@@ -41,20 +43,21 @@ class Member:
         self.inbox = 0
         self.queues: frozenset[str] = frozenset()
         self.labels: dict[str, str] = {}
+        self.kinds: frozenset[str] = frozenset()  # of tasks it can execute; empty: all
         self.slots = 0
         self.ahead = 0
         self.busy = 0
         self.draining = False
         self.sated = False  # it handed work back: nothing more until its next beat
-        self.asked = False  # what it holds, since the takeover
-        self.beat_at = now
+        self.asked: set[int] = set()  # parts for which it was asked what it holds, since their takeover
+        self.beat_at = now  # when it was last heard: what it says counts for a while
+        self.silent_from = now  # the same, less the time in which it could not have been heard
 
-    @property
-    def room(self) -> int:
-        """How many attempts more it may be given."""
+    def room(self, engines: int = 1) -> int:
+        """How many attempts more it may be given, by one of so many engines that have work for it."""
         if self.draining or self.sated:
             return 0
-        return max(0, self.slots + self.ahead - self.busy)
+        return max(0, -(-(self.slots + self.ahead) // engines) - self.busy)
 
     def serves(self, lane: Lane) -> bool:
         """Whether it listens to the lane's queue and has every label."""
@@ -65,7 +68,7 @@ class Member:
 
 
 class Flight:
-    """One attempt in flight. `entry`: its run and key."""
+    """One attempt in flight. `part`: its run's; `entry`: its run and key."""
 
     __slots__ = (
         "aborted",
@@ -75,14 +78,24 @@ class Flight:
         "epoch",
         "member",
         "n",
+        "part",
         "profile",
         "running",
         "seen_at",
     )
 
     def __init__(
-        self, entry: Entry, attempt: int, epoch: int, n: int, member: Member, profile: Profile, now: float
+        self,
+        part: int,
+        entry: Entry,
+        attempt: int,
+        epoch: int,
+        n: int,
+        member: Member,
+        profile: Profile,
+        now: float,
     ) -> None:
+        self.part = part
         self.entry = entry
         self.attempt = attempt
         self.epoch = epoch
@@ -111,21 +124,38 @@ class Silence(NamedTuple):
 
 
 class Fleet:
-    """All members and flights of one engine. `fresh`: seconds for which a beat counts; `patience`: before asking."""
+    """All members and flights of one engine.
 
-    def __init__(self, *, fresh: float = 6.0, patience: float = 5.0) -> None:
+    Args:
+        engine: this engine's id.
+        fresh: seconds for which a beat, and what another engine says of its lines, counts.
+        patience: seconds before an attempt that nobody confirmed is asked after.
+    """
+
+    def __init__(self, engine: str = "engine", *, fresh: float = 6.0, patience: float = 5.0) -> None:
+        self._engine = engine
         self._fresh = fresh
         self._patience = patience
         self._members: dict[str, Member] = {}
+        self._lines: dict[str, tuple[float, frozenset[str]]] = {}  # engine → when, queues it has work for
         self._swept_at: float | None = None
         self._restored: set[Entry] = set()
+        self._barriers: set[int] = set()  # parts that were taken over
+        self._unasked = False  # there may be members that were not asked for all of them
         self.flights: dict[Entry, Flight] = {}
 
     def __len__(self) -> int:
         return len(self._members)
 
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
     def member(self, worker: str) -> Member | None:
         return self._members.get(worker)
+
+    def of_part(self, part: int) -> list[Flight]:
+        """The flights of one part."""
+        return [flight for flight in self.flights.values() if flight.part == part]
 
     # -- observations --------------------------------------------------------------------------------------------
 
@@ -133,23 +163,32 @@ class Fleet:
         """Take in a beat. Answers with the flights of the worker's former incarnation: all of them are over."""
         member = self._members.get(beat.worker)
         over: list[Flight] = []
-        if member is None or (member.incarnation is not None and member.incarnation != beat.incarnation):
-            if member is not None:
-                over = [flight for flight in self.flights.values() if flight.member is member]
-            member = self._members[beat.worker] = Member(beat.worker, beat.incarnation, now)
+        if member is None or member.incarnation != beat.incarnation:
+            if member is None or member.incarnation is not None:
+                if member is not None:
+                    over = [flight for flight in self.flights.values() if flight.member is member]
+                member = self._members[beat.worker] = Member(beat.worker, beat.incarnation, now)
+            self._unasked = bool(self._barriers)
         member.incarnation = beat.incarnation
         member.inbox = beat.inbox
         member.queues = frozenset(beat.queues)
         member.labels = beat.labels
+        member.kinds = frozenset(beat.kinds)
         member.slots = beat.slots
         member.ahead = beat.ahead
         member.draining = beat.draining
         member.sated = False
-        member.beat_at = now
+        member.beat_at = member.silent_from = now
         return over
 
+    def lines(self, lines: Lines, now: float) -> None:
+        """What waits with another engine; its own are passed over."""
+        if lines.engine != self._engine:
+            queues = frozenset(queue for queue, depths in lines.depths.items() if any(depths))
+            self._lines[lines.engine] = now, queues
+
     def alive(self, alive: Alive, epoch: int, now: float) -> list[Flight]:
-        """Renew the leases of what a worker holds.
+        """Renew the leases of what a worker holds of one part, whose epoch is given.
 
         Answers with restored flights that it does not hold, once it has shown on their queue that it knows of `epoch`:
         a final report of them would stand before this message, and an older dispatch can no longer be accepted.
@@ -172,6 +211,7 @@ class Fleet:
             entry
             for entry in self._restored
             if (flight := flights.get(entry)) is not None
+            and flight.part == alive.part
             and flight.member is member
             and flight.profile.lane.queue in knows
         }
@@ -205,65 +245,88 @@ class Fleet:
         self.sent(flight)
         self._restored.add(flight.entry)
 
-    def unasked(self) -> list[Member]:
-        """Members with taken-over attempts that are live and have not been asked what they hold: once each."""
-        if not self._restored:
+    def raise_barrier(self, part: int) -> None:
+        """A part was taken over: every live worker is asked what it holds of it."""
+        self._barriers.add(part)
+        self._unasked = True
+
+    def unasked(self) -> list[tuple[int, Member]]:
+        """Parts that were taken over and live members that have not been asked what they hold of them: once each."""
+        if not self._unasked:
             return []
-        members = {
-            flight.member for entry in self._restored if (flight := self.flights.get(entry)) is not None
-        }
-        found = [member for member in members if member.incarnation is not None and not member.asked]
-        for member in found:
-            member.asked = True
+        self._unasked = False
+        found: list[tuple[int, Member]] = []
+        for member in self._members.values():
+            if member.incarnation is not None and (parts := self._barriers - member.asked):
+                member.asked |= parts
+                found.extend((part, member) for part in sorted(parts))
         return found
 
     # -- what follows --------------------------------------------------------------------------------------------
 
+    def engines(self, queue: str, now: float) -> int:
+        """How many engines have work for a queue, this one included."""
+        if not self._lines:
+            return 1
+        since = now - self._fresh
+        return 1 + sum(at >= since and queue in queues for at, queues in self._lines.values())
+
     def room(self, lane: Lane, now: float) -> list[tuple[Member, int]]:
         """Who may get work of this lane, and how much."""
         since = now - self._fresh
+        engines = self.engines(lane.queue, now)
         return [
             (member, room)
             for member in self._members.values()
-            if member.beat_at >= since and (room := member.room) and member.serves(lane)
+            if member.beat_at >= since and (room := member.room(engines)) and member.serves(lane)
         ]
 
-    def sweep(self, now: float) -> Silence:
+    def sweep(self, now: float, caught_up: Container[int] | None = None, *, workers: bool = True) -> Silence:
         """Look for silence: leases that ended, workers that are gone, attempts that nobody confirmed. Once a second.
 
-        When this process itself was held up, its own absence is not the workers': every time moves by the gap.
+        Time in which nobody could have been heard counts for nothing: when this process itself was held up, for the
+        flights of parts that are not `caught_up` (None: all are), and for members when `workers` is false.
         """
         found = Silence([], [], {})
         gap = 0.0 if self._swept_at is None else now - self._swept_at
         self._swept_at = now
-        if gap > 2.5:
-            self._shift(gap - 1.0)
+        held_up = gap - 1.0 if gap > 2.5 else 0.0
+        deaf = held_up if workers else gap
+        for member in self._members.values():
+            member.beat_at += held_up
+            member.silent_from += deaf
         gone_before = now - self._fresh
         impatient = now - self._patience
         for flight in self.flights.values():
             member = flight.member
+            read = caught_up is None or flight.part in caught_up
+            unheard = held_up if read else gap
+            if unheard:
+                flight.seen_at += unheard
+                flight.asked_at += unheard
             if flight.running:
                 if flight.seen_at < now - flight.profile.lease:
-                    found.lost.append(flight)
+                    if read:
+                        found.lost.append(flight)
                 elif flight.seen_at < now - flight.profile.lease / 2 and flight.asked_at < impatient:
                     found.ask.setdefault(member, []).append(flight)
                     flight.asked_at = now
-            elif member.beat_at < gone_before:
-                found.stranded.append(flight)
+            elif member.silent_from < gone_before:
+                if workers and read:
+                    found.stranded.append(flight)
             elif flight.asked_at < impatient:
                 found.ask.setdefault(member, []).append(flight)
                 flight.asked_at = now
-        for worker, member in list(self._members.items()):
-            if member.busy <= 0 and member.beat_at < gone_before - 60:
-                del self._members[worker]
+        self._forget_silent(gone_before - 60)
         return found
 
-    def _shift(self, seconds: float) -> None:
-        for flight in self.flights.values():
-            flight.seen_at += seconds
-            flight.asked_at += seconds
-        for member in self._members.values():
-            member.beat_at += seconds
+    def _forget_silent(self, since: float) -> None:
+        for worker, member in list(self._members.items()):
+            if member.busy <= 0 and member.silent_from < since:
+                del self._members[worker]
+        for engine, (at, _) in list(self._lines.items()):
+            if at < since:
+                del self._lines[engine]
 
     def forget(self, runs: Iterable[int]) -> None:
         """Drop the flights of runs that left memory."""
@@ -271,13 +334,22 @@ class Fleet:
         for entry in [entry for entry in self.flights if entry[0] in gone]:
             self.landed(entry)
 
+    def leave(self, part: int) -> None:
+        """A part is ours no longer: drop its flights, and ask again when it comes back."""
+        for flight in self.of_part(part):
+            self.landed(flight.entry)
+        self._barriers.discard(part)
+        for member in self._members.values():
+            member.asked.discard(part)
+
     def reset(self) -> None:
-        """Drop every flight: the part was lost. The members stay."""
+        """Drop every flight: all parts are gone. The members stay."""
         self.flights.clear()
         self._restored.clear()
+        self._barriers.clear()
         for member in self._members.values():
             member.busy = 0
-            member.asked = False
+            member.asked.clear()
 
 
 def spread(candidates: list[tuple[Member, int]], count: int) -> list[tuple[Member, int]]:

@@ -7,7 +7,9 @@ generation, is stale and only counted; the machine judges the rest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,15 +28,17 @@ from headrace.engine.core.events import (
     WorkerLost,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.ports.broker import Arrived
-from headrace.engine.ports.messages import Alive, Beat, ErrorInfo, Lines, Nudge, Report, Reports
-from headrace.engine.ports.store import InboxRow
+from headrace.engine.ports.broker import Arrived, Undecodable
+from headrace.engine.ports.broker import Refused as Undelivered
+from headrace.engine.ports.messages import Alive, Beat, Dispatches, ErrorInfo, Lines, Nudge, Report, Reports
+from headrace.engine.ports.store import Batch, InboxRow, PoisonRow
 from headrace.engine.shell.commands import COMMANDS, Refused, event_of
-from headrace.engine.shell.fleet import Fleet, Flight
+from headrace.engine.shell.fleet import Fleet, Flight, Member
 from headrace.engine.shell.history import Refusal
+from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import Loader, draw, over
-from headrace.engine.shell.part import Part, Turn
+from headrace.engine.shell.part import Counters, Part, Turn
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.reach import Reach
 
@@ -43,69 +47,133 @@ _new = tuple.__new__
 _LOST = ErrorInfo("lost", "The worker gave no reason.")
 
 
+KNOWN = 10_000
+"""So many runs that are not in memory are remembered to exist."""
+
+STRANGERS = 50
+"""Runs not in memory that are looked up in one turn, at most."""
+
+
+class _Stranger(NamedTuple):
+    """A report of a run that is not in memory."""
+
+    part: Part
+    offset: int
+    message: Reports
+    item: Report
+
+
 class Gatherer:
     """Turns messages, beats, inbox rows, timers and silence into the events of a turn."""
 
     def __init__(
-        self, store: PatientStore, fleet: Fleet, loader: Loader, reach: Reach, *, inbox_rows: int
+        self,
+        store: PatientStore,
+        fleet: Fleet,
+        holdings: Holdings,
+        loader: Loader,
+        reach: Reach,
+        counters: Counters,
+        *,
+        inbox_rows: int,
     ) -> None:
         self._store = store
         self._fleet = fleet
+        self._holdings = holdings
         self._loader = loader
         self._reach = reach
+        self._counters = counters
         self._inbox_rows = inbox_rows
+        self._unknown: dict[int, _Stranger] = {}
+        self._known: OrderedDict[int, None] = OrderedDict()  # runs that exist, though they are not in memory
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    def heard(self, part: Part, turn: Turn, said: Iterable[Beat | Lines]) -> None:
-        """Workers that came, went and came back."""
+    def heard(self, turn: Turn, said: Iterable[Beat | Lines]) -> None:
+        """Workers that came, went and came back, and what waits with other engines."""
         for message in said:
             if isinstance(message, Beat):
                 for flight in self._fleet.beat(message, turn.mono):
-                    self._end(part, turn, flight)
+                    self._end(turn, flight)
+            else:
+                self._fleet.lines(message, turn.mono)
 
     def barrier(self, turn: Turn) -> None:
-        """Ask workers what they hold of the attempts that were taken over. Their answer stands behind whatever they
+        """Ask workers what they hold of the parts that were taken over. Their answer stands behind whatever they
         reported before, and no older dispatch is accepted after it."""
-        for member in self._fleet.unasked():
-            turn.outbox.ask_all(member)
+        for number, member in self._fleet.unasked():
+            part = self._holdings.parts.get(number)
+            if part is not None:
+                turn.portion(part).outbox.ask_all(member)
 
-    def sweep(self, part: Part, turn: Turn) -> None:
-        """Workers that fell silent: lost leases, stranded attempts, questions to ask."""
-        found = self._fleet.sweep(turn.mono)
+    def sweep(self, turn: Turn, caught_up: Container[int], *, workers: bool) -> None:
+        """Workers that fell silent: lost leases, stranded attempts, questions to ask. Silence counts only where everything
+        was read: `caught_up` parts of job-status, and job-workers."""
+        found = self._fleet.sweep(turn.mono, caught_up, workers=workers)
         for flight in found.lost:
-            self._end(part, turn, flight)
+            self._end(turn, flight)
         for flight in found.stranded:
-            self._end(part, turn, flight)
-        for member, flights in found.ask.items():
-            generations = {
-                flight.run: part.runs[flight.run].machine.generation
-                for flight in flights
-                if flight.run in part.runs
-            }
-            turn.outbox.ask(member, generations, [f for f in flights if f.run in generations])
+            self._end(turn, flight)
+        self._ask(turn, found.ask)
 
-    def _end(self, part: Part, turn: Turn, flight: Flight) -> None:
-        live = part.runs.get(flight.run)
+    def gap(self, turn: Turn, part: Part) -> None:
+        """Reports of a part may be missing: ask after everything that is in flight there."""
+        flights: dict[Member, list[Flight]] = {}
+        for flight in self._fleet.of_part(part.number):
+            flights.setdefault(flight.member, []).append(flight)
+        self._ask(turn, flights)
+
+    def _ask(self, turn: Turn, flights: Mapping[Member, list[Flight]]) -> None:
+        runs = self._holdings.runs
+        for member, asked in flights.items():
+            by_part: dict[Part, list[tuple[LiveRun, Flight]]] = {}
+            for flight in asked:
+                live = runs.get(flight.run)
+                if live is not None:
+                    by_part.setdefault(live.part, []).append((live, flight))
+            for part, pairs in by_part.items():
+                turn.portion(part).outbox.ask(member, pairs)
+
+    def _end(self, turn: Turn, flight: Flight) -> None:
+        live = self._holdings.runs.get(flight.run)
         if live is not None and not live.alone:
             turn.add(live, over(flight, live, turn.now))
 
     # -- messages ------------------------------------------------------------------------------------------------
 
-    def messages(self, part: Part, turn: Turn, arrived: Iterable[Arrived]) -> None:
+    def messages(self, turn: Turn, arrived: Iterable[Arrived]) -> None:
         """Reports, proofs of life, nudges, in the order of their offsets."""
-        for _, offset, message in arrived:
+        part: Part | None = None
+        batch: Batch | None = None
+        number = -1
+        for at, offset, message in arrived:
+            if at != number:
+                number = at
+                part = self._holdings.parts.get(number)
+                batch = None if part is None else turn.portion(part).batch
+            if part is None or batch is None:
+                continue
             if isinstance(message, Reports):
-                self._reports(part, turn, message)
+                self._reports(part, turn, offset, message)
             elif isinstance(message, Alive):
                 for flight in self._fleet.alive(message, part.epoch, turn.mono):
-                    self._unheld(part, turn, flight)
+                    self._unheld(turn, flight)
             elif isinstance(message, Nudge):
                 part.inbox_due = True
-            part.next_offset = offset + 1
-        turn.batch.next_offset = part.next_offset
+            elif isinstance(message, Undecodable):
+                self._unreadable(batch, message)
+                if message.item >= 0:
+                    continue  # the rest of its envelope comes next, with the same offset
+            part.next_offset = batch.next_offset = offset + 1
 
-    def _reports(self, part: Part, turn: Turn, message: Reports) -> None:
+    def _unreadable(self, batch: Batch, message: Undecodable) -> None:
+        topic, partition, offset, reason, body, item = message
+        what = "a message" if item < 0 else f"item {item} of a message"
+        _logger.error("%s of %s, partition %d, offset %d: %s", what, topic, partition, offset, reason)
+        self._counters.unreadable += 1
+        batch.poison.append(PoisonRow(topic, partition, offset, item, batch.at, reason, body))
+
+    def _reports(self, part: Part, turn: Turn, offset: int, message: Reports) -> None:
         runs, now = part.runs, turn.now
         number: int | None = None
         events: list[Event] | None = None
@@ -115,7 +183,9 @@ class Gatherer:
                 number = item.run
                 live = runs.get(number)
                 events = None
-                if live is not None and not live.alone:
+                if live is None:
+                    self._unknown.setdefault(number, _Stranger(part, offset, message, item))
+                elif not live.alone:
                     events = turn.of(live)
                     generation = live.machine.generation
             if events is None or item.generation != generation:
@@ -148,6 +218,50 @@ class Gatherer:
                     turn.stale += 1
                 else:
                     events.append(event)
+
+    async def strangers(self, turn: Turn) -> None:
+        """Reports of runs that are not in memory. Most of those runs have ended; where one never was, somebody sends what is
+        not ours, and the report is kept as a dead letter."""
+        if not self._unknown:
+            return
+        unknown, self._unknown = self._unknown, {}
+        fresh = [no for no, found in unknown.items() if no not in self._known and no not in found.part.broken]
+        for no in fresh[:STRANGERS]:
+            part, offset, message, item = unknown[no]
+            if await self._store.run(no) is None:
+                self._counters.unknown_runs += 1
+                _logger.warning("worker %s reports about run %d, which does not exist", message.worker, no)
+                why = f"There is no run number {no}."
+                body = msgspec.json.encode(Reports(message.worker, message.incarnation, [item]))
+                place = next(i for i, one in enumerate(message.items) if one is item)
+                turn.portion(part).batch.poison.append(
+                    PoisonRow("job-status", part.number, offset, place, turn.now, why, body)
+                )
+            else:
+                self._known[no] = None
+                if len(self._known) > KNOWN:
+                    self._known.popitem(last=False)
+
+    def refused(self, turn: Turn, refused: Undelivered) -> None:
+        """A message with attempts that the broker will never take. Several: each tries alone. One: it has failed."""
+        message = refused.message
+        part = self._holdings.parts.get(message.part)
+        if part is None or part.epoch != message.epoch or not isinstance(message, Dispatches):
+            return
+        if len(message.items) > 1:
+            outbox = turn.portion(part).outbox
+            for item in message.items:
+                alone = Dispatches(message.to, message.part, message.epoch, [item])
+                outbox.again(refused.queue, refused.inbox, alone)
+            return
+        for item in message.items:
+            self._counters.undelivered += 1
+            live = part.runs.get(item.run)
+            if live is not None and not live.alone and live.machine.generation == item.generation:
+                why = f"The attempt could not be sent to worker {message.to}: {refused.why}"
+                error = Error("dispatch", why, ("dispatch",), reason="dispatch_refused")
+                at = Key(item.task, item.map), item.attempt, item.epoch, item.n
+                turn.add(live, AttemptFailed(turn.now, *at, None, turn.now, error, None, draw()))
 
     def _other(self, part: Part, turn: Turn, worker: str, item: Report, key: Key) -> Event | None:
         now = turn.now
@@ -187,16 +301,16 @@ class Gatherer:
                 _logger.warning("worker %s sent a report of unknown kind %r", worker, other)
                 return None
 
-    def _unheld(self, part: Part, turn: Turn, flight: Flight) -> None:
+    def _unheld(self, turn: Turn, flight: Flight) -> None:
         """A restored attempt that its worker does not hold."""
-        live = part.runs.get(flight.run)
+        live = self._holdings.runs.get(flight.run)
         if live is None or live.alone:
             return
         if flight.running:
             # Its last report may still wait for its acknowledgement: the worker knows.
-            turn.outbox.ask(flight.member, {flight.run: live.machine.generation}, [flight])
+            turn.portion(live.part).outbox.ask(flight.member, [(live, flight)])
         else:
-            turn.add(live, self._again(part, turn, flight))
+            turn.add(live, self._again(live.part, turn, flight))
 
     def _again(self, part: Part, turn: Turn, flight: Flight) -> Event:
         """The worker lives and does not know the attempt: send it once more, or end it if it had started."""
@@ -208,12 +322,13 @@ class Gatherer:
 
     # -- time ----------------------------------------------------------------------------------------------------
 
-    def timers(self, part: Part, turn: Turn, limit: int) -> None:
+    def timers(self, turn: Turn, limit: int) -> None:
         """What has fallen due."""
-        for run, event in part.timers.due(turn.now, limit):
-            live = part.runs.get(run)
+        holdings = self._holdings
+        for run, event in holdings.timers.due(turn.now, limit):
+            live = holdings.runs.get(run)
             if live is not None and not live.alone:
-                part.timers.fired(run, event, turn.batch)
+                holdings.timers.fired(run, event, turn.portion(live.part).batch)
                 turn.add(live, event)
 
     # -- the inbox -----------------------------------------------------------------------------------------------
@@ -230,14 +345,15 @@ class Gatherer:
                 break
             after = page[-1].id
             part.inbox_due = bool(rows)
-        await self._loader.load(part, turn, [row.run for row in rows if row.run is not None])
+        await self._loader.load(turn, {row.run: part for row in rows if row.run is not None})
+        done = turn.portion(part).batch.inbox_done if rows else []
         for row in rows:
             live = None if row.run is None else part.runs.get(row.run)
             if live is None:
                 _logger.warning("inbox row %d (%s) concerns no run that can be decided", row.id, row.kind)
-                turn.batch.inbox_done.append(row.id)
+                done.append(row.id)
             elif self._command(turn, live, row):
-                turn.batch.inbox_done.append(row.id)
+                done.append(row.id)
             else:
                 part.inbox_due = True
 

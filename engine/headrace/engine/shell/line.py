@@ -10,7 +10,7 @@ Every operation is O(1) per entry. What is withdrawn is only forgotten: its plac
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from headrace.engine.core.keys import Key
@@ -83,9 +83,10 @@ class Lane:
         return sum(cls.depth for cls in self._classes)
 
     @property
-    def depths(self) -> tuple[int, ...]:
+    def depths(self) -> tuple[int, int, int]:
         """Entries by class: high, normal, low."""
-        return tuple(cls.depth for cls in self._classes)
+        high, normal, low = self._classes
+        return high.depth, normal.depth, low.depth
 
     def push(self, priority: int, tenant: str, entries: Iterable[Entry], *, front: bool = False) -> None:
         """Add entries of one class (0 high, 1 normal, 2 low), oldest first.
@@ -171,6 +172,15 @@ class Line:
             lane = self._lanes[at] = Lane(queue, labels, self._where)
         return lane
 
+    def depths(self) -> dict[str, tuple[int, int, int]]:
+        """By queue: how many wait, by class (high, normal, low)."""
+        depths: dict[str, tuple[int, int, int]] = {}
+        for lane in self:
+            high, normal, low = depths.get(lane.queue, (0, 0, 0))
+            more = lane.depths
+            depths[lane.queue] = high + more[0], normal + more[1], low + more[2]
+        return depths
+
     def withdraw(self, entries: Iterable[Entry]) -> int:
         """Forget entries that are no longer ready; those not in the line are passed over. Returns how many were."""
         touched: set[_Class] = set()
@@ -185,8 +195,12 @@ class Line:
             cls.compact(self._where)
         return gone
 
+    def withdraw_runs(self, runs: Container[int]) -> int:
+        """Forget every entry of these runs."""
+        return self.withdraw([entry for entry in self._where if entry[0] in runs])
+
     def clear(self) -> None:
-        """Forget everything: the part was lost."""
+        """Forget everything: no part is left."""
         for lane in self._lanes.values():
             lane.clear()
         self._where.clear()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headrace.engine.core.decision import Decision, Effect, Ready, Transition
+from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.keys import Key
 from headrace.engine.core.run import RunInfo
 from headrace.engine.core.workflow import Priority
@@ -16,6 +17,7 @@ from headrace.engine.shell.plans import PlanInUse, Profile
 
 if TYPE_CHECKING:
     from headrace.engine.core.machine import RunMachine
+    from headrace.engine.shell.part import Part
 
 
 CLASS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
@@ -38,6 +40,7 @@ class LiveRun:
         "info",
         "machine",
         "no",
+        "part",
         "refused",
         "rounds",
         "row",
@@ -46,7 +49,8 @@ class LiveRun:
         "using",
     )
 
-    def __init__(self, row: RunRow, info: RunInfo, machine: RunMachine, using: PlanInUse) -> None:
+    def __init__(self, part: Part, row: RunRow, info: RunInfo, machine: RunMachine, using: PlanInUse) -> None:
+        self.part = part
         self.no = row.no
         self.row = row
         self.info = info
@@ -57,7 +61,7 @@ class LiveRun:
         self._class = CLASS[info.priority]
         self.rounds: list[int] = []  # how many events there were after each round of deciding
         self.refused: list[Refusal] = []
-        self.cache: dict[str, bytes | None] = {}  # what the task cache answered
+        self.cache: dict[str, bytes | Artifact | None] = {}  # what the task cache answered
         self.timed: dict[Key | None, None] = {}  # whose timers were set
         self.turned()
 

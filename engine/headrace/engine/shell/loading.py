@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.events import Event, HandedBack, Redelivered, Resumed, Started, WorkerLost
@@ -13,6 +13,7 @@ from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.store import Loaded, RowDamaged, RunRow
 from headrace.engine.shell.fleet import Fleet, Flight, Member
+from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Part, Turn
@@ -39,7 +40,7 @@ def over(flight: Flight, live: LiveRun, now: float) -> Event:
 
 
 class Loader:
-    """Loads runs of one part into a turn, with the first event of each."""
+    """Loads runs into a turn, with the first event of each."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Loader:
         fleet: Fleet,
         line: Line,
         pools: Pools,
+        holdings: Holdings,
         *,
         sole: bool,
         grants: bool,
@@ -61,6 +63,7 @@ class Loader:
         self._fleet = fleet
         self._line = line
         self._pools = pools
+        self._holdings = holdings
         self._sole = sole
         self._grants = grants
         self._offered: dict[int, RunRow] = {}
@@ -75,9 +78,11 @@ class Loader:
         """What was offered may be out of date: the part was lost, or is about to be."""
         self._offered.clear()
 
-    async def load(self, part: Part, turn: Turn, numbers: Sequence[int]) -> None:
-        """Load runs that are not in memory. One that is damaged or has no readable plan is set aside, alone."""
-        wanted = [no for no in dict.fromkeys(numbers) if no not in part.runs and no not in part.broken]
+    async def load(self, turn: Turn, numbers: Mapping[int, Part]) -> None:
+        """Load runs that are not in memory, of the parts given. One that is damaged or has no readable plan is set aside,
+        alone."""
+        runs = self._holdings.runs
+        wanted = [no for no, part in numbers.items() if no not in runs and no not in part.broken]
         if wanted:
             self._newest = max(self._newest, *wanted)
         if self._offered:
@@ -87,17 +92,17 @@ class Loader:
                 if row is None:
                     stored.append(no)
                 else:
-                    await self._admit(part, turn, Loaded(row, [], []))
+                    await self._admit(numbers[no], turn, Loaded(row, [], []))
             wanted = stored
         while wanted:
             try:
                 loads = await self._store.load(wanted)
             except RowDamaged as damaged:
-                self._set_aside(part, damaged.run, str(damaged), damaged)
+                self._set_aside(numbers[damaged.run], damaged.run, str(damaged), damaged)
                 wanted.remove(damaged.run)
                 continue
             for loaded in loads:
-                await self._admit(part, turn, loaded)
+                await self._admit(numbers[loaded.run.no], turn, loaded)
             return
 
     async def _admit(self, part: Part, turn: Turn, loaded: Loaded) -> None:
@@ -117,15 +122,16 @@ class Loader:
             _logger.exception("run %s cannot be restored", row.id)
             self._set_aside(part, row.no, f"it cannot be restored: {type(fault).__name__}: {fault}", fault)
             return
-        live = LiveRun(row, info, machine, using)
-        part.runs[row.no] = live
+        live = LiveRun(part, row, info, machine, using)
+        holdings = self._holdings
+        holdings.add(live)
         turn.touched[live] = None
-        part.timers.restore(loaded.timers)
+        holdings.timers.restore(loaded.timers)
         if status.state is RunState.QUEUED:
-            if part.admission.ask(live):
+            if holdings.admission.ask(live):
                 turn.add(live, Started(turn.now))
         elif not status.state.final:
-            part.admission.started(live)
+            holdings.admission.started(live)
             if status.started_at is not None or status.state is RunState.CANCELLING:
                 turn.add(live, Resumed(turn.now))
                 self._take_over(live, turn)
@@ -137,7 +143,7 @@ class Loader:
         for key, state, attempt, epoch, n, worker in live.machine.in_flight():
             member = self._fleet.member(worker) or Member(worker, None, turn.mono)
             profile = live.profile(key.task, self._line)
-            flight = Flight((live.no, key), attempt, epoch, n, member, profile, turn.mono)
+            flight = Flight(live.part.number, (live.no, key), attempt, epoch, n, member, profile, turn.mono)
             flight.running = state is TaskState.RUNNING
             self._hold(live, key)
             if self._sole:

@@ -1,56 +1,116 @@
-"""A part in an engine's hands, and one turn of it: what is gathered, decided, committed and sent together."""
+"""A part in an engine's hands, and one turn over all of them: what is gathered, decided, committed and sent together."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from headrace.engine.core.events import Continued, Event, SlotsGranted, Started
+from headrace.engine.core.events import Event
 from headrace.engine.ports.store import Batch, Ownership
-from headrace.engine.shell.admission import Admission
 from headrace.engine.shell.dispatching import Outbox
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.timers import Timers
 
 
 class Part:
-    """What an engine knows of a part that it owns. Lost with the part."""
+    """What an engine knows of one part that it owns. Lost with the part."""
 
-    def __init__(self, owned: Ownership) -> None:
+    __slots__ = (
+        "broken",
+        "deliveries",
+        "epoch",
+        "inbox_due",
+        "next_offset",
+        "number",
+        "runs",
+        "seq",
+        "stored_at",
+        "stored_offset",
+        "to_load",
+    )
+
+    def __init__(self, owned: Ownership, live: Iterable[int] = (), now: float = 0.0) -> None:
         self.number = owned.part
         self.epoch = owned.epoch
         self.seq = owned.seq
-        self.next_offset = owned.next_offset
+        self.next_offset = self.stored_offset = owned.next_offset
+        self.stored_at = now  # monotonic: when the stored offset was last moved
         self.deliveries = 0  # with the epoch, numbers every sending
         self.runs: dict[int, LiveRun] = {}
-        self.timers = Timers()
-        self.admission = Admission()
-        self.to_load: deque[int] = deque()
+        self.to_load: deque[int] = deque(live)
         self.broken: dict[int, str] = {}  # runs that cannot be decided, and why; tried again after a restart
-        self.owed: dict[LiveRun, list[Continued | SlotsGranted | Started]] = {}  # for the next turn
         self.inbox_due = True
 
     def delivery(self) -> int:
         self.deliveries += 1
         return self.deliveries
 
-    def owe(self, live: LiveRun, event: Continued | SlotsGranted | Started) -> None:
-        """The run gets this event in the next turn, which follows at once and gives it its time."""
-        self.owed.setdefault(live, []).append(event)
+
+class Portion:
+    """One part's portion of a turn: what is written for it, and what is sent once that is written."""
+
+    __slots__ = ("_settles", "batch", "outbox", "part")
+
+    def __init__(self, part: Part, now: float) -> None:
+        self.part = part
+        self.batch = Batch(part.number, part.epoch, part.seq + 1, now)
+        self.outbox = Outbox(part.number, part.epoch)
+        self._settles = False
+
+    def settle_offset(self) -> None:
+        """Write how far the part was read, though nothing else may have happened."""
+        self.batch.next_offset = self.part.next_offset
+        self._settles = True
+
+    @property
+    def worth_committing(self) -> bool:
+        """Whether there is anything to write; an offset alone can wait."""
+        batch = self.batch
+        return bool(
+            batch.history
+            or batch.tasks
+            or batch.runs
+            or batch.inbox_done
+            or batch.inbox_new
+            or batch.timers
+            or batch.cleared
+            or batch.poison
+            or self._settles
+        )
+
+    def drop(self, run: int) -> None:
+        """Take everything of a run out of it."""
+        batch = self.batch
+        self.outbox.drop(run)
+        batch.tasks = [row for row in batch.tasks if row.run != run]
+        batch.runs = [row for row in batch.runs if row.no != run]
+        batch.history = [row for row in batch.history if row.run != run]
+        batch.timers = [timer for timer in batch.timers if timer.run != run]
+        batch.cleared = [timer for timer in batch.cleared if timer.run != run]
+        batch.dead = [letter for letter in batch.dead if letter.run != run]
+        batch.runs_new = [new for new in batch.runs_new if new.parent is None or new.parent[0] != run]
 
 
 class Turn:
-    """One batch in the making. `now`: seconds since the epoch; `mono`: a monotonic time for leases."""
+    """What all parts decide together. `now`: seconds since the epoch; `mono`: a monotonic time for leases."""
 
-    def __init__(self, part: Part, now: float, mono: float) -> None:
+    __slots__ = ("events", "mono", "now", "picked", "portions", "stale", "touched")
+
+    def __init__(self, now: float, mono: float) -> None:
         self.now = now
         self.mono = mono
         self.events: dict[LiveRun, list[Event]] = {}
         self.touched: dict[LiveRun, None] = {}
-        self.batch = Batch(part.number, part.epoch, part.seq + 1, now)
-        self.outbox = Outbox(part.number, part.epoch)
+        self.portions: dict[Part, Portion] = {}
         self.picked = 0
         self.stale = 0
+
+    def portion(self, part: Part) -> Portion:
+        """The part's portion, begun when first asked for."""
+        portion = self.portions.get(part)
+        if portion is None:
+            portion = self.portions[part] = Portion(part, self.now)
+        return portion
 
     def of(self, live: LiveRun) -> list[Event]:
         """Where the run's events of this round go."""
@@ -64,31 +124,18 @@ class Turn:
         self.of(live).append(event)
 
     def drop(self, live: LiveRun) -> None:
-        """Take everything of a run out of the batch: it could not be decided."""
-        no, batch = live.no, self.batch
+        """Leave a run out of the turn: it could not be decided."""
         self.events.pop(live, None)
         self.touched.pop(live, None)
-        self.outbox.drop(no)
-        batch.tasks = [row for row in batch.tasks if row.run != no]
-        batch.runs = [row for row in batch.runs if row.no != no]
-        batch.history = [row for row in batch.history if row.run != no]
-        batch.timers = [timer for timer in batch.timers if timer.run != no]
-        batch.cleared = [timer for timer in batch.cleared if timer.run != no]
-        batch.dead = [letter for letter in batch.dead if letter.run != no]
-        batch.runs_new = [run for run in batch.runs_new if run.parent is None or run.parent[0] != no]
+        portion = self.portions.get(live.part)
+        if portion is not None:
+            portion.drop(live.no)
 
-    @property
-    def worth_committing(self) -> bool:
-        batch = self.batch
-        return bool(
-            batch.history
-            or batch.tasks
-            or batch.runs
-            or batch.inbox_done
-            or batch.inbox_new
-            or batch.timers
-            or batch.cleared
-        )
+    def lose(self, part: Part) -> None:
+        """Leave a part out of the turn: it belongs to another engine now."""
+        del self.portions[part]
+        for live in part.runs.values():
+            self.touched.pop(live, None)
 
 
 @dataclass(slots=True)
@@ -104,4 +151,9 @@ class Counters:
     refused: int = 0
     runs_started: int = 0
     runs_ended: int = 0
+    parts_lost: int = 0  # to another engine, without having been given up
+    gaps: int = 0
+    unreadable: int = 0  # messages and items
+    unknown_runs: int = 0  # reports for runs that do not exist
+    undelivered: int = 0  # attempts that the broker would not take
     broken: dict[int, str] = field(default_factory=dict)

@@ -53,19 +53,24 @@ class PatientStore:
         """Wait no longer: the engine stops. Calls that would wait raise StoreUnavailable."""
         self._stopped.set()
 
-    async def commit(self, batches: Sequence[Batch]) -> None:
-        """Commit, finding out what happened when the answer is lost. Raises PartLost, StoreUnavailable."""
+    async def commit(self, batches: Sequence[Batch]) -> list[int]:
+        """Commit, finding out what happened when the answer is lost. Answers with the parts that belong to another engine by
+        now: if there are any, nothing was written. Raises StoreUnavailable."""
         while True:
             try:
-                lost = await self._patiently(self._store.commit, batches)
+                return await self._patiently(self._store.commit, batches)
             except OutcomeUnknown:
                 _logger.warning("the outcome of a commit is unknown; looking it up")
-                if await self._patiently(self._store.settle, batches):
-                    return
-                continue
-            if lost:
-                raise PartLost(f"parts {', '.join(map(str, lost))} belong to another engine now.")
-            return
+                if await self._written(batches):
+                    return []
+
+    async def _written(self, batches: Sequence[Batch]) -> bool:
+        """Whether a commit happened. All batches or none were written, so one that shows it speaks for all: another's part may
+        have been claimed by somebody since, and its counter says nothing any more."""
+        for batch in batches:
+            if await self._patiently(self._store.settle, (batch,)):
+                return True
+        return False
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
         return await self._patiently(self._store.values, keys)

@@ -22,13 +22,14 @@ from headrace.engine.core.decision import (
 from headrace.engine.core.events import ChildEnded, ChildRefused, Picked, SlotsGranted
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import TaskState
-from headrace.engine.ports.store import StoreUnavailable
+from headrace.engine.ports.store import Batch, StoreUnavailable
 from headrace.engine.shell.children import CannotStart, Children, Resolved, refusal
 from headrace.engine.shell.deciding import Failure
 from headrace.engine.shell.fleet import Fleet, Flight, spread
+from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Entry, Line
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.part import Part, Turn
+from headrace.engine.shell.part import Portion, Turn
 from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.pools import Pools
 from headrace.engine.shell.rows import cache_row, dead_letter
@@ -40,20 +41,29 @@ _new = tuple.__new__
 
 
 class Reactor:
-    """Carries out the effects of one part's decisions, and fills its workers from the line."""
+    """Carries out the effects of decisions, and fills the workers from the line."""
 
     def __init__(
-        self, fleet: Fleet, line: Line, pools: Pools, children: Children, plans: Plans, *, picked: int
+        self,
+        fleet: Fleet,
+        line: Line,
+        pools: Pools,
+        holdings: Holdings,
+        children: Children,
+        plans: Plans,
+        *,
+        picked: int,
     ) -> None:
         self._fleet = fleet
         self._line = line
         self._pools = pools
+        self._holdings = holdings
         self._children = children
         self._plans = plans
         self._picked = picked
         self._resolved: Resolved = {}
 
-    async def react(self, part: Part, turn: Turn, lives: list[LiveRun]) -> list[Failure]:
+    async def react(self, turn: Turn, lives: list[LiveRun]) -> list[Failure]:
         """Take in what the runs have decided since the last round; further events go to the turn.
 
         Answers with the runs whose effects cannot be carried out.
@@ -64,11 +74,14 @@ class Reactor:
             try:
                 returned = self._moved(live, turn)
                 self._lined(live, returned)
-                for effect in live.new_effects():
-                    if type(effect) is Send:
-                        self._send(live, turn, effect)
-                    else:
-                        await self._other(part, live, turn, effect)
+                effects = live.new_effects()
+                if effects:
+                    portion = turn.portion(live.part)
+                    for effect in effects:
+                        if type(effect) is Send:
+                            self._send(live, turn, portion, effect)
+                        else:
+                            await self._other(live, turn, portion, effect)
             except StoreUnavailable:
                 raise
             except Exception as fault:
@@ -122,37 +135,38 @@ class Reactor:
             if first:
                 lane.push(priority, live.tenant, first, front=True)
 
-    def _send(self, live: LiveRun, turn: Turn, effect: Send) -> None:
+    def _send(self, live: LiveRun, turn: Turn, portion: Portion, effect: Send) -> None:
         key, attempt, epoch, n, worker, _ = effect
         member = self._fleet.member(worker)
         if member is None:  # it went between picking and deciding: the next sweep finds nobody there
             return
         profile = live.profile(key.task, self._line)
-        flight = Flight((live.no, key), attempt, epoch, n, member, profile, turn.mono)
+        flight = Flight(portion.part.number, (live.no, key), attempt, epoch, n, member, profile, turn.mono)
         self._fleet.sent(flight)
-        turn.outbox.send(live, effect, flight)
+        portion.outbox.send(live, effect, flight)
 
-    async def _other(self, part: Part, live: LiveRun, turn: Turn, effect: Effect) -> None:
-        no, batch = live.no, turn.batch
+    async def _other(self, live: LiveRun, turn: Turn, portion: Portion, effect: Effect) -> None:
+        no, batch, timers = live.no, portion.batch, self._holdings.timers
         match effect:
             case SetTimer(key, kind, due_at):
-                part.timers.set(no, live.decision.generation, key, kind, due_at)
+                timers.set(no, live.decision.generation, key, kind, due_at)
                 live.timed[key] = None
             case ClearTimers(key):
-                part.timers.clear(no, key, batch)
+                timers.clear(no, key, batch)
             case Abort(key, _, worker, _):
                 member = self._fleet.member(worker)
                 if member is not None:
-                    turn.outbox.abort(live, effect, member, live.profile(key.task, self._line).lane.queue)
+                    queue = live.profile(key.task, self._line).lane.queue
+                    portion.outbox.abort(live, effect, member, queue)
                 flight = self._fleet.flights.get((no, key))
                 if flight is not None:
                     flight.aborted = True
             case RequestSlots(key, pool, cost):
-                self._grant(part, turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
+                self._grant(turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
             case ReleaseSlots(key, pool, _):
-                self._grant(part, turn, self._pools.release(pool, (no, key)))
+                self._grant(turn, self._pools.release(pool, (no, key)))
             case StartChild():
-                await self._start(live, turn, effect)
+                await self._start(live, turn, batch, effect)
             case CancelChild():
                 command = await self._children.stop(live, effect, turn.now)
                 if command is not None:
@@ -162,25 +176,25 @@ class Reactor:
             case DeadLetter():
                 batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect))
             case Send():
-                self._send(live, turn, effect)
+                self._send(live, turn, portion, effect)
 
     def _priority(self, live: LiveRun, key: Key) -> int:
         return live.priority(live.profile(key.task, self._line))
 
-    def _grant(self, part: Part, turn: Turn, granted: list[Entry]) -> None:
+    def _grant(self, turn: Turn, granted: list[Entry]) -> None:
         for run, key in granted:
-            live = part.runs.get(run)
+            live = self._holdings.runs.get(run)
             if live is not None:
                 turn.add(live, SlotsGranted(turn.now, key))
 
-    async def _start(self, live: LiveRun, turn: Turn, effect: StartChild) -> None:
+    async def _start(self, live: LiveRun, turn: Turn, batch: Batch, effect: StartChild) -> None:
         key = effect.key
         try:
             child = await self._children.start(live, effect, turn.now, self._resolved)
         except CannotStart as refused:
             turn.add(live, ChildRefused(turn.now, key, refusal(key, refused)))
             return
-        turn.batch.runs_new.append(child.run)
+        batch.runs_new.append(child.run)
         self._plans.offer(child.plan)
         row = live.decision.rows.get(key)
         if row is not None:
@@ -190,9 +204,9 @@ class Reactor:
 
     # -- the line ------------------------------------------------------------------------------------------------
 
-    def pick(self, part: Part, turn: Turn) -> bool:
+    def pick(self, turn: Turn) -> bool:
         """Give what waits to workers with room. Answers whether some was left for which there is room."""
-        line, runs, now, epoch = self._line, part.runs, turn.now, part.epoch
+        line, runs, now = self._line, self._holdings.runs, turn.now
         if not len(line):
             return False
         for lane in line:
@@ -217,7 +231,8 @@ class Reactor:
                     if live.alone:
                         deferred.append(entry)
                         continue
-                    turn.of(live).append(_new(Picked, (now, key, worker, epoch, part.delivery())))
+                    part = live.part
+                    turn.of(live).append(_new(Picked, (now, key, worker, part.epoch, part.delivery())))
                 at += count
             for entry in deferred:
                 live = runs[entry[0]]

@@ -166,9 +166,7 @@ class _Again:
             if isinstance(effect, StartChild):  # the shell names children, not the machine
                 decision.rows[effect.key].child = self._children.get((decision.generation, effect.key))
 
-    async def _answers(
-        self, need: Need, decision: Decision, past: Recorded, content: _Content
-    ) -> Answers:
+    async def _answers(self, need: Need, decision: Decision, past: Recorded, content: _Content) -> Answers:
         fresh = {Key(row.task, row.map): row for row in task_rows(self._no, decision)}
         values: dict[Key, Value] = {}
         for key in need.outputs | need.inputs:

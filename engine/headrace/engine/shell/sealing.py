@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from headrace.engine.core.events import RerunAsked
 from headrace.engine.core.states import TaskState
-from headrace.engine.ports.store import HistoryRow
+from headrace.engine.ports.store import Batch, HistoryRow
 from headrace.engine.shell import history
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.rows import run_update, task_rows, value_of_row
+from headrace.engine.shell.timers import Timers
 from headrace.engine.shell.values import ValueCache
 
 _FINAL = TaskState.SUCCEEDED
 
 
-def seal(live: LiveRun, part: Part, turn: Turn) -> None:
-    """Put what a run decided into the batch."""
-    decision, batch, no = live.decision, turn.batch, live.no
+def seal(live: LiveRun, batch: Batch, timers: Timers) -> None:
+    """Put what a run decided into its part's batch."""
+    decision, no = live.decision, live.no
     live.seq += 1
     body = history.encode(decision, live.rounds, cache=live.cache, refused=live.refused)
-    batch.history.append(HistoryRow(no, live.seq, turn.now, body))
+    batch.history.append(HistoryRow(no, live.seq, batch.at, body))
     if decision.rows:
         batch.tasks.extend(task_rows(no, decision))
     if decision.run is not None:
@@ -27,7 +27,7 @@ def seal(live: LiveRun, part: Part, turn: Turn) -> None:
         generations = live.machine.status.generations if rerun else None
         batch.runs.append(run_update(no, decision.run, generations))
     if live.timed:
-        part.timers.flush(no, live.timed, batch)
+        timers.flush(no, live.timed, batch)
 
 
 def remember(live: LiveRun, values: ValueCache) -> None:

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 class EngineSettings:
     """The defaults are those of docs/design/protocol.md."""
 
-    parts: int = 1  # of all engines together
     sole: bool = (
         True  # the workers live and die with this process: at its start nothing is in flight any more
     )
     any_queue: bool = False  # the only worker takes tasks of every queue and label
+    survey_seconds: float = 0.25  # how often to look at the other engines
+    announce_seconds: float = 2.0  # how often to tell them for which queues there is work
+    change_seconds: float = 0.1  # between two such messages, at least
     poll_seconds: float = 0.15  # how often to look for what other processes wrote
     sweep_seconds: float = 1.0  # how often to look for silence
     fresh_seconds: float = 6.0  # a worker without a beat for so long gets nothing
     patience_seconds: float = 5.0  # an attempt unanswered for so long is asked after
     gathered: int = 5_000  # reports in one turn, at most
+    unacknowledged: int = 10_000  # attempts sent; above, nothing more is gathered
     picked: int = 2_000  # attempts dispatched in one turn, at most
     inbox_rows: int = 500
     loaded: int = 500  # runs loaded in one turn, at most
