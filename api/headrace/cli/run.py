@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +19,7 @@ from headrace.cli.parameters import ask_for, gather, missing
 from headrace.cli.references import short
 from headrace.cli.where import HERE, Where
 from headrace.engine.core.problems import InvalidWorkflow
+from headrace.engine.core.workflow import Child
 from headrace.engine.ports.store import RowDamaged
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from headrace.dsl.source import Planned
     from headrace.engine.ports.store import RunRow
     from headrace.runners.embedded import Embedded
+
+CHILDREN_END_WITHIN = 5.0
+"""Seconds in which the children of a killed run are told so and end; those that have not go on with the next --resume."""
 
 Param = Annotated[
     list[str] | None, Parameter(name=["--param", "-p"], help="key=value or key=@file; repeatable.")
@@ -107,9 +113,37 @@ async def _run(
         )
         _say_if_paused(row)  # it may be one that has the same key
         ended = await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
-        if ended is not Status.INTERRUPTED:
+        if ended is Status.INTERRUPTED:
+            await _see_children_end(home, row)
+        else:
             await _outlast(home, row)
         return ended
+
+
+async def _see_children_end(home: Embedded, run: RunRow) -> None:
+    """A run that is killed ends before its children do: they are told by commands of their own, and what they run is
+    stopped before this process goes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CHILDREN_END_WITHIN):
+            for row in await home.going_on():
+                if await _ends_with(home, row, run):
+                    await home.wait(row)
+
+
+async def _ends_with(home: Embedded, row: RunRow, run: RunRow) -> bool:
+    """Whether `row` is a child of `run`, or of a child of it, that is told to stop with it."""
+    while row.parent is not None:
+        no, _, task, _ = row.parent
+        above = await home.store.run(no)
+        if above is None:
+            return False
+        work = (await home.plan(above.plan)).tasks[task].work
+        if not isinstance(work, Child) or not work.wait or work.on_cancel != "cancel":
+            return False
+        if no == run.no:
+            return True
+        row = above
+    return False
 
 
 async def _outlast(home: Embedded, run: RunRow) -> None:

@@ -52,7 +52,8 @@ class Processes:
         Args:
             feed: what it reads on standard input; None: nothing.
             heard: called with "stdout" or "stderr" and what was written.
-            grace: seconds between SIGTERM and SIGKILL when this call is cancelled.
+            grace: seconds between SIGTERM and SIGKILL when this call is cancelled; cancelled again, they begin anew,
+                but end no later.
 
         Raises:
             OSError, ValueError: it cannot be started.
@@ -108,7 +109,7 @@ async def _through(
         await gate.open(become)
         status = await asyncio.shield(gate.ended)
     except asyncio.CancelledError:
-        await asyncio.shield(_end(gate, grace()))
+        await _end(gate, grace)
         raise
     finally:
         # its descendants hold the pipes: what they still have to say, then their end
@@ -146,12 +147,17 @@ def reap(state_folder: Path) -> int:
     return len(killed)
 
 
-async def _end(gate: Gate, grace: float) -> None:
-    """SIGTERM to the whole group, SIGKILL after `grace` seconds."""
+async def _end(gate: Gate, grace: Callable[[], float]) -> None:
+    """SIGTERM to the whole group, SIGKILL after the grace; asked again meanwhile, after what the grace is by then."""
     _signal(gate.pid, signal.SIGTERM)
-    await asyncio.wait([gate.ended], timeout=grace)
+    until = time.monotonic() + grace()
+    while not gate.ended.done() and (left := until - time.monotonic()) > 0:
+        try:
+            await asyncio.wait([gate.ended], timeout=left)
+        except asyncio.CancelledError:
+            until = min(until, time.monotonic() + grace())
     _signal(gate.pid, signal.SIGKILL)
-    await gate.ended
+    await asyncio.shield(gate.ended)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -69,12 +69,15 @@ class Sentry:
         return began + limits.attempt
 
     def stop(self, attempt: Attempt, why: str, grace: float) -> None:
-        """Ask a running attempt to end; only the first reason counts."""
+        """Ask a running attempt to end. Only the first reason counts; asked again it gets less time, never more."""
+        give_up_at = time.monotonic() + grace + KILL_MARGIN
         if attempt.stopping is None:
             attempt.stopping = why
-            attempt.grace = grace
-            attempt.give_up_at = time.monotonic() + grace + KILL_MARGIN
-            self._execution.interrupt(attempt)
+        elif give_up_at >= attempt.give_up_at:
+            return
+        attempt.grace = grace
+        attempt.give_up_at = give_up_at
+        self._execution.interrupt(attempt)
 
     def give_up(self, attempt: Attempt) -> None:
         """It does not end: report it as stopped and do without what it occupies."""
