@@ -7,6 +7,7 @@ ends finds the states from which none can be reached by fair steps.
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,16 @@ class Verdict(Generic[S]):
         return self.broken is None
 
 
+class _Renaming:
+    """A symmetry, with what it made of each component before."""
+
+    def __init__(self, order: tuple[int, ...], maps: tuple[Callable[[Any], Any], ...]) -> None:
+        known: dict[Callable[[Any], Any], dict[int, int]] = {rename: {} for rename in maps}
+        self.components = [
+            (source, rename, known[rename]) for source, rename in zip(order, maps, strict=True)
+        ]
+
+
 class TooLarge(Exception):
     """The world has more states than were allowed: nothing was proven."""
 
@@ -75,7 +86,7 @@ class Explorer(Generic[S]):
         self._most = most
         self._values: list[Hashable] = []
         self._numbers: dict[Hashable, int] = {}
-        self._symmetries = [(one.order, one.maps, tuple({} for _ in one.maps)) for one in world.symmetries()]
+        self._symmetries = [_Renaming(*one) for one in world.symmetries()]
         self._seen: dict[Packed, int] = {}
         self._states: list[Packed] = []
         self._parents = array("l")
@@ -85,6 +96,15 @@ class Explorer(Generic[S]):
 
     def explore(self) -> Verdict[S]:
         """Visit everything. Raises TooLarge."""
+        collecting = gc.isenabled()
+        gc.disable()  # millions of tuples and no cycles: looking for cycles takes a third of the time
+        try:
+            return self._explore()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _explore(self) -> Verdict[S]:
         world, verdict = self._world, Verdict[S]()
         self._visit(self._canonical(self._pack(world.start())), -1)
         here, layer_ends = 0, 1
@@ -117,32 +137,32 @@ class Explorer(Generic[S]):
     # -- states --------------------------------------------------------------------------------------------------
 
     def _pack(self, state: S) -> Packed:
-        numbers, values = self._numbers, self._values
-        packed = []
-        for part in self._world.parts(state):
-            number = numbers.get(part)
-            if number is None:
-                number = numbers[part] = len(values)
-                values.append(part)
-            packed.append(number)
-        return tuple(packed)
+        return tuple([self._number(part) for part in self._world.parts(state)])
 
     def _unpack(self, packed: Packed) -> S:
         values = self._values
         return self._world.whole([values[number] for number in packed])
 
     def _canonical(self, packed: Packed) -> Packed:
-        """The smallest of all renamings; what a renaming makes of a component is computed once."""
+        """The smallest of all renamings. What a renaming makes of a component is computed once; a renaming is left as
+        soon as it turns out to be larger, mostly at its first component."""
         least = packed
-        for order, maps, known in self._symmetries:
-            renamed = []
-            for index, source in enumerate(order):
+        for symmetry in self._symmetries:
+            renamed: list[int] = []
+            smaller = False
+            for (source, rename, known), bound in zip(symmetry.components, least, strict=True):
                 number = packed[source]
-                there = known[index].get(number)
+                there = known.get(number)
                 if there is None:
-                    there = known[index][number] = self._number(maps[index](self._values[number]))
+                    there = known[number] = self._number(rename(self._values[number]))
+                if not smaller and there != bound:
+                    if there > bound:
+                        break
+                    smaller = True
                 renamed.append(there)
-            least = min(least, tuple(renamed))
+            else:
+                if smaller:
+                    least = tuple(renamed)
         return least
 
     def _number(self, part: Hashable) -> int:
@@ -198,13 +218,18 @@ class Explorer(Generic[S]):
         state = self._world.start()
         trace: list[tuple[Any, S]] = [(None, state)]
         for packed in reversed(path):
-            for label, _, after, _ in self._world.moves(state):
-                if self._canonical(self._pack(after)) == packed:
-                    break
-            else:
+            step = next(
+                (
+                    move
+                    for move in self._world.moves(state)
+                    if self._canonical(self._pack(move.state)) == packed
+                ),
+                None,
+            )
+            if step is None:
                 raise AssertionError("a renamed state has other steps: the symmetry is wrong")
-            state = after
-            trace.append((label, state))
+            state = step.state
+            trace.append((step.label, state))
         return trace
 
     def _last(self, state: S, label: Any, broken: str) -> tuple[Any, S] | None:

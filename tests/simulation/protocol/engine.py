@@ -43,9 +43,9 @@ def hear(truth: Truth, said: Said, rules: Rules) -> Decision:
     if not counts(row, said, rules):
         return truth, ()
     if said.kind == SAID_STARTED:
-        return (_put(truth, said.task, row._replace(state=RUNNING)), ()) if row.state == DISPATCHED else (truth, ())
+        return _put(truth, said.task, row._replace(state=RUNNING)) if row.state == DISPATCHED else truth, ()
     if said.kind == SAID_SUCCEEDED:
-        return _put(truth, said.task, row._replace(state=SUCCEEDED)), ()
+        return _put(truth, said.task, row._replace(state=SUCCEEDED, worker=-1)), ()
     if said.kind == SAID_HANDED_BACK:
         return _put(truth, said.task, waiting(truth, row)), ()
     if said.kind == SAID_FAILED or (said.kind == SAID_CANCELLED and truth.run == GOING):
@@ -126,13 +126,17 @@ def ask(truth: Truth, task: int, rules: Rules) -> Sends:
     return ((row.worker, ToWorker(kind, truth.epoch, task, row.attempt, (row.epoch, row.n))),)
 
 
-def take_over(truth: Truth, known: tuple[int, ...], rules: Rules) -> Decision:
+def take_over(truth: Truth, known: tuple[int, ...], queues: int, rules: Rules) -> Decision:
     """E1 and E9: the claim, and behind it the barrier at every worker that should have something."""
     truth = truth._replace(epoch=truth.epoch + 1, known=known, gone=(0,) * len(known))
     sends: Sends = ()
     if rules.barrier:
         concerned = sorted({row.worker for row in truth.rows if row.flying})
-        sends = tuple((worker, ToWorker(ASK_ALL, truth.epoch)) for worker in concerned)
+        sends = tuple(
+            (worker, ToWorker(ASK_ALL, truth.epoch, queue))
+            for worker in concerned
+            for queue in range(queues if rules.barrier_in_every_queue else 1)
+        )
     if truth.run == CANCELLING and rules.abort_again:
         sends += aborts(truth)
     return truth, sends
@@ -151,7 +155,9 @@ def worker_lost(truth: Truth, worker: int, incarnation: int | None) -> Truth:
     truth = truth._replace(rows=tuple(rows))
     if incarnation is None:
         return truth._replace(gone=_changed(truth.gone, worker, 1))
-    return truth._replace(known=_changed(truth.known, worker, incarnation), gone=_changed(truth.gone, worker, 0))
+    return truth._replace(
+        known=_changed(truth.known, worker, incarnation), gone=_changed(truth.gone, worker, 0)
+    )
 
 
 def lease_over(truth: Truth, task: int) -> Truth:
@@ -170,7 +176,7 @@ def tried_again(truth: Truth, row: Row) -> Row:
 
 
 def _cancelled(row: Row) -> Row:
-    return row._replace(state=CANCELLED)
+    return row._replace(state=CANCELLED, worker=-1)
 
 
 def _put(truth: Truth, task: int, row: Row) -> Truth:

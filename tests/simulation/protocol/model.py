@@ -35,8 +35,8 @@ class Model:
         return (*state[:FIXED], *state.inboxes, *state.workers)
 
     def whole(self, parts: Sequence[Any]) -> State:
-        fixed, rest = parts[:FIXED], parts[FIXED:]
-        return State(*fixed, tuple(rest[: self._sizes.workers]), tuple(rest[self._sizes.workers :]))
+        inboxes = FIXED + self._sizes.workers * self._sizes.queues
+        return State._make((*parts[:FIXED], tuple(parts[FIXED:inboxes]), tuple(parts[inboxes:])))
 
     def symmetries(self) -> list[Symmetry]:
         return renamings(self._sizes)
@@ -48,17 +48,21 @@ def check(
     *,
     rules: Rules | None = None,
     endless: bool = False,
+    queues: int = 1,
     most: int = 5_000_000,
     **budget: int,
 ) -> Verdict[State]:
     """Explore one world: `budget` says how often each misfortune of `Budget` may happen. Raises TooLarge."""
-    return Explorer(Model(Sizes(tasks, workers, Budget(**budget), endless), rules), most).explore()
+    return Explorer(Model(Sizes(tasks, workers, Budget(**budget), endless, queues), rules), most).explore()
 
 
 def told(verdict: Verdict[State]) -> str:
     """The shortest way to the fault, a line a step: what happened, then how the task runs stand."""
     lines = [f"{verdict.broken}, after {len(verdict.trace) - 1} steps:"]
-    lines += [f"{number:3} {_told(action):58} {_rows(state)}" for number, (action, state) in enumerate(verdict.trace)]
+    lines += [
+        f"{number:3} {_told(action):58} {_rows(state)}"
+        for number, (action, state) in enumerate(verdict.trace)
+    ]
     return "\n".join(lines)
 
 
@@ -83,6 +87,10 @@ def _told(action: Action | None) -> str:
 def _rows(state: State) -> str:
     return "  ".join(
         f"{'ABC'[task]} {STATES[row.state]}"
-        + (f" #{row.attempt} {row.epoch}.{row.n} at {row.worker + 1}" if row.worker >= 0 else f" #{row.attempt}")
+        + (
+            f" #{row.attempt} {row.epoch}.{row.n} at {row.worker + 1}"
+            if row.worker >= 0
+            else f" #{row.attempt}"
+        )
         for task, row in enumerate(state.truth.rows)
     )

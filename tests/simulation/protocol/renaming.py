@@ -30,21 +30,23 @@ def renamings(sizes: Sizes) -> list[Symmetry]:
     found = []
     for workers in permutations(range(sizes.workers)):
         for tasks in permutations(range(sizes.tasks)):
+            if any(old % sizes.queues != new % sizes.queues for new, old in enumerate(tasks)):
+                continue  # only tasks of one queue are interchangeable
             if workers != tuple(sorted(workers)) or tasks != tuple(sorted(tasks)):
-                found.append(_renaming(workers, tasks))
+                found.append(_renaming(workers, tasks, sizes.queues))
     return found
 
 
-def _renaming(workers: tuple[int, ...], tasks: tuple[int, ...]) -> Symmetry:
+def _renaming(workers: tuple[int, ...], tasks: tuple[int, ...], queues: int) -> Symmetry:
     """New worker i is old worker `workers[i]`; likewise tasks."""
     to_worker = {old: new for new, old in enumerate(workers)} | {-1: -1}
     to_task = {old: new for new, old in enumerate(tasks)} | {-1: -1}
-    renamed = _Names(to_worker, to_task, workers, tasks)
-    count = len(workers)
+    inboxes = tuple(old * queues + queue for old in workers for queue in range(queues))
+    renamed = _Names(to_worker, to_task, workers, tasks, inboxes)
     order = (
         *range(FIXED),
-        *(FIXED + old for old in workers),
-        *(FIXED + count + old for old in workers),
+        *(FIXED + old for old in inboxes),
+        *(FIXED + len(inboxes) + old for old in workers),
     )
     fixed: tuple[Callable[[Any], Any], ...] = (
         renamed.truth,
@@ -54,7 +56,7 @@ def _renaming(workers: tuple[int, ...], tasks: tuple[int, ...]) -> Symmetry:
         renamed.ghosts,
         lambda budget: budget,
     )
-    return Symmetry(order, (*fixed, *(renamed.inbox,) * count, *(renamed.worker,) * count))
+    return Symmetry(order, (*fixed, *(renamed.inbox,) * len(inboxes), *(renamed.worker,) * len(workers)))
 
 
 class _Names:
@@ -64,9 +66,10 @@ class _Names:
         to_task: dict[int, int],
         workers: tuple[int, ...],
         tasks: tuple[int, ...],
+        inboxes: tuple[int, ...],
     ) -> None:
         self._worker, self._task = to_worker, to_task
-        self._workers, self._tasks = workers, tasks
+        self._workers, self._tasks, self._inboxes = workers, tasks, inboxes
 
     def _row(self, row: Row) -> Row:
         return row._replace(worker=self._worker[row.worker])
@@ -115,7 +118,7 @@ class _Names:
             sorted(
                 Stale(
                     one.epoch,
-                    tuple(self.inbox(one.pending[old]) for old in self._workers),
+                    tuple(self.inbox(one.pending[old]) for old in self._inboxes),
                     self._rows(one.rows),
                 )
                 for one in stale

@@ -18,7 +18,12 @@ BUFFERED, STARTED, ANNOUNCED, STOPPING = range(4)
 DISPATCH, ASK_ALL, ASK, ABORT = range(4)
 
 # Messages to the engine. From SAID_SUCCEEDED on, a report ends the attempt.
-ALIVE, SAID_STARTED, SAID_HANDED_BACK, SAID_UNKNOWN, SAID_SUCCEEDED, SAID_FAILED, SAID_CANCELLED = range(10, 17)
+ALIVE, SAID_STARTED, SAID_HANDED_BACK, SAID_UNKNOWN, SAID_SUCCEEDED, SAID_FAILED, SAID_CANCELLED = range(
+    10, 17
+)
+
+# Where a message goes that goes to no worker.
+JOB_STATUS = -1
 
 # The run: it goes on, or its cancellation was applied.
 GOING, CANCELLING = range(2)
@@ -43,7 +48,7 @@ class Row(NamedTuple):
 
 
 class ToWorker(NamedTuple):
-    """DISPATCH, ASK and ABORT name a task, its attempt and a delivery; ASK_ALL has zeros there."""
+    """DISPATCH, ASK and ABORT name a task, its attempt and a delivery; in ASK_ALL `task` is a queue."""
 
     kind: int
     epoch: int
@@ -81,6 +86,10 @@ class Ended(NamedTuple):
     kind: int
 
 
+DECLINED = (SAID_HANDED_BACK, SAID_UNKNOWN)
+"""Reports that say: not here. A higher delivery may still come and be done."""
+
+
 class Worker(NamedTuple):
     """One worker. `incarnation` grows at each start; `seen` is the highest epoch seen."""
 
@@ -114,7 +123,7 @@ class Truth(NamedTuple):
 
 
 class Stale(NamedTuple):
-    """An engine that lost the part and does not know it. `pending`: by worker, committed and not yet published.
+    """An engine that lost the part and does not know it. `pending`: by inbox, committed and not yet published.
 
     `rows` is what it remembers; empty while the fence is in force, because then it can write nothing.
     """
@@ -179,6 +188,7 @@ class Rules:
     lease_waits_for_the_log: bool = True  # E8
     worker_loss_waits_for_the_log: bool = True  # E8, mended
     barrier: bool = True  # E9: Ask{all} after a claim
+    barrier_in_every_queue: bool = True  # E9: Ask{all} goes to every queue, not to one of them
     barrier_shows_epoch: bool = True  # E9: only an Alive that shows the new epoch counts
     abort_again: bool = True  # E9, mended: the new owner tells workers again to stop
     epoch_at_worker: bool = True  # W2
@@ -187,9 +197,10 @@ class Rules:
     hand_backs_remembered: bool = True  # W3, mended
     held_until_acknowledged: bool = True  # W6
     ask_names_delivery: bool = True  # W7, mended: and with it Abort, `unknown` and `cancelled`
+    denials_remembered: bool = True  # W7, mended: who has said `unknown` of a delivery refuses it ever after
     abort_remembered: bool = True  # W8
     sweeper: bool = True
-    unknown_stays: bool = True  # sweeper, mended: `unknown` → a new delivery to the same worker
+    unknown_stays: bool = True  # sweeper: `unknown` → a new delivery to the same worker
 
     def but(self, **switched: bool) -> Rules:
         """These rules with some switched."""
@@ -198,16 +209,20 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the world is. `endless`: a task that has started ends only when it is told to."""
+    """How large the world is. `endless`: a task that has started ends only when it is told to.
+
+    `queues`: task t is in queue t mod queues; every worker serves all of them and has an inbox in each.
+    """
 
     tasks: int
     workers: int
     budget: Budget
     endless: bool = False
+    queues: int = 1
 
 
 class State(NamedTuple):
-    """One state of the world. `log`: job-status from the stored offset on; `inboxes`: job-tasks, by worker."""
+    """One state of the world. `log`: job-status from the stored offset on; `inboxes`: job-tasks, by worker and queue."""
 
     truth: Truth
     log: tuple[Said, ...]

@@ -9,9 +9,9 @@ from tests.simulation.protocol.terms import (
     ALIVE,
     ASK_ALL,
     BUFFERED,
+    DECLINED,
     DISPATCH,
     SAID_CANCELLED,
-    SAID_HANDED_BACK,
     SAID_UNKNOWN,
     STOPPING,
     Ended,
@@ -40,7 +40,7 @@ def take(worker: Worker, number: int, message: ToWorker, rules: Rules) -> tuple[
         message = message._replace(delivery=NO_DELIVERY)
     if message.kind == ABORT:
         return _aborted(worker, number, message, rules)
-    return _asked(worker, number, message)
+    return _asked(worker, number, message, rules)
 
 
 def alive(worker: Worker, number: int) -> Said:
@@ -49,12 +49,14 @@ def alive(worker: Worker, number: int) -> Said:
     return Said(ALIVE, number, -1, worker.incarnation, (worker.seen, 0), held)
 
 
-def _dispatched(worker: Worker, number: int, message: ToWorker, rules: Rules) -> tuple[Worker, tuple[Said, ...]]:
+def _dispatched(
+    worker: Worker, number: int, message: ToWorker, rules: Rules
+) -> tuple[Worker, tuple[Said, ...]]:
     held = find(worker.held, message)
     if held is not None:
         return (adopt(worker, held, message) if rules.adoption else worker), ()
     ended = find(worker.memory, message)
-    if ended is not None and ended.kind == SAID_HANDED_BACK:
+    if ended is not None and ended.kind in DECLINED:
         if message.delivery <= ended.delivery:
             return worker, (_said(number, ended),)
         worker = without_memory(worker, ended)  # the line sent it here once more
@@ -63,7 +65,7 @@ def _dispatched(worker: Worker, number: int, message: ToWorker, rules: Rules) ->
     return holding(worker, Held(message.task, message.attempt, message.delivery, BUFFERED)), ()
 
 
-def _asked(worker: Worker, number: int, message: ToWorker) -> tuple[Worker, tuple[Said, ...]]:
+def _asked(worker: Worker, number: int, message: ToWorker, rules: Rules) -> tuple[Worker, tuple[Said, ...]]:
     held = find(worker.held, message)
     if held is not None:
         worker = adopt(worker, held, message)
@@ -71,7 +73,10 @@ def _asked(worker: Worker, number: int, message: ToWorker) -> tuple[Worker, tupl
     ended = find(worker.memory, message)
     if ended is not None:
         return _repeated(worker, number, ended, message.delivery)
-    return worker, (Said(SAID_UNKNOWN, number, message.task, message.attempt, message.delivery),)
+    denied = Ended(message.task, message.attempt, message.delivery, SAID_UNKNOWN)
+    if rules.denials_remembered:
+        worker = remembering(worker, denied)
+    return worker, (_said(number, denied),)
 
 
 def _aborted(worker: Worker, number: int, message: ToWorker, rules: Rules) -> tuple[Worker, tuple[Said, ...]]:
@@ -85,7 +90,7 @@ def _aborted(worker: Worker, number: int, message: ToWorker, rules: Rules) -> tu
         worker = dropping(worker, held)
         return _cancelled(worker, number, message, held.delivery)
     ended = find(worker.memory, message)
-    if ended is None or ended.kind == SAID_HANDED_BACK:
+    if ended is None or ended.kind in DECLINED:
         if not rules.abort_remembered:
             return worker, (Said(SAID_CANCELLED, number, message.task, message.attempt, message.delivery),)
         if ended is not None:
