@@ -24,6 +24,7 @@ from headrace.engine.core.decision import (
 from headrace.engine.core.evaluation import Evaluator, Filled
 from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.machine.restoring import newest
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo
 from headrace.engine.core.states import TaskState
@@ -75,6 +76,7 @@ class Pilot:
         self.started: list[str] = []
         self.children: list[StartChild] = []
         self.aborts: list[Abort] = []
+        self.onto: Plan | None = None
         self.stale = 0
         self.n = 0
         self.output: bytes | None = None
@@ -126,10 +128,22 @@ class Pilot:
                 output = None if row.output is None else json.loads(row.output)
                 inputs = row.inputs or self.inputs(key)
                 values[key] = Value(output, row.error, row.reason, row.child, inputs)
+        if need.plan is not None:
+            assert self.onto is not None
+            rows = [(generation, key, row) for (generation, key), row in self.rows.items()]
+            kept = newest(self.plan, self.machine.status, rows)
+            self.plan = self.onto
+            return Answers(plan=self.onto, rows={key: replace(row) for key, row in kept.items()})
         return Answers(values)
 
+    def move(self, plan: Plan, keys: tuple[Key, ...] | None) -> None:
+        """Rerun the run, which has ended, on another version."""
+        self.onto = plan
+        self.feed(e.RerunAsked(self.now, "me", keys, None, 2, plan.hash))
+
     def newest(self, key: Key) -> Row | None:
-        rows = [(generation, row) for (generation, at), row in self.rows.items() if at == key]
+        base = self.machine.status.base
+        rows = [(g, row) for (g, at), row in self.rows.items() if at == key and g >= base]
         return max(rows, key=lambda pair: pair[0])[1] if rows else None
 
     def inputs(self, key: Key) -> Filled | None:
@@ -138,7 +152,7 @@ class Pilot:
             (
                 (generation, row.inputs)
                 for (generation, at), row in self.rows.items()
-                if at == key and row.inputs
+                if at == key and row.inputs and generation >= self.machine.status.base
             ),
             key=lambda pair: pair[0],
         )

@@ -175,6 +175,7 @@ class Need(NamedTuple):
     load: frozenset[Key]  # those of `outputs` whose artifact, if any, must be loaded
     inputs: frozenset[Key]  # whose stored inputs a further attempt sends again
     cache: frozenset[str]
+    plan: str | None = None  # hash of a plan to go on with; with it, the rows that count now
 
 
 class Value(NamedTuple):

@@ -193,12 +193,17 @@ class ResumeAsked(NamedTuple):
 
 
 class RerunAsked(NamedTuple):
-    """A new generation. `tasks` None: from failed; else the named task runs and all downstream of them."""
+    """A new generation. `keys` None: from failed; else the named task runs and all downstream of them.
+
+    With `plan` (a hash) it goes on with that version of the workflow; `keys` are those of the plan that the run had.
+    """
 
     at: float
     by: str
     keys: tuple[Key, ...] | None
     inputs: Json = None
+    version: int | None = None
+    plan: str | None = None
 
 
 class TaskAsked(NamedTuple):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from headrace.engine.core.decision import Value
+from headrace.engine.core.decision import Row, Value
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.keys import Key
+from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json, Priority
 
@@ -29,14 +30,28 @@ class RunInfo:
     priority: Priority = Priority.NORMAL
 
 
+class Moved(NamedTuple):
+    """A rerun that went on with another version of its workflow, and the one that it came from. Plans are hashes."""
+
+    version: int
+    plan: str
+    from_version: int
+    from_plan: str
+
+
 @dataclass(slots=True)
 class Generation:
-    """What one rerun reset: task runs (and everything downstream) that begin again as pending."""
+    """What one rerun reset: task runs (and everything downstream) that begin again as pending. The first generation
+    resets nothing."""
 
     number: int
     reset: tuple[Key, ...] = ()  # exact task runs; a mapped head stands for all its items
     inputs: Json = None  # replaces what `with` gives the task runs in `heads`
     heads: tuple[Key, ...] = ()  # what was asked for, or had failed: where the rerun begins
+    moved: Moved | None = None  # then every row that counts lies in this generation or a later one
+    children: Mapping[str, int] = field(
+        default_factory=dict
+    )  # workflows it calls → versions, fixed at its start
 
 
 @dataclass(slots=True)
@@ -51,9 +66,19 @@ class RunStatus:
     paused: bool = False
     generations: list[Generation] = field(default_factory=list)
 
+    @property
+    def base(self) -> int:
+        """The generation that the run's plan came with: rows of earlier ones belong to another plan."""
+        return next((g.number for g in reversed(self.generations) if g.moved is not None), 1)
+
 
 class Answers(NamedTuple):
-    """The shell's answer to a Need. Keys it was asked for and that have nothing stored are left out."""
+    """The shell's answer to a Need. Keys it was asked for and that have nothing stored are left out.
+
+    `plan` and `rows` answer a need for a plan: that plan, and the run's rows that count now, whole.
+    """
 
     values: Mapping[Key, Value] = {}
     cache: Mapping[str, bytes | Artifact] = {}
+    plan: Plan | None = None
+    rows: Mapping[Key, Row] = {}

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from headrace.engine.core.decision import ClearTimers, Decision, Row, RunChange, Transition
 from headrace.engine.core.evaluation import Artifact
-from headrace.engine.core.events import Error
+from headrace.engine.core.events import Error, RerunAsked
 from headrace.engine.core.keys import Key, prefix, unpack
 from headrace.engine.core.machine import line
 from headrace.engine.core.machine.block import RELEASED, Block, Live
@@ -82,6 +82,7 @@ class Board:
         last = self.status.generations[-1] if self.status.generations else None
         self.replaced = frozenset(last.heads if last is not None and last.inputs is not None else ())
         self.fresh: dict[Key, bytes | Artifact | None] = {}  # outputs of this batch, not yet in the store
+        self.moving: RerunAsked | None = None  # to another plan, see `moving`
 
     # -- addresses ------------------------------------------------------------------------------------------------
 

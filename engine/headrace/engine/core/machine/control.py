@@ -170,6 +170,9 @@ def rerun(board: Board, event: RerunAsked) -> bool:
     status = board.status
     if not status.state.final:
         return False
+    if event.plan is not None and event.plan != board.plan.hash:
+        board.moving = event
+        return True
     heads, reset = chosen(board, event.keys)
     if not reset:
         return False
@@ -190,9 +193,11 @@ def rerun(board: Board, event: RerunAsked) -> bool:
     return True
 
 
-def chosen(board: Board, keys: tuple[Key, ...] | None) -> tuple[set[Key], set[Key]]:
-    """Where a rerun begins: what was asked for (or all that failed). And all that it resets: that, everything
-    downstream, and the handlers."""
+def chosen(
+    board: Board, keys: tuple[Key, ...] | None, added: frozenset[Key] = frozenset()
+) -> tuple[set[Key], set[Key]]:
+    """Where a rerun begins: what was asked for (or all that failed). And all that it resets: that and what was `added`
+    to the graph, everything downstream, and the handlers."""
     plan = board.plan
     if keys is None:
         start = {
@@ -207,9 +212,9 @@ def chosen(board: Board, keys: tuple[Key, ...] | None) -> tuple[set[Key], set[Ke
     handlers = {Key(node) for node in range(len(board.root.state)) if plan.sections[node] > 0}
     last = start & handlers
     start -= handlers
-    if not start:
+    if not start and not added:
         return last, handlers if last else set()
-    reset = set(followed(board, start))
+    reset = set(followed(board, start | (added - handlers)))
     reset |= {setup for key in reset if key.task in plan.setups for setup in _setups(board, key)}
     for key in sorted(
         {around for key in reset for around in restoring.around(plan, key)}, key=lambda key: -key.map

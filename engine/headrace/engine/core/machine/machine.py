@@ -20,6 +20,7 @@ from headrace.engine.core.machine import (
     ending,
     judging,
     maps,
+    moving,
     readiness,
     restoring,
 )
@@ -97,6 +98,10 @@ class RunMachine:
         """Whether a rerun of these task runs (None: of what failed) would run anything."""
         return bool(control.chosen(self.board, keys)[1])
 
+    def check_move(self, keys: tuple[Key, ...] | None, plan: Plan, version: int) -> None:
+        """Whether a rerun of these task runs could go on with `plan`. Raises Misfit, which says what does not fit."""
+        moving.fit(self.board, keys, plan, version, restoring.snapshot(self.board))
+
     def priority_of(self, task: int) -> int:
         """0 high, 1 normal, 2 low."""
         return priority_class(self.board.plan, task, self.board.info.priority)
@@ -131,6 +136,8 @@ class RunMachine:
             board.at = event.at
             if not HANDLERS[type(event)](board, event):
                 decision.stale += 1
+        if board.moving is not None:
+            board = yield from self._go_on(board.moving)
         board.slice_end = len(decision.transitions) + SLICE
         while True:
             if board.recalls:
@@ -144,6 +151,18 @@ class RunMachine:
                 ending.advance(board)
             else:
                 return
+
+    def _go_on(self, asked: e.RerunAsked) -> Generator[Need, Answers, Board]:
+        """Rerun on another version: from here on its plan is the run's. One that does not fit changes nothing."""
+        board, empty = self.board, frozenset[Any]()
+        board.moving = None
+        answers = yield Need(empty, empty, empty, empty, asked.plan)
+        assert answers.plan is not None
+        try:
+            self.board = moving.moved(board, asked, answers.plan, answers.rows)
+        except moving.Misfit:
+            board.decision.stale += 1
+        return self.board
 
     def cascade(self) -> bool:
         """Work off what follows without evaluating anything. False when a slice is full and more remains."""

@@ -19,10 +19,12 @@ from headrace.engine.core.states import RunState, TaskState
 
 def newest(plan: Plan, status: RunStatus, rows: Iterable[tuple[int, Key, Row]]) -> dict[Key, Row]:
     """The rows that count in the current generation: of each task run the newest, but for what a rerun reset."""
+    base = status.base
     by_generation: dict[int, dict[Key, Row]] = {}
     for generation, key, row in rows:
-        by_generation.setdefault(generation, {})[key] = row
-    resets = {generation.number: set(generation.reset) for generation in status.generations}
+        if generation >= base:
+            by_generation.setdefault(generation, {})[key] = row
+    resets = {g.number: set(g.reset) for g in status.generations if g.number >= base}
     kept: dict[Key, Row] = {}
     for number in sorted(by_generation.keys() | resets.keys()):
         if number in resets:
