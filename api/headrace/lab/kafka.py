@@ -78,6 +78,8 @@ class Kafka(Server):
                     "num.network.threads": 2,
                     "num.io.threads": 4,
                     "log.index.size.max.bytes": 1_048_576,
+                "log.cleaner.dedupe.buffer.size": 4_194_304,  # taken from the heap at once; 128 MiB otherwise
+                "metadata.max.idle.interval.ms": 5000,  # how often an idle controller writes, and flushes, nothing
                 }.items()
             )
             + "\n"
