@@ -1,0 +1,367 @@
+"""Messages as bytes: JSON envelopes with a version, so that programs in any language can take part (docs/messages.md).
+
+An envelope is one JSON object: `"v"`, `"type"`, the message's own fields and, where there are any, its `"items"`. It is
+decoded at once; only when that fails are its items read one by one, so that one bad item costs nobody else anything.
+What all attempts of a task share, the job, stands once in an envelope and is referred to by its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from headrace.engine.ports.messages import (
+    VERSION,
+    Abort,
+    Alive,
+    ArtifactRef,
+    Ask,
+    Beat,
+    Dispatch,
+    Dispatches,
+    ErrorInfo,
+    Hole,
+    Job,
+    Lines,
+    Nudge,
+    Report,
+    Reports,
+    ToEngine,
+    ToWorker,
+)
+
+ENVELOPE_BYTES = 256 * 1024
+"""Envelopes are cut so that they stay below; one item alone may be larger, up to RECORD_BYTES."""
+
+RECORD_BYTES = 1_000_000
+"""The largest record that is sent; Kafka's own default limit lies just above."""
+
+Message = TypeVar("Message")
+
+_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+_Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]  # -1: not mapped
+_Time = Annotated[float, Meta(ge=0, le=253402300799)]  # until the year 9999
+_NOTHING = Raw(b"")
+
+
+class WireReport(Struct, frozen=True, omit_defaults=True):
+    """A `Report`; its output is a JSON value of its own and not a text within a text."""
+
+    run: _Number
+    generation: _Small
+    task: _Small
+    map: _Index
+    attempt: _Small
+    epoch: _Number
+    n: _Number
+    kind: Literal["started", "succeeded", "failed", "skipped", "cancelled", "handed_back", "unknown"]
+    started_at: _Time | None = None
+    finished_at: _Time | None = None
+    output: Raw = _NOTHING
+    artifact: ArtifactRef | None = None
+    error: ErrorInfo | None = None
+    retry_after: _Time | None = None
+
+
+class WireReports(Struct, frozen=True, tag="Reports"):
+    worker: str
+    incarnation: str
+    items: list[WireReport]
+
+
+class WireDispatch(Struct, frozen=True, omit_defaults=True):
+    """A `Dispatch`; `job` is the place of its job in the envelope's `jobs`."""
+
+    run: _Number
+    run_id: str
+    generation: _Small
+    task: _Small
+    map: _Index
+    attempt: _Small
+    epoch: _Number
+    n: _Number
+    job: _Small
+    inputs: dict[str, Any]
+    holes: list[Hole] = []
+    priority: int = 1
+    trace: str | None = None
+
+
+class WireDispatches(Struct, frozen=True, tag="Dispatches"):
+    to: str
+    part: _Small
+    epoch: _Number
+    jobs: list[Job]
+    items: list[WireDispatch]
+
+
+class Fault(NamedTuple):
+    """Something that cannot be read: an item, or the whole message."""
+
+    reason: str
+    body: bytes
+
+
+class Decoded(NamedTuple, Generic[Message]):
+    """`message` None: nothing of it can be read."""
+
+    message: Message | None
+    faults: Sequence[Fault] = ()
+
+
+class _Head(Struct):
+    v: Any = None
+    type: Any = None
+
+
+class _ReportsParts(Struct):
+    worker: str
+    incarnation: str
+    items: list[Raw]
+
+
+class _DispatchesParts(Struct):
+    to: str
+    part: _Small
+    epoch: _Number
+    jobs: list[Job]
+    items: list[Raw]
+
+
+_PREFIX = b'{"v":%d,' % VERSION
+_encode = msgspec.json.Encoder().encode
+_to_engine: msgspec.json.Decoder[WireReports | Alive | Nudge] = msgspec.json.Decoder(
+    WireReports | Alive | Nudge
+)
+_to_worker: msgspec.json.Decoder[WireDispatches | Abort | Ask] = msgspec.json.Decoder(
+    WireDispatches | Abort | Ask
+)
+_workers: msgspec.json.Decoder[Beat | Lines] = msgspec.json.Decoder(Beat | Lines)
+_head = msgspec.json.Decoder(_Head)
+_report = msgspec.json.Decoder(WireReport)
+_dispatch = msgspec.json.Decoder(WireDispatch)
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding foreign bytes may raise."""
+
+
+def enveloped(message: Struct) -> bytes:
+    """A message without items as it travels."""
+    return _PREFIX + _encode(message)[1:]
+
+
+# to the engine ---------------------------------------------------------------------------------------------------
+def encode_to_engine(message: ToEngine) -> list[tuple[ToEngine, bytes]]:
+    """The message in envelopes below ENVELOPE_BYTES, each with its share of the items."""
+    if isinstance(message, Reports):
+        return [
+            (Reports(message.worker, message.incarnation, items), body)
+            for items, body in _cut(
+                message.items,
+                lambda items: enveloped(
+                    WireReports(message.worker, message.incarnation, [_wired_report(each) for each in items])
+                ),
+            )
+        ]
+    return [(message, enveloped(message))]
+
+
+def decode_to_engine(body: bytes) -> Decoded[ToEngine]:
+    """A message of job-status; never raises."""
+    try:
+        if not body.startswith(_PREFIX):
+            _check_version(body)
+        message = _to_engine.decode(body)
+        if isinstance(message, WireReports):
+            items = [_unwired_report(each) for each in message.items]
+            return Decoded(Reports(message.worker, message.incarnation, items))
+        return Decoded(message)
+    except UNREADABLE as error:
+        return _mended(body, error, "Reports", _mend_reports)
+
+
+def _wired_report(report: Report) -> WireReport:
+    output = report.output
+    return WireReport(
+        report.run,
+        report.generation,
+        report.task,
+        report.map,
+        report.attempt,
+        report.epoch,
+        report.n,
+        report.kind,  # type: ignore[arg-type]  # checked where it is decoded
+        report.started_at,
+        report.finished_at,
+        _NOTHING if output is None else Raw(output),
+        report.artifact,
+        report.error,
+        report.retry_after,
+    )
+
+
+def _unwired_report(report: WireReport) -> Report:
+    output = bytes(report.output)
+    if not output.isascii():
+        output.decode()  # a raw value was not looked at: bytes that are no text must not go further
+    return Report(
+        report.run,
+        report.generation,
+        report.task,
+        report.map,
+        report.attempt,
+        report.epoch,
+        report.n,
+        report.kind,
+        report.started_at,
+        report.finished_at,
+        None if not output or output == b"null" else output,
+        report.artifact,
+        report.error,
+        report.retry_after,
+    )
+
+
+def _mend_reports(body: bytes) -> Decoded[ToEngine]:
+    parts = msgspec.json.decode(body, type=_ReportsParts)
+    items, faults = _each(parts.items, lambda raw: _unwired_report(_report.decode(raw)))
+    return Decoded(Reports(parts.worker, parts.incarnation, items) if items else None, faults)
+
+
+# to workers --------------------------------------------------------------------------------------------------------
+def encode_to_worker(message: ToWorker) -> list[tuple[ToWorker, bytes]]:
+    """The message in envelopes below ENVELOPE_BYTES, each with its share of the items."""
+    if isinstance(message, Dispatches):
+        to, part, epoch = message.to, message.part, message.epoch
+
+        def encode(items: list[Dispatch]) -> bytes:
+            jobs: list[Job] = []
+            places: dict[int, int] = {}
+            wired = []
+            for item in items:
+                place = places.setdefault(id(item.job), len(jobs))
+                if place == len(jobs):
+                    jobs.append(item.job)
+                wired.append(
+                    WireDispatch(
+                        item.run,
+                        item.run_id,
+                        item.generation,
+                        item.task,
+                        item.map,
+                        item.attempt,
+                        item.epoch,
+                        item.n,
+                        place,
+                        item.inputs,
+                        item.holes,
+                        item.priority,
+                        item.trace,
+                    )
+                )
+            return enveloped(WireDispatches(to, part, epoch, jobs, wired))
+
+        return [(Dispatches(to, part, epoch, items), body) for items, body in _cut(message.items, encode)]
+    return [(message, enveloped(message))]
+
+
+def decode_to_worker(body: bytes) -> Decoded[ToWorker]:
+    """A message of a queue's topic; never raises."""
+    try:
+        if not body.startswith(_PREFIX):
+            _check_version(body)
+        message = _to_worker.decode(body)
+        if isinstance(message, WireDispatches):
+            jobs = message.jobs
+            items = [_unwired_dispatch(each, jobs) for each in message.items]
+            return Decoded(Dispatches(message.to, message.part, message.epoch, items))
+        return Decoded(message)
+    except (*UNREADABLE, IndexError) as error:
+        return _mended(body, error, "Dispatches", _mend_dispatches)
+
+
+def _unwired_dispatch(item: WireDispatch, jobs: list[Job]) -> Dispatch:
+    return Dispatch(
+        item.run,
+        item.run_id,
+        item.generation,
+        item.task,
+        item.map,
+        item.attempt,
+        item.epoch,
+        item.n,
+        jobs[item.job],
+        item.inputs,
+        item.holes,
+        item.priority,
+        item.trace,
+    )
+
+
+def _mend_dispatches(body: bytes) -> Decoded[ToWorker]:
+    parts = msgspec.json.decode(body, type=_DispatchesParts)
+    items, faults = _each(parts.items, lambda raw: _unwired_dispatch(_dispatch.decode(raw), parts.jobs))
+    return Decoded(Dispatches(parts.to, parts.part, parts.epoch, items) if items else None, faults)
+
+
+# job-workers -------------------------------------------------------------------------------------------------------
+def decode_workers(body: bytes) -> Decoded[Beat | Lines]:
+    """A message of job-workers; never raises."""
+    try:
+        if not body.startswith(_PREFIX):
+            _check_version(body)
+        return Decoded(_workers.decode(body))
+    except UNREADABLE as error:
+        return Decoded(None, (Fault(_said(error), body),))
+
+
+# both --------------------------------------------------------------------------------------------------------------
+def _cut(items: list[Any], encode: Callable[[list[Any]], bytes]) -> list[tuple[list[Any], bytes]]:
+    body = encode(items)
+    if len(body) <= ENVELOPE_BYTES or len(items) <= 1:
+        return [(items, body)]
+    middle = len(items) // 2
+    return _cut(items[:middle], encode) + _cut(items[middle:], encode)
+
+
+def _check_version(body: bytes) -> None:
+    found = _head.decode(body).v
+    if found != VERSION or found is True:
+        raise msgspec.ValidationError(
+            "it has no version" if found is None else f"version {found!r} is not known, only {VERSION}"
+        )
+
+
+def _mended(
+    body: bytes, error: Exception, kind: str, mend: Callable[[bytes], Decoded[Message]]
+) -> Decoded[Message]:
+    """What can be saved of an envelope that did not decode at once."""
+    try:
+        _check_version(body)
+        if _head.decode(body).type == kind:
+            return mend(body)
+    except UNREADABLE as deeper:
+        error = deeper
+    return Decoded(None, (Fault(_said(error), body),))
+
+
+def _each(raws: list[Raw], read: Callable[[Raw], Any]) -> tuple[list[Any], list[Fault]]:
+    items, faults = [], []
+    for raw in raws:
+        try:
+            items.append(read(raw))
+        except IndexError:
+            faults.append(Fault("its job is not in the envelope", bytes(raw)))
+        except UNREADABLE as error:
+            faults.append(Fault(_said(error), bytes(raw)))
+    return items, faults
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) or type(error).__name__

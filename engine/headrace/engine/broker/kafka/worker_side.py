@@ -1,0 +1,165 @@
+"""A worker's end of Kafka: reads its inbox of every queue it serves, reports to the runs' parts, and beats."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from zlib import crc32
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from headrace.engine.broker.bell import Bell
+from headrace.engine.broker.kafka import topics, wire
+from headrace.engine.broker.kafka.connection import Connection
+from headrace.engine.broker.kafka.engine_side import BUFFERED_BYTES, JSON, STOP_SECONDS
+from headrace.engine.broker.kafka.publisher import Publisher
+from headrace.engine.broker.kafka.reader import Jump, Reader
+from headrace.engine.broker.kafka.settings import KafkaSettings
+from headrace.engine.ports.broker import BrokerUnavailable, Told
+from headrace.engine.ports.messages import Beat, ErrorInfo, Report, Reports, ToEngine
+
+log = logging.getLogger(__name__)
+
+
+class KafkaWorkerSide:
+    """`WorkerSide` over Kafka. It makes the topics of its queues where they are missing."""
+
+    def __init__(self, settings: KafkaSettings, worker_id: str, queues: Sequence[str]) -> None:
+        if not queues:
+            raise ValueError("A worker listens on at least one queue.")
+        self._settings = settings
+        self._worker_id = worker_id
+        self._key = worker_id.encode()
+        self._queues = {topics.task_topic(settings, queue): queue for queue in queues}
+        self._status = settings.prefix + topics.STATUS
+        self._workers = settings.prefix + topics.WORKERS
+        self._connection = Connection(settings, f"headrace-worker-{worker_id}")
+        self._bell = Bell()
+        self._woken = False
+        self._told: list[Told] = []
+        self._buffered = 0
+        self._inbox = -1
+
+    @property
+    def inbox(self) -> int:
+        return self._inbox
+
+    async def start(self) -> None:
+        counts = await topics.ensure_queues(self._settings, self._queues.values())
+        await topics.require(self._settings, (topics.STATUS, topics.WORKERS))
+        self._inbox = crc32(self._key) % next(iter(counts.values()))
+        self._reader = Reader(self._connection, self._deliver, self._jumped)
+        self._publisher = Publisher(self._connection)
+        await self._publisher.start()
+        await self._reader.start()
+        inboxes = [TopicPartition(topic, self._inbox) for topic in self._queues]
+        bounds = await self._reader.bounds(inboxes)
+        self._reader.seek({partition: bounds[partition].end for partition in inboxes})
+
+    async def stop(self) -> None:
+        await self._reader.stop()
+        await self._publisher.stop(STOP_SECONDS)
+        self.wake()
+
+    async def receive(self, timeout: float | None) -> list[Told]:
+        self._bell.clear()
+        if not self._told and not self._woken and timeout != 0:
+            await self._bell.wait(timeout)
+        self._woken = False
+        told, self._told = self._told, []
+        if self._buffered:
+            self._buffered = 0
+            self._reader.more()
+        return told
+
+    def wake(self) -> None:
+        self._woken = True
+        self._bell.ring()
+
+    async def report(self, part: int, message: ToEngine) -> None:
+        """Raises BrokerUnavailable when it was refused: not allowed, or the part has no partition."""
+        await asyncio.gather(
+            *(self._publish(self._status, part, body) for body in _reports(message)),
+        )
+
+    async def beat(self, beat: Beat) -> None:
+        await self._publish(self._workers, 0, wire.enveloped(beat), latest=True)
+
+    async def _publish(self, topic: str, partition: int, body: bytes, latest: bool = False) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settled(why: str | None) -> None:
+            if done.done():
+                return
+            if why is None:
+                done.set_result(None)
+            else:
+                done.set_exception(BrokerUnavailable(f"Kafka did not take a message for {topic}: {why}."))
+
+        self._publisher.send(topic, partition, body, settled, key=self._key, headers=JSON, latest=latest)
+        await done
+
+    def _deliver(self, partition: TopicPartition, records: list[ConsumerRecord]) -> bool:
+        queue = self._queues[partition.topic]
+        for record in records:
+            if record.key is not None and record.key != self._key:
+                continue  # the inbox is shared, and the key says whose it is
+            body = record.value or b""
+            self._buffered += len(body)
+            decoded = wire.decode_to_worker(body)
+            for fault in decoded.faults:
+                # The engine asks after an attempt that nobody answers for, so it is not lost.
+                log.error("%s, offset %d cannot be read: %s", partition.topic, record.offset, fault.reason)
+            if decoded.message is not None:
+                self._told.append(Told(queue, decoded.message))
+        if self._told:
+            self._bell.ring()
+        return self._buffered < BUFFERED_BYTES
+
+    def _jumped(self, jump: Jump) -> None:
+        """What was cut off was for this worker perhaps; the engine asks after what nobody answers for."""
+        log.warning(
+            "%s, partition %d: offset %d is outside of the log, going on at %d.",
+            jump.partition.topic,
+            jump.partition.partition,
+            jump.wanted,
+            jump.found,
+        )
+
+
+def _reports(message: ToEngine) -> list[bytes]:
+    """The envelopes of a message; a report that no broker takes says so instead of what it would have said."""
+    bodies = []
+    for piece, body in wire.encode_to_engine(message):
+        if len(body) > wire.RECORD_BYTES and isinstance(piece, Reports):
+            small = Reports(
+                piece.worker, piece.incarnation, [_too_large(each, len(body)) for each in piece.items]
+            )
+            bodies += [body for _, body in wire.encode_to_engine(small)]
+        else:
+            bodies.append(body)
+    return bodies
+
+
+def _too_large(report: Report, size: int) -> Report:
+    error = ErrorInfo(
+        "ReportTooLarge",
+        f"What the task returned or raised takes {size} bytes in a message; {wire.RECORD_BYTES} are possible. "
+        "Return less, or write it to an artifact.",
+        reason="invalid_output",
+        retryable=False,
+    )
+    return Report(
+        report.run,
+        report.generation,
+        report.task,
+        report.map,
+        report.attempt,
+        report.epoch,
+        report.n,
+        "failed",
+        report.started_at,
+        report.finished_at,
+        error=error,
+    )
