@@ -394,12 +394,17 @@ class TestCommit:
         run = await store.create_run(new_run())
         other = await store.create_run(new_run(project="other"))
         dead = [DeadLetterRow(run.no, 1, i, 0, 3, float(i), b'{"kind":"E"}') for i in range(3)]
-        theirs = DeadLetterRow(other.no, 1, 0, 0, 1, 1.0, b"{}")
+        theirs = DeadLetterRow(other.no, 1, 0, 0, 1, 1.0, b"{}", "etl", "load")
         await store.commit([batch(owned.epoch, 1, dead=[*dead, theirs])])
         await store.commit([batch(owned.epoch, 2, dead=dead[:1])])
-        assert await store.dead_letters(PROJECT) == dead[::-1]
-        assert await store.dead_letters(PROJECT, 1) == dead[2:]
-        assert await store.dead_letters("other") == [theirs]
+
+        async def listed(project: str, limit: int = 50) -> list[DeadLetterRow]:
+            found = await store.dead_letters(project, limit)
+            return [DeadLetterRow(*map(letter.__getattribute__, DeadLetterRow._fields)) for letter in found]
+
+        assert await listed(PROJECT) == dead[::-1]
+        assert await listed(PROJECT, 1) == dead[2:]
+        assert await listed("other") == [theirs]
 
     async def test_a_batch_of_nothing_still_moves_its_counter(self, store: Store, owned: Ownership) -> None:
         empty = batch(owned.epoch, 1)

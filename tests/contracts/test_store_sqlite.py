@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from headrace.engine.ports.store import StoreUnavailable
-from headrace.engine.store import check, open_store, upgrade
+from headrace.engine.store import check, open_store, schema, upgrade
 from headrace.engine.store.files import file_system, refuse_network
 from headrace.engine.store.lane import PRAGMAS, Lane
 from headrace.engine.store.sqlite import SqliteStore
@@ -196,7 +196,7 @@ async def test_a_database_of_something_else(path: Path) -> None:
 
 async def test_the_schema_of_a_newer_version(path: Path) -> None:
     await upgrade(f"sqlite:///{path}")
-    assert await check(f"sqlite:///{path}") == "0001"
+    assert await check(f"sqlite:///{path}") == schema.HEAD
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE headrace_schema SET version_num = '9999'")
     connection.close()

@@ -6,7 +6,7 @@ UUIDv7 text beside a bigint `no`, which keys everything hot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -187,6 +187,8 @@ class CacheRow(NamedTuple):
 
 
 class DeadLetterRow(NamedTuple):
+    """An attempt that failed for good, as a batch writes it. Identity: (run, generation, task, map, attempt)."""
+
     run: int
     generation: int
     task: int
@@ -194,6 +196,66 @@ class DeadLetterRow(NamedTuple):
     attempt: int
     at: float
     error: bytes
+    workflow: str = ""
+    task_id: str = ""
+
+
+class DeadLetter(NamedTuple):
+    """A dead letter as kept. `fingerprint` is the same for letters of one workflow, task, kind of error and message, numbers
+    and ids in it apart. `state`: open, requeued, discarded; `by` and `note` say who handled it and why."""
+
+    id: int
+    run: int
+    run_id: str
+    generation: int
+    task: int
+    map: int
+    attempt: int
+    at: float
+    project: str
+    workflow: str
+    task_id: str
+    error: bytes
+    fingerprint: str
+    state: str
+    handled_at: float | None
+    by: str | None
+    note: str | None
+
+
+class LetterGroup(NamedTuple):
+    """Dead letters of one fingerprint: how many, and the newest of them."""
+
+    fingerprint: str
+    workflow: str
+    task_id: str
+    count: int
+    open: int
+    first_at: float
+    newest_at: float
+    newest: int  # its id
+    error: bytes  # of the newest
+
+
+class Requeue(NamedTuple):
+    """Letters of one run and the command that begins them again: posted when one of them is open."""
+
+    letters: tuple[int, ...]
+    command: InboxRow
+
+
+class WorkerRow(NamedTuple):
+    """A worker as engines last saw it. `kinds`: the runners that it has."""
+
+    id: str
+    incarnation: str
+    queues: tuple[str, ...]
+    labels: dict[str, str]
+    kinds: tuple[str, ...]
+    slots: int
+    held: int
+    draining: bool
+    seen_at: float
 
 
 class PoisonRow(NamedTuple):
@@ -206,6 +268,23 @@ class PoisonRow(NamedTuple):
     at: float
     reason: str
     body: bytes
+
+
+class PoisonLetter(NamedTuple):
+    """A message that nobody could read, as kept. `state`: open, discarded."""
+
+    id: int
+    topic: str
+    partition: int
+    offset: int
+    item: int
+    at: float
+    reason: str
+    body: bytes
+    state: str
+    handled_at: float | None
+    by: str | None
+    note: str | None
 
 
 class VersionRow(NamedTuple):
@@ -310,7 +389,8 @@ class Store(Protocol):
 
     async def join(self, engine: str) -> None:
         """Be seen as a live engine: a session lock and a lease, renewed by a thread of its own until `close` or `resign`.
-        Raises StoreUnavailable, also when another process is that engine."""
+        Parts that an earlier process of this id owned are free. Raises StoreUnavailable, also when another process is that
+        engine."""
 
     async def resign(self, engine: str) -> None:
         """Be seen no longer; parts that it still owns are free at once."""
@@ -319,8 +399,8 @@ class Store(Protocol):
         """One query, cheap enough for four a second."""
 
     async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
-        """Epoch + 1, owned by `owner`; with `epoch`, only if the part is still at it. Raises StoreUnavailable: another engine was quicker,
-        or (SQLite) another process holds the file's owner lock."""
+        """Epoch + 1, owned by `owner`, who joins when it has not yet; with `epoch`, only if the part is still at it.
+        Raises StoreUnavailable: another engine was quicker, or (SQLite) another process holds the file's owner lock."""
 
     async def has_owner(self, part: int) -> bool:
         """Whether a live engine owns the part (SQLite: someone holds the lock on the side file)."""
@@ -333,7 +413,8 @@ class Store(Protocol):
         if there is any, nothing of any batch was written. Raises OutcomeUnknown, StoreUnavailable."""
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
-        """After OutcomeUnknown: True when the batches were written, False when not."""
+        """After OutcomeUnknown: True when the batches were written, False when not. A part that was claimed meanwhile tells
+        nothing, and is found lost by the next commit; when that is every part: False."""
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
         """Stored values by (run, generation, task, map), one query; missing ones are left out."""
@@ -350,6 +431,9 @@ class Store(Protocol):
     async def load(self, runs: Sequence[int]) -> list[Loaded]: ...
 
     async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]: ...
+
+    async def inboxes(self, after: Mapping[int, int], limit: int) -> list[InboxRow]:
+        """The same for several parts in one query: `after` by part. At most `limit` rows of each, by part and id."""
 
     async def changed(self) -> Any:
         """A cheap token that differs when another process may have written (SQLite: data_version)."""
@@ -399,7 +483,64 @@ class Store(Protocol):
 
     async def children(self, run: int) -> list[RunRow]: ...
 
-    async def dead_letters(self, project: str, limit: int = 50) -> list[DeadLetterRow]: ...
+    # dead letters ----------------------------------------------------------------------------------------------
+    async def dead_letters(
+        self,
+        project: str,
+        limit: int = 50,
+        *,
+        workflow: str | None = None,
+        task: str | None = None,
+        fingerprint: str | None = None,
+        state: str | None = None,
+        before: int | None = None,
+    ) -> list[DeadLetter]:
+        """Newest first; `before` is an id (keyset paging), `fingerprint` a beginning of one."""
+
+    async def dead_letter_groups(
+        self,
+        project: str,
+        limit: int = 50,
+        *,
+        workflow: str | None = None,
+        task: str | None = None,
+        state: str | None = None,
+    ) -> list[LetterGroup]:
+        """By fingerprint, the one with the newest letter first."""
+
+    async def dead_letter(self, project: str, letter: int) -> DeadLetter | None: ...
+
+    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[int]:
+        """Open letters become requeued and their commands are posted, in one transaction. Returns the ids of those letters;
+        whatever was not open any more is left as it is."""
+
+    async def discard(self, letters: Sequence[int], by: str, note: str, at: float) -> list[int]:
+        """Open letters become discarded. Returns their ids."""
+
+    async def reopen(self, letters: Sequence[int], at: float) -> list[int]:
+        """Handled letters become open again: a requeue that the engine refused. Returns their ids."""
+
+    async def poison(
+        self, limit: int = 50, *, state: str | None = None, before: int | None = None
+    ) -> list[PoisonLetter]:
+        """Messages that nobody could read, newest first; `before` is an id."""
+
+    async def discard_poison(self, letters: Sequence[int], by: str, note: str, at: float) -> list[int]: ...
+
+    # workers, and what is kept ---------------------------------------------------------------------------------
+    async def saw_workers(self, workers: Sequence[WorkerRow]) -> None:
+        """Upsert in bulk; an older `seen_at` than what is stored changes nothing. At most every 2 s an engine."""
+
+    async def workers(self, since: float = 0.0) -> list[WorkerRow]:
+        """Workers seen at `since` or later, by id."""
+
+    async def tend(self, before: float | None = None) -> None:
+        """Make room for the coming weeks and drop whole partitions of what is older than `before`. Safe when two do it
+        at once; daily is enough. SQLite: nothing to do."""
+
+    async def expire(self, before: float, limit: int = 100) -> int:
+        """Delete at most `limit` runs that ended before `before`, with everything of theirs, and what has expired of the
+        cache. Runs with an open dead letter stay. Returns how many runs were deleted."""
 
 
 class KeyTaken(Exception):

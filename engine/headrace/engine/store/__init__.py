@@ -32,20 +32,22 @@ async def open_store(url: str) -> Store:
     return await PostgresStore.open(url)
 
 
-async def upgrade(url: str) -> str:
+async def upgrade(url: str, parts: int | None = None) -> str:
     """Bring a database to the current schema and return its revision. Safe to repeat, to interrupt and to run twice at once.
 
-    Raises StoreUnavailable.
+    `parts` spreads the runs of a new PostgreSQL database; that of another number is refused. Raises StoreUnavailable.
     """
     path = _sqlite_path(url)
     if path is not None:
         from headrace.engine.store.sqlite import SqliteStore
 
+        if parts not in (None, 1):
+            raise StoreUnavailable("A SQLite file has one part; several engines at once need PostgreSQL.")
         await (await SqliteStore.open(path)).close()
     else:
         from headrace.engine.store.postgres import upgrade as upgrade_postgres
 
-        await upgrade_postgres(url)
+        await upgrade_postgres(url, parts)
     from headrace.engine.store.schema import HEAD
 
     return HEAD
@@ -57,11 +59,11 @@ async def check(url: str) -> str:
 
     path = _sqlite_path(url)
     if path is not None:
-        from headrace.engine.store.sqlite import stored_revision
+        from headrace.engine.store.sqlite import stored
 
-        found = await stored_revision(path)
+        found = await stored(path)
     else:
-        from headrace.engine.store.postgres import stored_revision as stored_in_postgres
+        from headrace.engine.store.postgres import stored as stored_in_postgres
 
         found = await stored_in_postgres(url)
     schema.require_current(found, "The database")

@@ -1,6 +1,6 @@
-"""Who owns a part of a PostgreSQL database, and whether that engine is alive.
+"""Who is a live engine, and who owns which part, in a PostgreSQL database.
 
-Alive is who holds its session lock and whose lease lasts: the lock is freed at once when the engine's connection ends, the
+Alive is whose session lock is held and whose lease lasts: the lock is freed at once when the engine's connection ends, the
 lease when the connection stands but nobody is there. Times are the database's own.
 """
 
@@ -10,51 +10,88 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Connection, bindparam, func, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
-from headrace.engine.ports.store import Ownership, StoreUnavailable
+from headrace.engine.ports.store import Ownership, PartSeen, StoreUnavailable, Survey
 from headrace.engine.store import tables
 
 LEASE_SECONDS = 10
-RENEW_SECONDS = 3.0
+RENEW_SECONDS = 2.5
 LOCK_MILLISECONDS = 500
 CLAIM_TRIES = 5
 
 _NOW = "extract(epoch FROM clock_timestamp())"
-_LEASE = f"""
+_LOCKED = """EXISTS (
+    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (CAST(l.classid AS bigint) << 32) | CAST(l.objid AS bigint)
+            = hashtextextended('headrace engine ' || e.id, 0))"""
+_LIVE = f"e.lease_until > {_NOW} AND {_LOCKED}"
+
+LOCK = "SELECT pg_try_advisory_lock(hashtextextended('headrace engine ' || $1, 0))"
+"""Taken by the engine's own connection: whoever holds it is that engine."""
+
+PRESENT = f"""
 INSERT INTO engines (id, backend_pid, lease_until) VALUES ($1, pg_backend_pid(), {_NOW} + {LEASE_SECONDS})
 ON CONFLICT (id) DO UPDATE SET backend_pid = excluded.backend_pid, lease_until = excluded.lease_until"""
+"""By every new connection of an engine's, once it holds the lock."""
+
+RENEW = f"UPDATE engines SET lease_until = {_NOW} + {LEASE_SECONDS} WHERE id = $1"
+DISOWN = "UPDATE parts SET owner = NULL WHERE owner = $1"
+RESIGN = "DELETE FROM engines WHERE id = $1"
+
 _SEEN = "SELECT epoch, owner FROM parts WHERE part = $1"
-_FIRST = "INSERT INTO parts (part, epoch, next_offset, seq) VALUES ($1, 0, 0, 0) ON CONFLICT DO NOTHING"
 _TAKE = """
 UPDATE parts SET epoch = epoch + 1, owner = $2 WHERE part = $1 AND epoch = $3
 RETURNING part, epoch, seq, next_offset"""
 _TERMINATE = """
 SELECT pg_terminate_backend(a.pid, 5000) FROM engines e JOIN pg_stat_activity a ON a.pid = e.backend_pid
 WHERE e.id = $1 AND a.application_name = 'headrace engine ' || e.id"""
-RESIGN = "UPDATE engines SET lease_until = 0 WHERE id = $1"
+_TERMINATE_SILENT = f"{_TERMINATE} AND e.lease_until < {_NOW}"
+_TERMINATE_PID = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2"
+)
 
 _ALIVE = text(
+    f"SELECT EXISTS (SELECT 1 FROM parts p JOIN engines e ON e.id = p.owner WHERE p.part = :part AND {_LIVE})"
+)
+_SURVEY = text(
     f"""
-SELECT EXISTS (
-    SELECT 1 FROM parts p JOIN engines e ON e.id = p.owner
-    JOIN pg_locks l ON l.pid = e.backend_pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-        AND (CAST(l.classid AS bigint) << 32) | CAST(l.objid AS bigint)
-            = hashtextextended('headrace engine ' || e.id, 0)
-    WHERE p.part = :part AND e.lease_until > {_NOW})"""
+SELECT {_NOW} AS now,
+    ARRAY(SELECT e.id FROM engines e WHERE {_LIVE} ORDER BY e.id COLLATE "C") AS engines,
+    array_agg(p.part ORDER BY p.part) AS parts,
+    array_agg(p.epoch ORDER BY p.part) AS epochs,
+    array_agg(p.owner ORDER BY p.part) AS owners
+FROM parts p"""
 )
 
 
-async def claim(connection: Any, part: int, owner: str) -> Ownership:
+async def enter(connection: Any, engine: str, left: int | None) -> bool:
+    """Make a new connection the engine's: take its lock and be present. `left` is the server's process of the connection before.
+    False when another process is that engine: one that renews its lease."""
+    if left is not None:
+        await connection.execute(_TERMINATE_PID, left, f"headrace engine {engine}")
+    if not await connection.fetchval(LOCK, engine):
+        await connection.execute(
+            _TERMINATE_SILENT, engine
+        )  # its machine is gone and the server does not know
+        if not await connection.fetchval(LOCK, engine):
+            return False
+    await connection.execute(PRESENT, engine)
+    return True
+
+
+async def claim(connection: Any, part: int, owner: str, epoch: int | None) -> Ownership:
     """Epoch + 1 over the connection of the engine `owner`. Raises StoreUnavailable when another engine was quicker."""
-    await connection.execute(_LEASE, owner)
-    await connection.execute(_FIRST, part)
     seen = await connection.fetchrow(_SEEN, part)
+    if seen is None:
+        raise StoreUnavailable(f"There is no part {part}: the database was made with fewer.")
+    wanted = seen["epoch"] if epoch is None else epoch
     for _ in range(CLAIM_TRIES):
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
-                row = await connection.fetchrow(_TAKE, part, owner, seen["epoch"])
+                row = await connection.fetchrow(_TAKE, part, owner, wanted)
         except asyncpg.LockNotAvailableError:
             # The old owner sits in a statement, or its machine is gone while the server does not know it yet.
             if seen["owner"] is not None and seen["owner"] != owner:
@@ -66,6 +103,13 @@ async def claim(connection: Any, part: int, owner: str) -> Ownership:
     raise StoreUnavailable(f"Part {part} stays locked by another connection; it cannot be claimed.")
 
 
+def survey(connection: Connection) -> Survey:
+    """Live engines and the owners of the parts, as of one moment."""
+    row = connection.execute(_SURVEY).one()
+    seen = map(PartSeen, row.parts or (), row.epochs or (), row.owners or ())
+    return Survey(tuple(row.engines), tuple(seen), float(row.now))
+
+
 def has_owner(connection: Connection, part: int) -> bool:
     """Whether the engine that owns the part is alive."""
     return bool(connection.scalar(_ALIVE, {"part": part}))
@@ -75,12 +119,6 @@ def release(connection: Connection, part: int, owner: str) -> None:
     """Give the part up, if it is still that engine's."""
     p = tables.parts.c
     connection.execute(update(tables.parts).where(p.part == part, p.owner == owner).values(owner=None))
-
-
-def renew(connection: Connection, owner: str) -> None:
-    """Prolong the engine's lease."""
-    until = func.extract("epoch", func.clock_timestamp()) + LEASE_SECONDS
-    connection.execute(update(tables.engines).where(tables.engines.c.id == owner).values(lease_until=until))
 
 
 def end_backend(connection: Connection, pid: int, owner: str) -> None:

@@ -1,80 +1,72 @@
 """The store in PostgreSQL: any number of engines share the parts, and anyone may read and post.
 
 Reads and outside writes go through SQLAlchemy's pool; the hot commit is one prepared statement on the engine's own connection
-(`postgres_link`, `postgres_batch`). An engine is alive while its session lock is held and its lease, renewed here, lasts.
+(`postgres_link`, `postgres_batch`). An engine is alive while its session lock is held and its lease (`lease`) lasts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Integer, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from headrace.engine.ports.store import (
     Batch,
-    Created,
-    DeadLetterRow,
-    HistoryRow,
     InboxRow,
-    Loaded,
-    NewRun,
     OutcomeUnknown,
     Ownership,
-    RunRow,
     StoredValue,
     StoreUnavailable,
-    TaskRow,
-    VersionRow,
+    Survey,
 )
-from headrace.engine.store import ownership, postgres_batch, reads, schema, writes
-from headrace.engine.store.postgres_link import Address, Link, lost, retried
+from headrace.engine.store import ownership, partings, postgres_batch, reads, schema, writes
+from headrace.engine.store.base import SharedStore
+from headrace.engine.store.lease import Lease
+from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, retried
 
 T = TypeVar("T")
-log = logging.getLogger("headrace.store")
 
+UPGRADE_LOOK_SECONDS = 0.1
 POOL = 5
 OVERFLOW = 15
 IDLE_MILLISECONDS = "5000"
 """A process that stops in the middle of a transaction holds inbox locks no longer than this."""
 
 
-class PostgresStore:
+class PostgresStore(SharedStore):
     """One PostgreSQL database. Implements `ports.store.Store`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._pool = _pool(address)
+        self._reading = self._pool.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN, no ROLLBACK
         self._link = Link(address)
-        self._renewal: asyncio.Task[None] | None = None
+        self._lease: Lease | None = None
+        self._parts: int | None = None
 
     @classmethod
     async def open(cls, url: str) -> PostgresStore:
         """Connect to a database of the current schema. Raises StoreUnavailable."""
         store = cls(Address(url))
         try:
-            schema.require_current(await store._read(schema.revision), f"The database {store._address.shown}")
+            schema.require_usable(await store._read(schema.stored), f"The database {store._address.shown}")
         except BaseException:
             await store.close()
             raise
         return store
 
     async def close(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.gather(self._renewal, return_exceptions=True)
-            self._renewal = None
         owner = self._link.owner
         if owner is not None:
-            with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
-                await self._link.use(lambda connection: connection.execute(ownership.RESIGN, owner))
+            await self.resign(owner)
         await self._link.close()
         await self._pool.dispose()
 
@@ -84,7 +76,7 @@ class PostgresStore:
         """A read may always be repeated: on a connection that was lost, once; on request of the server, a few times."""
 
         async def read() -> T:
-            async with self._pool.connect() as connection:
+            async with self._reading.connect() as connection:
                 return await connection.run_sync(what, *args, **named)
 
         try:
@@ -112,19 +104,47 @@ class PostgresStore:
 
     # ownership -----------------------------------------------------------------------------------------------------
 
-    async def claim(self, part: int, owner: str) -> Ownership:
+    async def parts(self) -> int:
+        if self._parts is None:
+            self._parts = await self._read(partings.count)
+        return self._parts
+
+    async def join(self, engine: str) -> None:
+        await self._link.become(engine)
+        if self._lease is None:
+            await self._own(
+                lambda connection: connection.execute(ownership.DISOWN, engine), "the engine joined"
+            )
+            self._lease = Lease(self._address, engine)
+            self._lease.start()
+
+    async def resign(self, engine: str) -> None:
+        if self._link.owner != engine:
+            return
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.stop()
+
+        async def leave(connection: Any) -> None:
+            await connection.execute(ownership.DISOWN, engine)
+            await connection.execute(ownership.RESIGN, engine)
+
+        with contextlib.suppress(
+            OutcomeUnknown, StoreUnavailable
+        ):  # then the lock is free, or will be in a moment
+            await self._link.use(leave)
+        await self._link.close()
+
+    async def survey(self) -> Survey:
+        return await self._read(ownership.survey)
+
+    async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
         """Take the part, from whoever has it: the epoch shuts the old owner out. Raises StoreUnavailable when another engine
         was quicker."""
-        await self._link.become(owner)
-        try:
-            owned = await self._link.use(lambda connection: ownership.claim(connection, part, owner))
-        except OutcomeUnknown as error:
-            raise StoreUnavailable(
-                f"The connection was lost while part {part} was claimed; claim again."
-            ) from error
-        if self._renewal is None:
-            self._renewal = asyncio.create_task(self._renew(owner), name="headrace-lease")
-        return owned
+        await self.join(owner)
+        return await self._own(
+            lambda connection: ownership.claim(connection, part, owner, epoch), f"part {part} was claimed"
+        )
 
     async def has_owner(self, part: int) -> bool:
         return await self._read(ownership.has_owner, part)
@@ -132,13 +152,14 @@ class PostgresStore:
     async def release(self, part: int, owner: str) -> None:
         await self._write(ownership.release, part, owner)
 
-    async def _renew(self, owner: str) -> None:
-        while True:
-            await asyncio.sleep(ownership.RENEW_SECONDS)
-            try:
-                await self._write(ownership.renew, owner)
-            except Exception as error:  # the next time it may; until then the lease runs
-                log.warning("The lease of engine %s could not be renewed: %s", owner, error)
+    async def _own(self, work: Callable[[Any], Awaitable[T]], while_: str) -> T:
+        """What `work` does with the engine's connection, where doing it again is right."""
+        try:
+            return await self._link.use(work)
+        except OutcomeUnknown as error:
+            raise StoreUnavailable(f"The connection was lost while {while_}; try again.") from error
+        except asyncpg.PostgresError as error:
+            raise self._address.unavailable(error) from error
 
     # the hot path --------------------------------------------------------------------------------------------------
 
@@ -160,86 +181,29 @@ class PostgresStore:
             await self._write(ownership.end_backend, pid, owner)
             self._link.left = None
         state = await self._write(ownership.locked_state, [batch.part for batch in batches])
-        return all(state.get(batch.part) == (batch.epoch, batch.seq) for batch in batches)
+        # All or nothing, so any part still ours tells of all; one that was claimed since tells nothing.
+        return any(state.get(batch.part) == (batch.epoch, batch.seq) for batch in batches)
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
         return await self._read(reads.values, keys) if keys else []
 
-    async def cached(
-        self, project: str, keys: Sequence[str], now: float
-    ) -> dict[str, tuple[bytes | None, bytes | None]]:
-        return await self._read(reads.cached, project, keys, now) if keys else {}
-
-    # loading -------------------------------------------------------------------------------------------------------
-
-    async def live_runs(self, part: int) -> list[int]:
-        return await self._read(reads.live_runs, part)
-
-    async def load(self, runs: Sequence[int]) -> list[Loaded]:
-        return await self._read(reads.load, runs)
-
     async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]:
+        return await self.inboxes({part: after}, limit)
+
+    async def inboxes(self, after: Mapping[int, int], limit: int) -> list[InboxRow]:
         """Nothing: one look. Something: waits for those who are inserting and looks again, so that no lower id comes later."""
-        found = await self._read(reads.inbox, part, after, limit)
-        return await self._read(_settled_inbox, part, after, limit) if found else found
+        found = await self._read(reads.inboxes, after, limit) if after else []
+        if not found:
+            return found
+        some = {part: after[part] for part in {row.part for row in found}}
+        return await self._read(_settled_inboxes, some, limit)
+
+    async def tend(self, before: float | None = None) -> None:
+        return
 
     async def changed(self) -> str:
         """The server's snapshot: any other transaction that has written since makes it differ."""
         return await self._read(_snapshot)
-
-    # writing from outside ------------------------------------------------------------------------------------------
-
-    async def register(self, version: VersionRow) -> VersionRow:
-        return await self._write(writes.register, version)
-
-    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
-        return await self._write(writes.create_run, run, on_conflict)
-
-    async def post(self, row: InboxRow) -> int:
-        """Raises OutcomeUnknown when the connection was lost on the way: a command has no key to be found by."""
-        return await self._write(writes.post, row, repeatable=False)
-
-    # reading -------------------------------------------------------------------------------------------------------
-
-    async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
-        return await self._read(reads.version, project, name, version)
-
-    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]:
-        return await self._read(reads.versions, project, name)
-
-    async def plan(self, plan: str) -> bytes | None:
-        return await self._read(reads.plan, plan)
-
-    async def run(self, no: int) -> RunRow | None:
-        return await self._read(reads.run, no)
-
-    async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
-        return await self._read(reads.find_runs, project, prefix)
-
-    async def list_runs(
-        self,
-        project: str,
-        *,
-        workflow: str | None = None,
-        state: int | None = None,
-        before: int | None = None,
-        limit: int = 50,
-    ) -> list[RunRow]:
-        return await self._read(
-            reads.list_runs, project, workflow=workflow, state=state, before=before, limit=limit
-        )
-
-    async def task_rows(self, run: int) -> list[TaskRow]:
-        return await self._read(reads.task_rows, run)
-
-    async def history(self, run: int, after: int = 0) -> list[HistoryRow]:
-        return await self._read(reads.history, run, after)
-
-    async def children(self, run: int) -> list[RunRow]:
-        return await self._read(reads.children, run)
-
-    async def dead_letters(self, project: str, limit: int = 50) -> list[DeadLetterRow]:
-        return await self._read(reads.dead_letters, project, limit)
 
 
 def _pool(address: Address) -> AsyncEngine:
@@ -247,6 +211,7 @@ def _pool(address: Address) -> AsyncEngine:
         "application_name": "headrace",
         "idle_in_transaction_session_timeout": IDLE_MILLISECONDS,
         "default_transaction_isolation": "read committed",
+        **KEEPALIVE,
     }
     return create_async_engine(
         address.pooled,
@@ -266,36 +231,64 @@ async def _repeated(work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
 
-def _settled_inbox(connection: Connection, part: int, after: int, limit: int) -> list[InboxRow]:
-    connection.execute(select(func.pg_advisory_xact_lock(writes.INBOX_LOCK, part)))
-    return reads.inbox(connection, part, after, limit)
+def _settled_inboxes(connection: Connection, after: Mapping[int, int], limit: int) -> list[InboxRow]:
+    """Each lock is taken and given back at once: a reader that held two could stand in a ring with those who insert."""
+    parts = func.unnest(bindparam("parts", list(after), type_=ARRAY(Integer))).column_valued("part")
+    key = (writes.INBOX_LOCK, parts)
+    connection.execute(select(func.pg_advisory_lock(*key), func.pg_advisory_unlock(*key)))
+    return reads.inboxes(connection, after, limit)
 
 
 def _snapshot(connection: Connection) -> str:
     return str(connection.scalar(text("SELECT CAST(pg_current_snapshot() AS text)")))
 
 
-async def upgrade(url: str) -> None:
-    """Run the missing migrations, under a lock and in one transaction. Raises StoreUnavailable."""
-    await _with_pool(url, _migrate)
-
-
-async def stored_revision(url: str) -> str | None:
-    """The schema of the database, None where there is none. Raises StoreUnavailable."""
-    return await _with_pool(url, schema.revision)
-
-
-def _migrate(connection: Connection) -> None:
-    connection.execute(select(func.pg_advisory_xact_lock(schema.LOCK)))
-    schema.migrate(connection)
-
-
-async def _with_pool(url: str, what: Callable[[Connection], T]) -> T:
+async def upgrade(url: str, parts: int | None = None) -> None:
+    """Run the missing migrations, under a lock. Raises StoreUnavailable."""
     address = Address(url)
+
+    def bring_up(connection: Connection) -> None:
+        found = schema.stored(connection)
+        if found.revision is None or found.revision < schema.HEAD:
+            connection.commit()  # or alembic takes the transaction for ours, and all migrations for one
+            schema.migrate(connection, parts)
+            connection.commit()
+        else:
+            schema.require_usable(found, f"The database {address.shown}")
+        partings.require(connection, parts, f"The database {address.shown}")
+
+    await _with_pool(address, lambda pool: _alone(pool, bring_up))
+
+
+async def stored(url: str) -> schema.Stored:
+    """What the database says about itself. Raises StoreUnavailable."""
+
+    async def look(pool: AsyncEngine) -> schema.Stored:
+        async with pool.connect() as connection:
+            return await connection.run_sync(schema.stored)
+
+    return await _with_pool(Address(url), look)
+
+
+async def _alone(pool: AsyncEngine, what: Callable[[Connection], T]) -> T:
+    """With the lock of those who migrate. It is asked for again and again instead of waited for: who waits in a statement has a
+    snapshot, and building an index beside the running engines waits for every snapshot to end."""
+    async with pool.connect() as connection:
+        plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        asked = select(func.pg_try_advisory_lock(schema.LOCK))
+        while not await plain.scalar(asked):
+            await asyncio.sleep(UPGRADE_LOOK_SECONDS)  # noqa: ASYNC110 (the holder is another process)
+        try:
+            async with pool.connect() as working:
+                return await working.run_sync(what)
+        finally:
+            await plain.execute(select(func.pg_advisory_unlock(schema.LOCK)))
+
+
+async def _with_pool(address: Address, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     pool = _pool(address)
     try:
-        async with pool.begin() as connection:
-            return await connection.run_sync(what)
+        return await work(pool)
     except (DBAPIError, PoolTimeout, OSError) as error:
         raise address.unavailable(error) from error
     finally:

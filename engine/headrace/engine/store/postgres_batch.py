@@ -32,6 +32,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -39,7 +40,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.sql.schema import Table
 from sqlalchemy.types import TypeEngine
 
-from headrace.engine.ports.store import Batch
+from headrace.engine.ports.store import Batch, PoisonRow
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.writes import EMPTY, INBOX_LOCK, START, inbox_values
@@ -113,10 +114,8 @@ _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Batch], Iterable[tuple[Any, .
         ("project", "key", "output", "artifact", "output_crc", "expires_at"),
         lambda b: ((*c[:4], checksum(c.output, c.artifact), c.expires_at) for c in b.cache),
     ),
-    "dead": (
-        (*_KEY, "attempt", "at", "error", "error_crc"),
-        lambda b: ((*d, checksum(d.error)) for d in b.dead),
-    ),
+    "dead": (rows.LETTER, lambda b: map(rows.letter_values, b.dead)),
+    "poison": (PoisonRow._fields, lambda b: b.poison),
 }
 """Of each kind of row: the columns, and the rows of a batch."""
 
@@ -145,15 +144,16 @@ def _statement(kinds: tuple[str, ...]) -> Statement:
         .cte("moved")
     )
     writes = [moved]
+    held = _all_held(_inbox_locks(kinds, ours)) if {"posted", "begun"} & set(kinds) else ours
     for kind in kinds:
-        writes += _written(kind, kinds, ours)
+        writes += _written(kind, kinds, ours, held)
     compiled = select(fence.c.part).add_cte(*writes).compile(dialect=_DIALECT)
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return Statement(str(compiled), tuple(compiled.positiontup or ()), constants)
 
 
-def _written(kind: str, kinds: tuple[str, ...], ours: Condition) -> list[CTE]:
-    """The expressions that write one kind of row, where `ours` holds."""
+def _written(kind: str, kinds: tuple[str, ...], ours: Condition, held: Condition) -> list[CTE]:
+    """The expressions that write one kind of row, where `ours` holds; `held`: so do the locks of the inboxes."""
     if kind == PLAIN:
         names = tuple(name for name in rows.TASK_WRITTEN if name not in _RARE)
         kind = "task"
@@ -171,10 +171,12 @@ def _written(kind: str, kinds: tuple[str, ...], ours: Condition) -> list[CTE]:
     if kind == "done":
         return [delete(tables.inbox).where(tables.inbox.c.id == given.c.id, ours).cte("done_written")]
     if kind == "posted":
-        locks = _inbox_locks("posted_locks", given, ours)
-        return [_inserted(given, tables.inbox, names, ours, _all_held(locks)).cte("posted_written")]
+        return [_inserted(given, tables.inbox, names, ours, held).cte("posted_written")]
     if kind == "begun":
-        return _begun_runs(given, ours)
+        return _begun_runs(given, ours, held)
+    if kind == "poison":
+        written = _inserted(given, tables.poison, names, ours).on_conflict_do_nothing()
+        return [written.cte("poison_written")]
     return [_dead_letters(given, ours)]
 
 
@@ -189,6 +191,7 @@ _TABLES = {
     "begun": tables.runs,
     "cached": tables.cache,
     "dead": tables.dead_letters,
+    "poison": tables.poison,
 }
 
 
@@ -241,12 +244,11 @@ def _cleared_timers(given: FromClause, ours: Condition, *, renewed: bool) -> CTE
     return delete(tables.timers).where(*where).cte("cleared_written")
 
 
-def _begun_runs(given: FromClause, ours: Condition) -> list[CTE]:
+def _begun_runs(given: FromClause, ours: Condition, held: Condition) -> list[CTE]:
     """Children that do not exist yet, each with its `start` command."""
     r = tables.runs.c
     runs = _inserted(given, tables.runs, _RUN, ours).on_conflict_do_nothing()
     begun = runs.returning(r.no, r.part, r.created_at).cte("begun_written")
-    locks = _inbox_locks("begun_locks", given, ours)
     start = select(
         begun.c.part,
         begun.c.no,
@@ -255,16 +257,19 @@ def _begun_runs(given: FromClause, ours: Condition) -> list[CTE]:
         literal(checksum(EMPTY), BigInteger),
         begun.c.created_at,
     )
-    starts = postgresql.insert(tables.inbox).from_select(
-        list(_INBOX), start.where(_all_held(locks)).order_by(begun.c.no)
-    )
+    starts = postgresql.insert(tables.inbox).from_select(list(_INBOX), start.where(held).order_by(begun.c.no))
     return [begun, starts.cte("begun_starts")]
 
 
-def _inbox_locks(name: str, given: FromClause, ours: Condition) -> CTE:
-    """Takes the inbox locks of the parts that get a command, as `writes.post` does."""
-    targets = select(given.c.part).where(ours).distinct().subquery(f"{name}_parts")
-    return select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, targets.c.part).label("held")).cte(name)
+def _inbox_locks(kinds: tuple[str, ...], ours: Condition) -> CTE:
+    """Takes the inbox locks of all parts that get a command, as `writes.post` does: in the order of the parts, as everyone
+    does who takes several."""
+    given = [_given(kind, _TABLES[kind], _KINDS[kind][0]) for kind in ("posted", "begun") if kind in kinds]
+    targets = union(*(select(relation.c.part).where(ours) for relation in given)).subquery("targets")
+    parts = select(targets.c.part).order_by(targets.c.part).subquery("locked_parts")
+    return select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, parts.c.part).label("held")).cte(
+        "inbox_locks"
+    )
 
 
 def _all_held(locks: CTE) -> Condition:

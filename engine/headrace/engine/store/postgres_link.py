@@ -17,9 +17,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from headrace.engine.ports.store import OutcomeUnknown, StoreUnavailable
+from headrace.engine.store import ownership
 
 T = TypeVar("T")
 CONNECT_SECONDS = 10.0
+COMMAND_SECONDS = 30.0
+"""After so long without an answer the engine's connection counts as lost, and what was sent as unknown."""
+
+KEEPALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""The server notices within half a minute that a machine is gone, and frees its locks."""
+
 RETRIES = 6
 RETRY_SECONDS = 0.02  # before the first retry, doubled each time, drawn between half and whole
 
@@ -50,13 +57,18 @@ class Address:
         self.direct = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
         self.shown = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
 
-    async def connect(self, name: str) -> Any:
-        """A connection of the driver's own. Raises StoreUnavailable."""
+    async def connect(self, name: str, patience: float | None = None) -> Any:
+        """A connection of the driver's own, whose statements may take `patience` seconds. Raises StoreUnavailable."""
         try:
             return await asyncpg.connect(
                 self.direct,
                 timeout=CONNECT_SECONDS,
-                server_settings={"application_name": name, "default_transaction_isolation": "read committed"},
+                command_timeout=patience,
+                server_settings={
+                    "application_name": name,
+                    "default_transaction_isolation": "read committed",
+                    **KEEPALIVE,
+                },
             )
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
             raise self.unavailable(error) from error
@@ -133,9 +145,9 @@ class Link:
         self._connection: Any = None
         self._owner: str | None = None
         self._turn = asyncio.Lock()
-        self.left: int | None = (
-            None  # the server's process of a connection that was lost: it may still be at work
-        )
+        self._pid: int | None = None
+        self.left: int | None = None
+        """The server's process of a connection that was lost: it may still be at work."""
 
     @property
     def owner(self) -> str | None:
@@ -189,22 +201,29 @@ class Link:
     async def _opened(self) -> Any:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
+        if self._connection is not None:
+            await self._drop()
         name = "headrace" if self._owner is None else f"headrace engine {self._owner}"
-        connection = await self._address.connect(name)
-        if self._owner is not None and not await connection.fetchval(LOCK_OWNER, self._owner):
+        connection = await self._address.connect(name, patience=COMMAND_SECONDS)
+        try:
+            entered = self._owner is None or await ownership.enter(connection, self._owner, self.left)
+        except (asyncpg.PostgresError, *GONE) as error:
+            connection.terminate()
+            raise self._address.unavailable(error) from error
+        except BaseException:
+            connection.terminate()
+            raise
+        if not entered:
             await connection.close()
             raise StoreUnavailable(
                 f"Another process is engine {self._owner} on {self._address.shown}. "
                 "End it, or give this one another id."
             )
-        self._connection = connection
+        self._connection, self._pid, self.left = connection, connection.get_server_pid(), None
         return connection
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.left = connection.get_server_pid()
+            self.left = self._pid
             connection.terminate()
-
-
-LOCK_OWNER = "SELECT pg_try_advisory_lock(hashtextextended('headrace engine ' || $1, 0))"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache as once
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     BindParameter,
     Connection,
     FromClause,
+    Integer,
     Select,
     and_,
     bindparam,
@@ -22,10 +23,10 @@ from sqlalchemy import (
     func,
     join,
     select,
+    true,
 )
 
 from headrace.engine.ports.store import (
-    DeadLetterRow,
     HistoryRow,
     InboxRow,
     Loaded,
@@ -170,14 +171,6 @@ def history(connection: Connection, no: int, after: int) -> list[HistoryRow]:
     return found
 
 
-def dead_letters(connection: Connection, project: str, limit: int) -> list[DeadLetterRow]:
-    """Newest first. Their errors are for reading only and are not checked."""
-    d = tables.dead_letters.c
-    columns = [d[name] for name in DeadLetterRow._fields]
-    query = select(*columns).where(d.project == project).order_by(d.at.desc(), d.run.desc(), d.task.desc())
-    return [DeadLetterRow._make(row) for row in connection.execute(query.limit(limit))]
-
-
 # task runs -----------------------------------------------------------------------------------------------------
 
 _TASK_KEY = (
@@ -269,9 +262,23 @@ def inbox_of(part: Any, after: Any) -> Select[Any]:
     return select(*columns, i.body_crc).where(i.part == part, i.id > after).order_by(i.id)
 
 
-def inbox(connection: Connection, part: int, after: int, limit: int) -> list[InboxRow]:
-    """Commands for the part with ids above `after`, in order."""
-    return inbox_rows(connection.execute(inbox_of(part, after).limit(limit)))
+@once
+def _inboxes() -> Select[Any]:
+    from sqlalchemy.dialects.postgresql import ARRAY
+
+    i = tables.inbox.c
+    asked = func.unnest(
+        bindparam("parts", type_=ARRAY(i.part.type)), bindparam("after", type_=ARRAY(i.id.type))
+    ).table_valued(column("part", i.part.type), column("after", i.id.type), name="asked")
+    asked = asked.render_derived()
+    of_part = inbox_of(asked.c.part, asked.c.after).limit(bindparam("most", type_=Integer)).lateral("found")
+    return select(*of_part.c).select_from(asked.join(of_part, true())).order_by(of_part.c.part, of_part.c.id)
+
+
+def inboxes(connection: Connection, after: Mapping[int, int], limit: int) -> list[InboxRow]:
+    """Commands for several parts with ids above `after`, at most `limit` of each, by part and id. PostgreSQL only."""
+    asked = {"parts": list(after), "after": list(after.values()), "most": limit}
+    return inbox_rows(connection.execute(_inboxes(), asked))
 
 
 def inbox_rows(found: Iterable[Sequence[Any]]) -> list[InboxRow]:

@@ -14,6 +14,7 @@ from sqlalchemy import func, null, select
 
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import (
+    DeadLetterRow,
     NewRun,
     RowDamaged,
     RunRow,
@@ -23,6 +24,7 @@ from headrace.engine.ports.store import (
     VersionRow,
 )
 from headrace.engine.store.checksums import checksum, verify
+from headrace.engine.store.fingerprints import fingerprint
 from headrace.engine.store.tables import history, plans, runs, task_runs, versions
 
 LOADED_COLUMNS = tuple(
@@ -129,6 +131,18 @@ def run_values(run: NewRun) -> dict[str, Any]:
         "file": run.file,
     }
 
+
+def letter_values(letter: DeadLetterRow) -> tuple[Any, ...]:
+    """The letter with its checksum and its fingerprint, in the order of LETTER."""
+    return (
+        *letter,
+        checksum(letter.error),
+        fingerprint(letter.workflow, letter.task_id, letter.error),
+    )
+
+
+LETTER = (*DeadLetterRow._fields, "error_crc", "fingerprint")
+"""The columns of a dead letter that a batch gives; its project is that of its run."""
 
 RUN_BEGUN = tuple(run_values(NewRun("", "", "", 0, "", 0, b"", b"", 0.0, 0.0, "")))
 """The columns that `run_values` fills."""

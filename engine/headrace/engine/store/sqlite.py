@@ -10,31 +10,29 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from headrace.engine.ports.store import (
     Batch,
     Created,
-    DeadLetterRow,
-    HistoryRow,
     InboxRow,
-    Loaded,
     NewRun,
     Ownership,
-    RunRow,
+    PartSeen,
     StoredValue,
     StoreUnavailable,
-    TaskRow,
-    VersionRow,
+    Survey,
 )
-from headrace.engine.store import files, reads, schema, sqlite_batch, tables, writes
+from headrace.engine.store import files, partings, reads, schema, sqlite_batch, tables
+from headrace.engine.store.base import SharedStore
 from headrace.engine.store.births import Births
 from headrace.engine.store.lane import BUSY_SECONDS, Lane
 from headrace.engine.store.writer import Writer
@@ -42,16 +40,20 @@ from headrace.engine.store.writer import Writer
 T = TypeVar("T")
 READERS = 4
 OLDEST = (3, 35, 0)  # RETURNING
+LOCK_IS_LEASE = 0.0  # an engine of a file lives as long as the lock on it is held
 
 
-class SqliteStore:
+class SqliteStore(SharedStore):
     """One open SQLite database. Implements `ports.store.Store`."""
 
     def __init__(self, path: Path, busy_seconds: float) -> None:
         self._path = path
         self._busy_seconds = busy_seconds
         self._lock = files.OwnerLock(path)
-        self._parts: set[int] = set()
+        self._engine: str | None = None
+        self._joined = False  # by itself, not with its first claim
+        self._owned: set[int] = set()
+        self._parts: int | None = None
         self._posted = 0
         self._identity: files.Identity | None = None
         self._writer = Writer(self._open_writing, self._check_files, self._explain)
@@ -108,20 +110,21 @@ class SqliteStore:
         return lane
 
     def _bring_up(self, lane: Lane) -> None:
-        found, _ = schema.sqlite_revision(lane.raw)
-        if found == schema.HEAD:
+        found, _ = schema.sqlite_stored(lane.raw)
+        where = f"The database {self._path}"
+        if found.revision is not None and found.revision >= schema.HEAD:
+            schema.require_usable(found, where)
             return
         with lane.transaction("BEGIN IMMEDIATE"):
-            found, empty = schema.sqlite_revision(lane.raw)  # another process may have been quicker
-            where = f"The database {self._path}"
+            found, empty = schema.sqlite_stored(lane.raw)  # another process may have been quicker
             if empty:
                 schema.create(lane.sql)
-            elif found is None:
+            elif found.revision is None:
                 raise StoreUnavailable(f"{where} belongs to something else. Give the path of another file.")
-            elif found < schema.HEAD:
+            elif found.revision < schema.HEAD:
                 schema.migrate(lane.sql)
             else:
-                schema.require_current(found, where)
+                schema.require_usable(found, where)
 
     def _check_files(self) -> None:
         if self._identity is not None:
@@ -157,32 +160,74 @@ class SqliteStore:
             self._lanes.append(lane)
         return lane
 
-    async def _write(self, what: Callable[..., T], *args: Any) -> T:
+    async def _write(self, what: Callable[..., T], *args: Any, repeatable: bool = True) -> T:
         result = await self._writer.do(lambda lane: what(lane.sql, *args))
         self._posted += 1
         return result
 
     # ownership -----------------------------------------------------------------------------------------------------
 
-    async def claim(self, part: int, owner: str) -> Ownership:
-        if not self._lock.held:
-            await asyncio.to_thread(self._lock.acquire)
-        try:
-            owned = await self._write(_claim, part, owner)
-            self._parts.add(part)
-        finally:
-            if not self._parts:
-                self._lock.release()
+    async def parts(self) -> int:
+        if self._parts is None:
+            self._parts = await self._read(partings.count)
+        return self._parts
+
+    async def join(self, engine: str) -> None:
+        if self._engine is None:
+            await self._lead(engine, _join, engine)
+        else:
+            self._require(engine)
+        self._joined = True
+
+    async def resign(self, engine: str) -> None:
+        if self._engine == engine:
+            await self._write(_resign, engine)
+            self._engine, self._joined = None, False
+            self._owned.clear()
+            self._lock.release()
+
+    async def survey(self) -> Survey:
+        engines, parts = await self._read(_survey)
+        if not self._lock.taken():  # whoever is written there has ended
+            engines, parts = (), tuple(seen._replace(owner=None) for seen in parts)
+        return Survey(engines, parts, time.time())
+
+    async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
+        self._require(owner)
+        owned = await self._lead(owner, _claim, part, owner, epoch, self._engine is None)
+        if owned is None:
+            raise StoreUnavailable(f"Another engine has just claimed part {part}.")
+        self._owned.add(part)
         return owned
 
     async def has_owner(self, part: int) -> bool:
-        return self._lock.taken()
+        return part in self._owned if self._lock.held else self._lock.taken()
 
     async def release(self, part: int, owner: str) -> None:
+        """An engine that joined with its first claim leaves with its last part."""
         await self._write(_release, part, owner)
-        self._parts.discard(part)
-        if not self._parts:
-            self._lock.release()
+        self._owned.discard(part)
+        if not self._owned and not self._joined:
+            await self.resign(owner)
+
+    def _require(self, engine: str) -> None:
+        if self._engine not in (None, engine):
+            raise StoreUnavailable(f"This store is engine {self._engine} already; it cannot be {engine} too.")
+
+    async def _lead(self, engine: str, what: Callable[..., T], *args: Any) -> T:
+        """Something that only the process with the owner lock does, on behalf of the engine."""
+        if not self._lock.held:
+            await asyncio.to_thread(self._lock.acquire)
+        try:
+            result = await self._write(what, *args)
+            self._engine = engine
+        finally:
+            if self._engine is None:
+                self._lock.release()
+        return result
+
+    async def tend(self, before: float | None = None) -> None:
+        """A file has no partitions to make or to drop."""
 
     # the hot path --------------------------------------------------------------------------------------------------
 
@@ -201,26 +246,20 @@ class SqliteStore:
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
         state = await self._read(reads.part_state, [batch.part for batch in batches])
-        return all(state.get(batch.part) == (batch.epoch, batch.seq) for batch in batches)
+        return any(state.get(batch.part) == (batch.epoch, batch.seq) for batch in batches)
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
         return await self._look(lambda lane: sqlite_batch.values(lane.raw, keys)) if keys else []
 
-    async def cached(
-        self, project: str, keys: Sequence[str], now: float
-    ) -> dict[str, tuple[bytes | None, bytes | None]]:
-        return await self._read(reads.cached, project, keys, now) if keys else {}
-
-    # loading -------------------------------------------------------------------------------------------------------
-
-    async def live_runs(self, part: int) -> list[int]:
-        return await self._read(reads.live_runs, part)
-
-    async def load(self, runs: Sequence[int]) -> list[Loaded]:
-        return await self._read(reads.load, runs)
-
     async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]:
         return await self._look(lambda lane: sqlite_batch.inbox(lane.raw, part, after, limit))
+
+    async def inboxes(self, after: Mapping[int, int], limit: int) -> list[InboxRow]:
+        def look(lane: Lane) -> list[InboxRow]:
+            pages = (sqlite_batch.inbox(lane.raw, part, seen, limit) for part, seen in sorted(after.items()))
+            return [row for page in pages for row in page]
+
+        return await self._look(look)
 
     async def changed(self) -> tuple[int, int]:
         """Counts the commits of other connections, as the writer's connection sees them, and what was written through this
@@ -230,69 +269,47 @@ class SqliteStore:
 
     # writing from outside ------------------------------------------------------------------------------------------
 
-    async def register(self, version: VersionRow) -> VersionRow:
-        return await self._write(writes.register, version)
-
     async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
         if run.key is None and run.idempotency is None:  # the usual one: nothing to look up first
             no = await self._births.begin(run)
             self._posted += 1
             if no is not None:
                 return Created(no, run.id, False)
-        return await self._write(writes.create_run, run, on_conflict)
-
-    async def post(self, row: InboxRow) -> int:
-        return await self._write(writes.post, row)
-
-    # reading -------------------------------------------------------------------------------------------------------
-
-    async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
-        return await self._read(reads.version, project, name, version)
-
-    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]:
-        return await self._read(reads.versions, project, name)
-
-    async def plan(self, plan: str) -> bytes | None:
-        return await self._read(reads.plan, plan)
-
-    async def run(self, no: int) -> RunRow | None:
-        return await self._read(reads.run, no)
-
-    async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
-        return await self._read(reads.find_runs, project, prefix)
-
-    async def list_runs(
-        self,
-        project: str,
-        *,
-        workflow: str | None = None,
-        state: int | None = None,
-        before: int | None = None,
-        limit: int = 50,
-    ) -> list[RunRow]:
-        return await self._read(
-            reads.list_runs, project, workflow=workflow, state=state, before=before, limit=limit
-        )
-
-    async def task_rows(self, run: int) -> list[TaskRow]:
-        return await self._read(reads.task_rows, run)
-
-    async def history(self, run: int, after: int = 0) -> list[HistoryRow]:
-        return await self._read(reads.history, run, after)
-
-    async def children(self, run: int) -> list[RunRow]:
-        return await self._read(reads.children, run)
-
-    async def dead_letters(self, project: str, limit: int = 50) -> list[DeadLetterRow]:
-        return await self._read(reads.dead_letters, project, limit)
+        return await super().create_run(run, on_conflict)
 
 
-def _claim(connection: Connection, part: int, owner: str) -> Ownership:
+def _join(connection: Connection, engine: str) -> None:
+    """Alone in the file, as the lock says: whoever else is in it is dead, and so is an earlier process of this name."""
+    connection.execute(delete(tables.engines))
+    connection.execute(update(tables.parts).values(owner=None))
+    row = {"id": engine, "backend_pid": os.getpid(), "lease_until": LOCK_IS_LEASE}
+    connection.execute(insert(tables.engines), row)
+
+
+def _resign(connection: Connection, engine: str) -> None:
+    connection.execute(update(tables.parts).where(tables.parts.c.owner == engine).values(owner=None))
+    connection.execute(delete(tables.engines).where(tables.engines.c.id == engine))
+
+
+def _survey(connection: Connection) -> tuple[tuple[str, ...], tuple[PartSeen, ...]]:
+    engines = connection.scalars(select(tables.engines.c.id).order_by(tables.engines.c.id))
+    p = tables.parts.c
+    rows = connection.execute(select(p.part, p.epoch, p.owner).order_by(p.part))
+    return tuple(engines), tuple(PartSeen._make(row) for row in rows)
+
+
+def _claim(connection: Connection, part: int, owner: str, epoch: int | None, joins: bool) -> Ownership | None:
+    if joins:
+        _join(connection, owner)
     p = tables.parts.c
     query = upsert(tables.parts).values(part=part, epoch=1, owner=owner, next_offset=0, seq=0)
-    query = query.on_conflict_do_update(index_elements=["part"], set_={"epoch": p.epoch + 1, "owner": owner})
-    row = connection.execute(query.returning(p.part, p.epoch, p.seq, p.next_offset)).one()
-    return Ownership._make(row)
+    query = query.on_conflict_do_update(
+        index_elements=["part"],
+        set_={"epoch": p.epoch + 1, "owner": owner},
+        where=None if epoch is None else p.epoch == epoch,
+    )
+    row = connection.execute(query.returning(p.part, p.epoch, p.seq, p.next_offset)).first()
+    return None if row is None else Ownership._make(row)
 
 
 def _release(connection: Connection, part: int, owner: str) -> None:
@@ -300,16 +317,16 @@ def _release(connection: Connection, part: int, owner: str) -> None:
     connection.execute(update(tables.parts).where(p.part == part, p.owner == owner).values(owner=None))
 
 
-async def stored_revision(path: Path) -> str | None:
-    """The schema of the file, which must exist. Raises StoreUnavailable."""
+async def stored(path: Path) -> schema.Stored:
+    """What the file, which must exist, says about itself. Raises StoreUnavailable."""
 
-    def look() -> str | None:
+    def look() -> schema.Stored:
         if not path.exists():
             raise StoreUnavailable(f"There is no database {path}. `headrace db upgrade` makes it.")
         try:
             connection = sqlite3.connect(path, isolation_level=None)
             try:
-                return schema.sqlite_revision(connection)[0]
+                return schema.sqlite_stored(connection)[0]
             finally:
                 connection.close()
         except sqlite3.Error as error:

@@ -20,7 +20,7 @@ from sqlalchemy import values as values_of
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.schema import Table
 
-from headrace.engine.ports.store import Batch, InboxRow, NewRun, StoredValue, TimerKey
+from headrace.engine.ports.store import Batch, InboxRow, NewRun, PoisonRow, StoredValue, TimerKey
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.reads import inbox_of, inbox_rows, stored_values
@@ -74,8 +74,12 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.dead:
         dead = _dead()
         connection.executemany(
-            dead.text, [dead.bind({**d._asdict(), "error_crc": checksum(d.error)}) for d in batch.dead]
+            dead.text,
+            [dead.bind(dict(zip(rows.LETTER, rows.letter_values(d), strict=True))) for d in batch.dead],
         )
+    if batch.poison:
+        poison = _poison()
+        connection.executemany(poison.text, [poison.bind(row._asdict()) for row in batch.poison])
 
 
 def begin_runs(connection: sqlite3.Connection, new: Sequence[NewRun]) -> dict[str, int]:
@@ -266,8 +270,15 @@ def _inbox() -> Text:
 @cache
 def _dead() -> Text:
     project = select(tables.runs.c.project).where(tables.runs.c.no == bindparam("run")).scalar_subquery()
-    statement = upsert(tables.dead_letters).values({**_binds(tables.dead_letters), "project": project})
+    given: dict[str, Any] = {name: bindparam(name) for name in rows.LETTER}
+    statement = upsert(tables.dead_letters).values({**given, "project": project})
     return Text(statement.on_conflict_do_nothing())
+
+
+@cache
+def _poison() -> Text:
+    given: dict[str, Any] = {name: bindparam(name) for name in PoisonRow._fields}
+    return Text(insert_absent("sqlite", tables.poison).values(given))
 
 
 def _clear(connection: sqlite3.Connection, keys: Sequence[TimerKey]) -> None:

@@ -36,13 +36,14 @@ RunId = Text().with_variant(Text(collation="C"), "postgresql")
 """Compared byte by byte, so that a prefix is a range."""
 
 
-def _run_columns() -> tuple[Column[Any], ...]:
+def _run_columns(key: bool = True) -> tuple[Column[Any], ...]:
     """The key of a task run: what names it everywhere."""
+    more: Any = {"primary_key": True, "autoincrement": False} if key else {"nullable": False}
     return (
-        Column("run", BigInteger, primary_key=True, autoincrement=False),
-        Column("generation", Integer, primary_key=True, autoincrement=False),
-        Column("task", Integer, primary_key=True, autoincrement=False),
-        Column("map", BigInteger, primary_key=True, autoincrement=False),
+        Column("run", BigInteger, **more),
+        Column("generation", Integer, **more),
+        Column("task", Integer, **more),
+        Column("map", BigInteger, **more),
     )
 
 
@@ -51,6 +52,15 @@ schema_version = Table(
     metadata,
     Column("version_num", Text, primary_key=True),
 )
+
+spoken = Table(
+    "spoken",
+    metadata,
+    Column("what", Text, primary_key=True),
+    Column("oldest", Integer, nullable=False),
+    Column("newest", Integer, nullable=False),
+)
+"""Which versions may meet here: of the schema (the oldest build that can use it, and its own) and of the messages."""
 
 parts = Table(
     "parts",
@@ -246,13 +256,56 @@ grants = Table(
 dead_letters = Table(
     "dead_letters",
     metadata,
-    *_run_columns(),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("project", Text, nullable=False),
+    Column("id", Identity, primary_key=True),
+    *_run_columns(key=False),
+    Column("attempt", Integer, nullable=False),
     Column("at", Double, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("workflow", Text, nullable=False, server_default=text("''")),
+    Column("task_id", Text, nullable=False, server_default=text("''")),
     Column("error", LargeBinary, nullable=False),
     Column("error_crc", BigInteger),
-    Index("dead_letters_listed", "project", "at"),
+    Column("fingerprint", Text, nullable=False, server_default=text("''")),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("handled_at", Double),
+    Column("by", Text),
+    Column("note", Text),
+    Index("dead_letters_once", "run", "generation", "task", "map", "attempt", unique=True),
+    Index("dead_letters_listed", "project", "id"),
+    sqlite_autoincrement=True,
+)
+
+poison = Table(
+    "poison",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("item", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("handled_at", Double),
+    Column("by", Text),
+    Column("note", Text),
+    Index("poison_once", "topic", "partition", "offset", "item", unique=True),
+    sqlite_autoincrement=True,
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incarnation", Text, nullable=False),
+    Column("queues", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("kinds", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("seen_at", Double, nullable=False),
 )
 
 cache = Table(
@@ -266,8 +319,13 @@ cache = Table(
     Column("expires_at", Double, nullable=False),
 )
 
-FILLFACTOR = {"parts": "50", "runs": "70", "task_runs": "60"}
+FILLFACTOR = {"engines": "50", "parts": "50", "runs": "70", "task_runs": "60", "workers": "50"}
 """How full PostgreSQL packs a page, so that an updated row finds room beside its old version."""
+
+
+def on_sqlite() -> list[Table]:
+    """The tables that a SQLite file has: all but those that only PostgreSQL needs."""
+    return [table for table in metadata.sorted_tables if "postgresql" not in table.info]
 
 
 def tell_postgresql() -> None:

@@ -1,4 +1,5 @@
-"""Runs the migrations on the connection that the caller gives, in the transaction that the caller has begun."""
+"""Runs the migrations on the connection that the caller gives, who holds a lock: each in a transaction of its own, but in one of
+the caller's where he has begun one."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ context.configure(
     target_metadata=metadata,
     version_table=schema_version.name,
     transactional_ddl=True,
+    transaction_per_migration=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,162 @@
+"""What both stores do alike: reads and outside writes are functions over a SQLAlchemy connection, and an adapter says how one is run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from headrace.engine.ports.store import (
+    Created,
+    DeadLetter,
+    HistoryRow,
+    InboxRow,
+    LetterGroup,
+    Loaded,
+    NewRun,
+    PoisonLetter,
+    Requeue,
+    RunRow,
+    TaskRow,
+    VersionRow,
+    WorkerRow,
+)
+from headrace.engine.store import keeping, letters, reads, writes
+
+T = TypeVar("T")
+
+
+class SharedStore(ABC):
+    """The part of `ports.store.Store` that is the same SQL everywhere."""
+
+    @abstractmethod
+    async def _read(self, what: Callable[..., T], *args: Any, **named: Any) -> T:
+        """What the function answers over a connection that only reads. Raises StoreUnavailable."""
+
+    @abstractmethod
+    async def _write(self, what: Callable[..., T], *args: Any, repeatable: bool = True) -> T:
+        """One transaction. What is `repeatable` finds its own work when it is done a second time. Raises StoreUnavailable, and
+        OutcomeUnknown for what is not."""
+
+    # loading -------------------------------------------------------------------------------------------------------
+
+    async def cached(
+        self, project: str, keys: Sequence[str], now: float
+    ) -> dict[str, tuple[bytes | None, bytes | None]]:
+        return await self._read(reads.cached, project, keys, now) if keys else {}
+
+    async def live_runs(self, part: int) -> list[int]:
+        return await self._read(reads.live_runs, part)
+
+    async def load(self, runs: Sequence[int]) -> list[Loaded]:
+        return await self._read(reads.load, runs)
+
+    # writing from outside ------------------------------------------------------------------------------------------
+
+    async def register(self, version: VersionRow) -> VersionRow:
+        return await self._write(writes.register, version)
+
+    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
+        return await self._write(writes.create_run, run, on_conflict)
+
+    async def post(self, row: InboxRow) -> int:
+        """Raises OutcomeUnknown when the connection was lost on the way: a command has no key to be found by."""
+        return await self._write(writes.post, row, repeatable=False)
+
+    # reading -------------------------------------------------------------------------------------------------------
+
+    async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
+        return await self._read(reads.version, project, name, version)
+
+    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]:
+        return await self._read(reads.versions, project, name)
+
+    async def plan(self, plan: str) -> bytes | None:
+        return await self._read(reads.plan, plan)
+
+    async def run(self, no: int) -> RunRow | None:
+        return await self._read(reads.run, no)
+
+    async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
+        return await self._read(reads.find_runs, project, prefix)
+
+    async def list_runs(
+        self,
+        project: str,
+        *,
+        workflow: str | None = None,
+        state: int | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[RunRow]:
+        return await self._read(
+            reads.list_runs, project, workflow=workflow, state=state, before=before, limit=limit
+        )
+
+    async def task_rows(self, run: int) -> list[TaskRow]:
+        return await self._read(reads.task_rows, run)
+
+    async def history(self, run: int, after: int = 0) -> list[HistoryRow]:
+        return await self._read(reads.history, run, after)
+
+    async def children(self, run: int) -> list[RunRow]:
+        return await self._read(reads.children, run)
+
+    # dead letters --------------------------------------------------------------------------------------------------
+
+    async def dead_letters(
+        self,
+        project: str,
+        limit: int = 50,
+        *,
+        workflow: str | None = None,
+        task: str | None = None,
+        fingerprint: str | None = None,
+        state: str | None = None,
+        before: int | None = None,
+    ) -> list[DeadLetter]:
+        wanted = letters.Wanted(project, workflow, task, fingerprint, state)
+        return await self._read(letters.listed, wanted, before, limit)
+
+    async def dead_letter_groups(
+        self,
+        project: str,
+        limit: int = 50,
+        *,
+        workflow: str | None = None,
+        task: str | None = None,
+        state: str | None = None,
+    ) -> list[LetterGroup]:
+        return await self._read(letters.groups, letters.Wanted(project, workflow, task, None, state), limit)
+
+    async def dead_letter(self, project: str, letter: int) -> DeadLetter | None:
+        return await self._read(letters.one, project, letter)
+
+    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[int]:
+        return await self._write(letters.requeue, wanted, by, at, repeatable=False) if wanted else []
+
+    async def discard(self, letters_: Sequence[int], by: str, note: str, at: float) -> list[int]:
+        return await self._write(letters.discard, letters_, by, note, at)
+
+    async def reopen(self, letters_: Sequence[int], at: float) -> list[int]:
+        return await self._write(letters.reopen, letters_, at)
+
+    async def poison(
+        self, limit: int = 50, *, state: str | None = None, before: int | None = None
+    ) -> list[PoisonLetter]:
+        return await self._read(letters.poison, state, before, limit)
+
+    async def discard_poison(self, letters_: Sequence[int], by: str, note: str, at: float) -> list[int]:
+        return await self._write(letters.discard_poison, letters_, by, note, at)
+
+    # workers, and what is kept -------------------------------------------------------------------------------------
+
+    async def saw_workers(self, workers: Sequence[WorkerRow]) -> None:
+        if workers:
+            await self._write(keeping.saw_workers, workers)
+
+    async def workers(self, since: float = 0.0) -> list[WorkerRow]:
+        return await self._read(keeping.workers, since)
+
+    async def expire(self, before: float, limit: int = 100) -> int:
+        return await self._write(keeping.expire, before, limit)

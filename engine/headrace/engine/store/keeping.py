@@ -1,0 +1,93 @@
+"""What is kept for a while: workers as they were last seen, and runs that ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache as once
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, or_, select
+
+from headrace.engine.ports.store import WorkerRow
+from headrace.engine.store import tables
+from headrace.engine.store.letters import OPEN
+
+_JSON = ("queues", "labels", "kinds")
+FORGOTTEN_SECONDS = 86400.0
+"""A worker that was not seen for so long is deleted with what expires."""
+
+
+@once
+def _seen(dialect: str) -> Insert:
+    w = tables.workers
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        into: Any = sqlite.insert(w)
+    else:
+        from sqlalchemy.dialects import postgresql
+
+        into = postgresql.insert(w)
+    changed = {name: into.excluded[name] for name in WorkerRow._fields if name != "id"}
+    statement: Insert = into.on_conflict_do_update(
+        index_elements=["id"], set_=changed, where=w.c.seen_at < into.excluded.seen_at
+    )
+    return statement
+
+
+def saw_workers(connection: Connection, workers: Sequence[WorkerRow]) -> None:
+    """Newer sightings replace older ones. In the order of ids, so that two engines at once do not wait for each other in a ring."""
+    rows = [
+        {name: json.dumps(value) if name in _JSON else value for name, value in worker._asdict().items()}
+        for worker in sorted({worker.id: worker for worker in workers}.values())
+    ]
+    connection.execute(_seen(connection.dialect.name), rows)
+
+
+def workers(connection: Connection, since: float) -> list[WorkerRow]:
+    """Those seen at `since` or later, by id."""
+    w = tables.workers.c
+    query = select(*(w[name] for name in WorkerRow._fields)).where(w.seen_at >= since).order_by(w.id)
+    return [
+        WorkerRow._make(row)._replace(
+            queues=tuple(json.loads(row.queues)),
+            labels=json.loads(row.labels),
+            kinds=tuple(json.loads(row.kinds)),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def held() -> ColumnElement[bool]:
+    """Runs that are kept however old they are: they live, or someone may still begin them again."""
+    d = tables.dead_letters.c
+    letter = exists().where(d.run == tables.runs.c.no, d.state == OPEN)
+    return or_(tables.runs.c.finished_at.is_(None), letter)
+
+
+_OF_RUN: tuple[tuple[Table, str], ...] = (
+    (tables.task_runs, "run"),
+    (tables.history, "run"),
+    (tables.timers, "run"),
+    (tables.dead_letters, "run"),
+    (tables.inbox, "run"),
+    (tables.grants, "run"),
+    (tables.runs, "no"),
+)
+
+
+def expire(connection: Connection, before: float, limit: int) -> int:
+    """Delete runs that ended before `before`, at most `limit`, with everything of theirs. Returns how many."""
+    r = tables.runs.c
+    old = select(r.no).where(r.finished_at < before, ~held()).order_by(r.finished_at).limit(limit)
+    if connection.dialect.name != "sqlite":
+        old = old.with_for_update(skip_locked=True)
+    runs = list(connection.scalars(old))
+    for table, key in _OF_RUN if runs else ():
+        connection.execute(delete(table).where(table.c[key].in_(runs)))
+    connection.execute(delete(tables.cache).where(tables.cache.c.expires_at < before))
+    connection.execute(delete(tables.workers).where(tables.workers.c.seen_at < before - FORGOTTEN_SECONDS))
+    p = tables.poison.c
+    connection.execute(delete(tables.poison).where(p.state != OPEN, p.handled_at < before))
+    return len(runs)
