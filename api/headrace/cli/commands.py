@@ -61,6 +61,7 @@ COMMANDS = (
     Command("tasks skip", "Skip a task that has not ended.", "steer:skip_task", ACT),
     Command("tasks succeed", "Count a task as succeeded.", "steer:succeed_task", ACT),
     Command("tasks cancel", "Cancel one task.", "steer:cancel_task", ACT),
+    Command("worker", "Execute tasks for the engines of a cluster.", "worker:worker", OPERATE),
     Command("replay", "Decide a run's history again and compare.", "replay:replay", OPERATE),
     Command("config show", "Every setting, its value and its source.", "config:show", OPERATE),
     Command(

@@ -76,6 +76,8 @@ def _from_the_engine(error: BaseException) -> Status | None:
         _is(error, "headrace.runners.embedded", "OwnerSilent")
         or _is(error, "headrace.runners.watching", "NobodyDecides")
         or _is(error, "headrace.engine.shell.plans", "PlanMissing")
+        or _is(error, "headrace.engine.artifacts", "UnusableStore")
+        or _is(error, "headrace.engine.ports.broker", "BrokerUnavailable")
     ):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.SERVICE

@@ -65,6 +65,7 @@ async def embedded(settings: Settings, *, own: bool, go_on: bool = True) -> Asyn
         slots=settings.slots,
         http_allow=settings.http_allow,
         secrets_dir=settings.secrets_dir,
+        artifacts=settings.artifacts,
         own=own,
         go_on=go_on,
     ) as opened:

@@ -24,12 +24,12 @@ def replay(
 
 
 async def _replay(where: Where, run: str, json: bool) -> int:
-    from headrace.engine.artifacts import FileArtifacts
+    from headrace.engine.artifacts import open_artifacts
     from headrace.engine.expressions import CelEvaluator
     from headrace.engine.shell.replay import replay as decide_again
 
     settings = where.settings()
-    artifacts = FileArtifacts(settings.home / "artifacts")
+    artifacts = open_artifacts(settings.artifact_store)
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
         differences = await decide_again(store, CelEvaluator(), row.no, artifacts=artifacts)

@@ -82,13 +82,13 @@ def show(
 
 
 async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
-    from headrace.engine.artifacts import FileArtifacts, FileLogs
+    from headrace.engine.artifacts import FileLogs, open_artifacts
     from headrace.engine.shell.views import run_view
 
     settings = where.settings()
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
-        view = await run_view(store, row.no, artifacts=FileArtifacts(settings.home / "artifacts"))
+        view = await run_view(store, row.no, artifacts=open_artifacts(settings.artifact_store))
     if json:
         print_json(run_document(view))
         return 0

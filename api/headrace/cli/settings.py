@@ -78,6 +78,16 @@ class Settings(BaseSettings):
         (), description="private addresses that http tasks may call: host names, addresses, networks"
     )
     secrets_dir: Path | None = Field(None, description="a folder with one file per secret")
+    artifacts: str | None = Field(
+        None,
+        description="where large values lie, for engines and workers alike: a folder, s3://…, gs://…, az://…; "
+        "unset: in home",
+    )
+
+    @property
+    def artifact_store(self) -> str:
+        """The place to open: `artifacts`, or a folder in home."""
+        return self.artifacts or str(self.home.absolute() / "artifacts")
 
     @property
     def database(self) -> str:

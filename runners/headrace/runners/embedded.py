@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine.artifacts import FileArtifacts, FileLogs
+from headrace.engine.artifacts import FileLogs, open_artifacts
 from headrace.engine.broker.memory import MemoryBroker
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
@@ -67,12 +67,13 @@ class Embedded:
         clock: Clock | None,
         side: Callable[[WorkerSide], WorkerSide],
         shared: bool,
+        artifacts: str | None,
     ) -> None:
         self.store = store
         self.home = home
         self.project = project
         self.logs = FileLogs(home / "logs")
-        self.artifacts = FileArtifacts(home / "artifacts")
+        self.artifacts = open_artifacts(artifacts or home / "artifacts")
         self.evaluator = CelEvaluator()
         self._slots = slots or max(16, 4 * (os.cpu_count() or 1))
         self._policy = policy
@@ -97,6 +98,7 @@ class Embedded:
         slots: int | None = None,
         http_allow: Sequence[str] = (),
         secrets_dir: Path | None = None,
+        artifacts: str | None = None,
         own: bool = True,
         go_on: bool = True,
         clock: Clock | None = None,
@@ -104,7 +106,7 @@ class Embedded:
     ) -> AsyncIterator[Embedded]:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does. Without `go_on` it leaves alone what was cut off earlier, but for runs
-        that a command asks for. `clock` and `side` (what stands between broker and worker) are for tests."""
+        that a command asks for. `artifacts` None: a folder in home. `clock` and `side` (what stands between broker and worker) are for tests."""
         shared = database_url is not None and not database_url.startswith("sqlite")
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
@@ -118,6 +120,7 @@ class Embedded:
             clock=clock,
             side=side,
             shared=shared,
+            artifacts=artifacts,
         )
         try:
             if own:

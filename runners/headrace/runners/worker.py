@@ -85,6 +85,7 @@ class Worker:
         self.id = worker_id
         self.incarnation = incarnation or uuid.uuid4().hex
         self.slots = slots
+        self.kinds = sorted(KINDS)
         self.draining = False
         self.unsent = 0
         """After `stop`: reports that the broker did not acknowledge."""
@@ -132,7 +133,7 @@ class Worker:
                 slots,
                 ahead,
                 0,
-                kinds=sorted(KINDS),
+                kinds=self.kinds,
             ),
             pace,
             lambda: len(self._held),

@@ -12,17 +12,21 @@ from headrace.engine.artifacts.logs import FileLogs
 if TYPE_CHECKING:
     from headrace.engine.ports.artifacts import Artifacts
 
+
+class UnusableStore(ValueError):
+    """The artifact store cannot be used: which and why, in one message (exit status 3)."""
+
+
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 
-__all__ = ["FileArtifacts", "FileLogs", "open_artifacts"]
+__all__ = ["FileArtifacts", "FileLogs", "UnusableStore", "open_artifacts"]
 
 
 def open_artifacts(place: str | Path) -> Artifacts:
     """The artifact store at a folder, a `file:` URL, or the URL of an object store: `s3://bucket/prefix`, `gs://…`,
     `az://…`. Credentials, region and endpoint come from the environment, as for each provider's own tools.
 
-    Engines, workers and the API of one installation have to name the same place. Raises ValueError for a URL of an
-    unknown kind.
+    Engines, workers and the API of one installation have to name the same place. Raises UnusableStore.
     """
     text = str(place)
     parts = urlsplit(text)
@@ -31,7 +35,7 @@ def open_artifacts(place: str | Path) -> Artifacts:
     if parts.scheme == "file":
         return FileArtifacts(parts.path)
     if parts.scheme not in SCHEMES:
-        raise ValueError(
+        raise UnusableStore(
             f"{parts.scheme}: is no kind of artifact store; there are {', '.join(SCHEMES)}, and folders."
         )
     from obstore.store import from_url
@@ -43,4 +47,4 @@ def open_artifacts(place: str | Path) -> Artifacts:
         return ObjectArtifacts(from_url(text), named)
     except Exception as error:  # each kind of store raises its own
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{named} names no artifact store: {reason}") from error
+        raise UnusableStore(f"{named} names no artifact store: {reason}") from error

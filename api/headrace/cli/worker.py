@@ -1,0 +1,180 @@
+"""`headrace worker`: executes tasks of the queues it listens on, for the engines of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.failure import Status, Stop
+from headrace.cli.here import go
+from headrace.cli.output import say
+from headrace.cli.where import prepare
+
+if TYPE_CHECKING:
+    from headrace.cli.settings import Settings
+    from headrace.runners.identity import Identity
+    from headrace.runners.worker import Worker
+
+
+def worker(
+    *,
+    queues: Annotated[str, Parameter(help="The queues to listen on, with commas.")] = "default",
+    concurrency: Annotated[int | None, Parameter(help="Tasks at once [by the machine].")] = None,
+    app_dir: Annotated[
+        Path, Parameter(help="The folder that holds workflows, their modules and scripts.")
+    ] = Path(),
+    labels: Annotated[str, Parameter(help="What tasks may ask for: zone=eu,gpu=yes.")] = "",
+    id: Annotated[
+        str | None, Parameter(help="Its name, the same after a restart [host name and home].")
+    ] = None,
+    grace: Annotated[float, Parameter(help="Seconds that running tasks have to end after SIGTERM.")] = 30.0,
+    home: Annotated[
+        Path | None, Parameter(help="Folder for what it keeps over a restart [.headrace].")
+    ] = None,
+) -> int:
+    """Execute tasks for the engines of a cluster.
+
+    It needs Kafka (HEADRACE_KAFKA) and the artifact store (HEADRACE_ARTIFACTS), no database. A task runs beside the
+    file of its workflow where that lies below --app-dir, else in --app-dir itself. SIGTERM or Ctrl-C: it takes nothing
+    more, hands back what it has not started, and ends when its tasks have, or their time is over; a second signal
+    stops them at once.
+    """
+    from headrace.cli.settings import load_settings
+
+    settings = load_settings({"home": home, "slots": concurrency}).settings
+    if not settings.kafka:
+        raise Stop(
+            "a worker takes its tasks from Kafka, and HEADRACE_KAFKA names none.",
+            hint="Set it to the bootstrap servers, host:port. Without a cluster, headrace run needs no worker.",
+            status=Status.SERVICE,
+        )
+    if not app_dir.is_dir():
+        raise Stop(f"--app-dir: there is no folder {app_dir}.")
+    listens, shows = _queues(queues), _labels(labels)
+    return go(_serve(settings, listens, shows, app_dir, id, grace))
+
+
+async def _serve(
+    settings: Settings,
+    queues: list[str],
+    labels: dict[str, str],
+    app_dir: Path,
+    name: str | None,
+    grace: float,
+) -> int:
+    identity = _identity(prepare(settings.home), name)
+    try:
+        made = _made(settings, identity, queues, labels, app_dir)
+        ending = asyncio.Event()
+
+        def end() -> None:
+            if ending.is_set():
+                made.hurry()
+            ending.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+        starting = asyncio.create_task(made.start())
+        interrupted = asyncio.create_task(ending.wait())
+        await asyncio.wait((starting, interrupted), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            return Status.OK
+        await starting
+        say(_introduced(made, queues, labels, app_dir))
+        await interrupted
+        say(
+            f"Worker {made.id} takes nothing more: {_counted(made.running, 'task')} running, {grace:g} s to end. "
+            "Once more ends it at once."
+        )
+        await made.stop(grace)
+        if made.unsent:
+            say(
+                f"{_counted(made.unsent, 'report')} could not be sent; results among them are sent at the next start."
+            )
+        return Status.OK
+    finally:
+        identity.release()
+
+
+def _made(
+    settings: Settings, identity: Identity, queues: list[str], labels: dict[str, str], app_dir: Path
+) -> Worker:
+    from headrace.cli.files import workflows_below
+    from headrace.engine.artifacts import FileLogs, open_artifacts
+    from headrace.engine.broker.kafka.worker_side import KafkaWorkerSide
+    from headrace.runners.app_dir import AppDir
+    from headrace.runners.http_policy import HttpPolicy
+    from headrace.runners.secrets import Secrets
+    from headrace.runners.worker import Worker
+
+    return Worker(
+        KafkaWorkerSide(settings.kafka_settings, identity.id, queues),
+        worker_id=identity.id,
+        queues=queues,
+        labels=labels,
+        slots=settings.slots or max(16, 4 * (os.cpu_count() or 1)),
+        app_dir=AppDir(app_dir, workflows_below),
+        artifacts=open_artifacts(settings.artifact_store),
+        logs=FileLogs(settings.home.absolute() / "logs"),
+        secrets=Secrets.usual(settings.secrets_dir),
+        http_policy=HttpPolicy(allow=settings.http_allow),
+        state_folder=identity.folder,
+    )
+
+
+def _identity(home: Path, name: str | None) -> Identity:
+    from headrace.runners.identity import NameTaken, claim
+
+    try:
+        return claim(home, name)
+    except ValueError as error:
+        raise Stop(f"--id: {error}") from None
+    except NameTaken as error:
+        raise Stop(str(error), hint="Give another --id, or another --home.", status=Status.SERVICE) from None
+    except OSError as error:
+        raise Stop(
+            f"{home} cannot be used as the home folder: {error.strerror or error}.",
+            hint="Give another with --home or HEADRACE_HOME.",
+            status=Status.SERVICE,
+        ) from None
+
+
+def _queues(text: str) -> list[str]:
+    from headrace.dsl.words import QUEUE_NAME
+
+    names = list(dict.fromkeys(name for name in text.replace(",", " ").split()))
+    for name in names:
+        if QUEUE_NAME.fullmatch(name) is None:
+            raise Stop(f"--queues: {name!r} is no queue.", hint="Use a-z, 0-9, dots, _ and -, at most 100.")
+    if not names:
+        raise Stop("--queues: a worker listens on at least one queue.", hint="--queues default")
+    return names
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for pair in text.replace(",", " ").split():
+        name, equals, value = pair.partition("=")
+        if not name or not equals or not value:
+            raise Stop(f"--labels: {pair!r} is not written as name=value.", hint="--labels zone=eu,gpu=yes")
+        labels[name] = value
+    return labels
+
+
+def _introduced(made: Worker, queues: list[str], labels: dict[str, str], app_dir: Path) -> str:
+    shown = ", ".join(f"{name}={value}" for name, value in labels.items()) or "none"
+    return (
+        f"Worker {made.id}: queues {', '.join(queues)}; {made.slots} slots; labels {shown}; "
+        f"runs {', '.join(made.kinds)}; code in {app_dir.resolve()}"
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
