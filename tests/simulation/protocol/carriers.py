@@ -72,7 +72,7 @@ class Carriers(Ground):
 
     def _arrived(self, state: State, late: Limbo) -> State:
         if isinstance(late.message, ToWorker):
-            return self.published(state, ((late.to, late.message),))
+            return self.appended(state, ((late.to, late.message),))
         said = late.message
         state = state._replace(log=(*state.log, said))
         worker = state.workers[said.worker]

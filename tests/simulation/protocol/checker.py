@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -133,6 +133,14 @@ class Explorer(Generic[S]):
         if stuck is not None:
             verdict.broken, verdict.trace = "no good end can be reached", self._trace(stuck)
         return verdict
+
+    def states(self) -> Iterator[S]:
+        """What was visited."""
+        return map(self._unpack, self._states)
+
+    def same(self, state: S) -> S:
+        """The one that is kept of all renamings of a state."""
+        return self._unpack(self._canonical(self._pack(state)))
 
     # -- states --------------------------------------------------------------------------------------------------
 

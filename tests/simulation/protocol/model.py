@@ -17,8 +17,9 @@ STATES = ("line", "dispatched", "running", "succeeded", "cancelled")
 class Model:
     """What the checker explores: a world of certain sizes under certain rules."""
 
-    def __init__(self, sizes: Sizes, rules: Rules | None = None) -> None:
+    def __init__(self, sizes: Sizes, rules: Rules | None = None, *, symmetric: bool = True) -> None:
         self._sizes = sizes
+        self._symmetric = symmetric
         self._world = World(sizes, rules)
 
     def start(self) -> State:
@@ -39,7 +40,7 @@ class Model:
         return State._make((*parts[:FIXED], tuple(parts[FIXED:inboxes]), tuple(parts[inboxes:])))
 
     def symmetries(self) -> list[Symmetry]:
-        return renamings(self._sizes)
+        return renamings(self._sizes) if self._symmetric else []
 
 
 def check(
@@ -49,11 +50,17 @@ def check(
     rules: Rules | None = None,
     endless: bool = False,
     queues: int = 1,
+    stepwise: bool = False,
+    symmetric: bool = True,
     most: int = 5_000_000,
     **budget: int,
 ) -> Verdict[State]:
-    """Explore one world: `budget` says how often each misfortune of `Budget` may happen. Raises TooLarge."""
-    return Explorer(Model(Sizes(tasks, workers, Budget(**budget), endless, queues), rules), most).explore()
+    """Explore one world: `budget` says how often each misfortune of `Budget` may happen. Raises TooLarge.
+
+    `stepwise` and `symmetric=False` undo the reductions, which multiplies the states.
+    """
+    sizes = Sizes(tasks, workers, Budget(**budget), endless, queues, stepwise)
+    return Explorer(Model(sizes, rules, symmetric=symmetric), most).explore()
 
 
 def told(verdict: Verdict[State]) -> str:
@@ -79,7 +86,7 @@ def _told(action: Action | None) -> str:
         name = f"starts attempt {detail[0]}"
     elif "claims" in name and any(detail):
         where.append(f"unpublished by inbox: {', '.join(map(str, detail))}")
-    elif name == "a stale owner publishes":
+    elif name.endswith("publishes") and any(detail):
         where.append(f"delivery {detail[0]}.{detail[1]}")
     return f"{name} ({', '.join(where)})" if where else name
 

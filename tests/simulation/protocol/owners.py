@@ -73,7 +73,7 @@ class Owners(Ground):
                         self.published(state._replace(truth=after), sends),
                     )
                     if budget.crash and not self.rules.commit_before_publish:
-                        early = self._claimed(spent(self.published(state, sends), "crash"))
+                        early = self._claimed(spent(self.appended(state, sends), "crash"))
                         yield Step(Action("publish a dispatch, then crash", number, task), False, early)
             elif row.flying:
                 if self._unconfirmed(state, task, row):
@@ -99,7 +99,8 @@ class Owners(Ground):
         worker = state.workers[row.worker]
         if not self.rules.sweeper or state.log or not worker.alive:
             return False
-        if any(state.inboxes[place] for place in self.places(row.worker)):
+        pending = self.own(state).pending
+        if any(state.inboxes[place] or pending[place] for place in self.places(row.worker)):
             return False
         for held in worker.held:
             if held.task == task and held.attempt == row.attempt:
@@ -154,34 +155,40 @@ class Owners(Ground):
     # -- owners come and go --------------------------------------------------------------------------------------
 
     def _changing_hands(self, state: State) -> Iterator[Step]:
-        epoch = state.truth.epoch
+        """The owner dies, or is taken for dead, and another engine claims."""
         if not state.budget.crash and not state.budget.steal:
             return
-        own = [
+        for left, stale, cuts in self._cuts(state):
+            others = tuple(one for one in left.stale if one.epoch != stale.epoch)
+            if state.budget.crash:
+                dead = left._replace(stale=others)
+                action = Action("crash, and another engine claims", detail=cuts)
+                yield Step(action, False, self._claimed(spent(dead, "crash")))
+            if state.budget.steal and (any(stale.pending) or not self.rules.fence):
+                if not self.rules.fence:
+                    stale = stale._replace(rows=state.truth.rows)
+                lives = left._replace(stale=tuple(sorted((*others, stale))))
+                action = Action("another engine claims, the old one lives", detail=cuts)
+                yield Step(action, False, self._claimed(spent(lives, "steal")))
+
+    def _cuts(self, state: State) -> Iterator[tuple[State, Stale, tuple[int, ...]]]:
+        """Every way to say how far the owner had come with publishing: the state, what it still has, how much of it."""
+        epoch = state.truth.epoch
+        if self.sizes.stepwise:
+            own = self.own(state)
+            yield state, own, tuple(map(len, own.pending))
+            return
+        owned = [
             [index for index, message in enumerate(inbox) if message.epoch == epoch]
             for inbox in state.inboxes
         ]
-        for cuts in product(*(range(len(indexes) + 1) for indexes in own)):
+        for cuts in product(*(range(len(indexes) + 1) for indexes in owned)):
             inboxes, pending = [], []
-            for inbox, indexes, cut in zip(state.inboxes, own, cuts, strict=True):
+            for inbox, indexes, cut in zip(state.inboxes, owned, cuts, strict=True):
                 out = indexes[len(indexes) - cut :]
                 inboxes.append(tuple(message for index, message in enumerate(inbox) if index not in out))
                 pending.append(tuple(inbox[index] for index in out))
-            left = state._replace(inboxes=tuple(inboxes))
-            if state.budget.crash:
-                yield Step(
-                    Action("crash, and another engine claims", detail=cuts),
-                    False,
-                    self._claimed(spent(left, "crash")),
-                )
-            if state.budget.steal and (any(cuts) or not self.rules.fence):
-                rows = () if self.rules.fence else state.truth.rows
-                stale = Stale(epoch, tuple(pending), rows)
-                yield Step(
-                    Action("another engine claims, the old one lives", detail=cuts),
-                    False,
-                    self._claimed(spent(left._replace(stale=tuple(sorted((*state.stale, stale)))), "steal")),
-                )
+            yield state._replace(inboxes=tuple(inboxes)), Stale(epoch, tuple(pending)), cuts
 
     def _claimed(self, state: State) -> State:
         known = tuple(worker.incarnation for worker in state.workers)
@@ -199,12 +206,10 @@ class Owners(Ground):
                 rest = (*stale.pending[:place], pending[1:], *stale.pending[place + 1 :])
                 left = stale._replace(pending=rest)
                 kept = tuple(sorted((*others, left))) if any(rest) or left.rows else others
-                after = self.published(state._replace(stale=kept), ((number, pending[0]),))
-                yield Step(
-                    Action("a stale owner publishes", number, pending[0].task, pending[0].delivery),
-                    False,
-                    after,
-                )
+                after = self.appended(state._replace(stale=kept), ((number, pending[0]),))
+                owner = stale.epoch == state.truth.epoch
+                name = "publishes" if owner else "a stale owner publishes"
+                yield Step(Action(name, number, pending[0].task, pending[0].delivery), owner, after)
             for task, row in enumerate(stale.rows):
                 # no fence: it dispatches what it takes to be waiting
                 if row.state != LINE or state.truth.run != GOING:
@@ -220,5 +225,5 @@ class Owners(Ground):
                     yield Step(
                         Action("a stale owner dispatches", number, task),
                         False,
-                        self.published(written, sends),
+                        self.appended(written, sends),
                     )

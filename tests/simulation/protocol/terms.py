@@ -125,7 +125,8 @@ class Truth(NamedTuple):
 class Stale(NamedTuple):
     """An engine that lost the part and does not know it. `pending`: by inbox, committed and not yet published.
 
-    `rows` is what it remembers; empty while the fence is in force, because then it can write nothing.
+    `rows` is what it remembers; empty while the fence is in force, because then it can write nothing. In a stepwise
+    world the owner has such an entry too, with the epoch that is in force.
     """
 
     epoch: int
@@ -219,6 +220,7 @@ class Sizes:
     budget: Budget
     endless: bool = False
     queues: int = 1
+    stepwise: bool = False
 
 
 class State(NamedTuple):
