@@ -26,6 +26,7 @@ GROUPS = {
     "dlq": "Dead letters:",
     "lab": "Real servers, here:",
     "db": "The database schema:",
+    "topics": "The topics on Kafka:",
     "config": "Settings and their sources:",
 }
 
@@ -73,6 +74,12 @@ COMMANDS = (
     ),
     Command("db upgrade", "Bring the schema up to date.", "database:upgrade", OPERATE),
     Command("db check", "Whether the schema is up to date.", "database:check", OPERATE),
+    Command(
+        "topics ensure",
+        "Make the topics that are missing; say what is wrong with others.",
+        "topics:ensure",
+        OPERATE,
+    ),
     Command("bench", "How fast the engine is on this machine.", "bench:bench", OPERATE),
     Command("completion", "Complete commands in your shell.", "completion:completion", OPERATE),
     Command("version", "The version of Headrace and of Python.", "version:version", OPERATE),

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -26,6 +26,9 @@ from pydantic_settings import (
 
 from headrace.cli.failure import Stop
 from headrace.engine.core.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from headrace.engine.broker.kafka.settings import KafkaSettings
 
 TOML = "headrace.toml"
 DOTENV = ".env"
@@ -65,6 +68,28 @@ class Settings(BaseSettings):
         None, repr=False, description="sqlite:///… or postgresql://…; unset: headrace.db in home"
     )
     kafka: Words = Field((), description="Kafka bootstrap servers, host:port; unset: embedded")
+    kafka_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="stands before every topic's name"
+    )
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="how the password is shown: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_user: str | None = Field(None, description="the user, with a security that begins with SASL")
+    kafka_password: SecretStr | None = Field(None, description="the password that goes with kafka_user")
+    kafka_ca: Path | None = Field(None, description="PEM file of Kafka's authority; unset: the system's")
+    kafka_cert: Path | None = Field(
+        None, description="PEM file of our own certificate, where Kafka asks for one"
+    )
+    kafka_cert_key: Path | None = Field(None, description="PEM file of its key; unset: it is in kafka_cert")
+    kafka_replication: int | None = Field(
+        None, ge=1, le=32, description="replicas of topics that are made; unset: three, or as many as brokers"
+    )
+    kafka_inboxes: int = Field(
+        16, ge=1, le=10_000, description="partitions of a queue's topic when the first one is made"
+    )
     redis_url: str | None = Field(
         None, repr=False, description="redis://…; unset: no cache outside the process"
     )
@@ -90,9 +115,38 @@ class Settings(BaseSettings):
         return self.artifacts or str(self.home.absolute() / "artifacts")
 
     @property
+    def kafka_settings(self) -> KafkaSettings:
+        """How to reach Kafka. Raises Stop when none is named."""
+        from headrace.engine.broker.kafka.settings import KafkaSettings
+
+        if not self.kafka:
+            raise Stop(
+                "this needs Kafka, and HEADRACE_KAFKA names none.",
+                hint="Set it to host:port of its brokers; headrace lab up starts one here.",
+            )
+        password = self.kafka_password
+        return KafkaSettings(
+            bootstrap=self.kafka,
+            prefix=self.kafka_prefix,
+            inboxes=self.kafka_inboxes,
+            replication=self.kafka_replication,
+            security=self.kafka_security,
+            mechanism=self.kafka_mechanism,
+            user=self.kafka_user,
+            password=None if password is None else password.get_secret_value(),
+            ca=_text(self.kafka_ca),
+            cert=_text(self.kafka_cert),
+            cert_key=_text(self.kafka_cert_key),
+        )
+
+    @property
     def database(self) -> str:
         """The URL to open: `database_url`, or the file in home."""
         return self.database_url or f"sqlite:///{self.home.absolute() / 'headrace.db'}"
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 @dataclass(frozen=True, slots=True)

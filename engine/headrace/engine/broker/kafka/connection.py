@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from contextlib import suppress
 from typing import Any
@@ -222,4 +224,7 @@ def _addresses(bootstrap: tuple[str, ...]) -> list[tuple[str, int]]:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+    """In words, without the address that stands before it already."""
+    if isinstance(error, socket.gaierror | ssl.SSLError) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)

@@ -68,6 +68,7 @@ class Ensured:
 
     name: str
     partitions: int
+    replicas: int
     created: bool
     problem: str | None = None
 
@@ -112,15 +113,17 @@ async def ensure(settings: KafkaSettings, parts: int, queues: Iterable[str] = ()
             for each in wanted(settings, parts, queues)
         ]
         missing = [topic for topic in topics if topic.name not in found]
-        refusals = await _create(admin, settings, missing)
+        replicas, refusals = await _create(admin, settings, missing)
         ensured = [
-            Ensured(topic.name, topic.partitions, topic.name not in refusals, refusals.get(topic.name))
+            Ensured(
+                topic.name, topic.partitions, replicas, topic.name not in refusals, refusals.get(topic.name)
+            )
             for topic in missing
         ]
         known = {topic.name for topic in topics} | {name for name in found if _is_queue(settings, name)}
         for name in sorted(known & found.keys()):
             problem = _problem(settings, found[name], topics, inboxes)
-            ensured.append(Ensured(name, found[name].partitions, False, problem))
+            ensured.append(Ensured(name, found[name].partitions, found[name].replicas, False, problem))
     return sorted(ensured, key=lambda each: each.name)
 
 
@@ -139,7 +142,7 @@ async def ensure_queues(settings: KafkaSettings, queues: Iterable[str]) -> dict[
         found = await _found(admin, settings, configs=False)
         inboxes = _inboxes(settings, found) or settings.inboxes
         topics = [_queue(settings, queue, inboxes) for queue in queues]
-        refusals = await _create(admin, settings, [each for each in topics if each.name not in found])
+        _, refusals = await _create(admin, settings, [each for each in topics if each.name not in found])
         if refusals:
             raise BrokerUnavailable(" ".join(refusals.values()))
     counts = {
@@ -263,10 +266,12 @@ async def _found(
     return found
 
 
-async def _create(admin: AIOKafkaAdminClient, settings: KafkaSettings, topics: list[Topic]) -> dict[str, str]:
-    """Make them. Gives a reason for each that could not be made; one that someone else made meanwhile could."""
+async def _create(
+    admin: AIOKafkaAdminClient, settings: KafkaSettings, topics: list[Topic]
+) -> tuple[int, dict[str, str]]:
+    """Make them. Gives their replicas, and a reason for each that could not be made; one that someone else made meanwhile could."""
     if not topics:
-        return {}
+        return 0, {}
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = settings.replication or min(3, brokers)
     extra = {"min.insync.replicas": str(2 if replicas >= 3 else 1), "unclean.leader.election.enable": "false"}
@@ -282,4 +287,4 @@ async def _create(admin: AIOKafkaAdminClient, settings: KafkaSettings, topics: l
         if code != 0 and error is not TopicAlreadyExistsError:
             why = (message[0] if message else None) or error.description
             refusals[name] = f"{name} cannot be made: {why}"
-    return refusals
+    return replicas, refusals
