@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.headrace-setup
 SOURCES := engine dsl runners api
-TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/integration tests/acceptance)
+TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation tests/integration tests/acceptance)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab up down test lint format types imports check bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check model bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ imports: setup ## which part may import which
 	@$(BIN)/lint-imports --no-cache
 
 check: lint types imports test ## all of the above
+
+model: setup ## every order of events of the protocol, in larger worlds than the tests take; some minutes
+	@$(BIN)/python -m tests.simulation.protocol
 
 bench: setup ## how fast it is here, beside the barest loop
 	@$(BIN)/python -m bench

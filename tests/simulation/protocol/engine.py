@@ -64,10 +64,10 @@ def counts(row: Row, said: Said, rules: Rules) -> bool:
         return False
     if rules.attempt_counts and said.attempt != row.attempt:
         return False
-    delivery = (row.epoch, row.n)
-    if not rules.ask_names_delivery and said.kind in (SAID_UNKNOWN, SAID_CANCELLED):
-        return row.flying
-    return said.delivery == delivery or not rules.delivery_counts
+    unnamed = said.kind in (SAID_UNKNOWN, SAID_CANCELLED) and not rules.ask_names_delivery
+    if unnamed and rules.denials_by_attempt:
+        return True
+    return said.delivery == (row.epoch, row.n) or not rules.delivery_counts
 
 
 def _alive(truth: Truth, said: Said, rules: Rules) -> Decision:

@@ -198,6 +198,7 @@ class Rules:
     hand_backs_remembered: bool = True  # W3, mended
     held_until_acknowledged: bool = True  # W6
     ask_names_delivery: bool = True  # W7, mended: and with it Abort, `unknown` and `cancelled`
+    denials_by_attempt: bool = True  # where Ask names no delivery: a denial counts by its attempt alone
     denials_remembered: bool = True  # W7, mended: who has said `unknown` of a delivery refuses it ever after
     abort_remembered: bool = True  # W8
     sweeper: bool = True

@@ -133,6 +133,11 @@ def test_ask_without_a_delivery() -> None:
     without("ask_names_delivery", loss=1, duplicate=1, expect="a new attempt without a cause")
 
 
+def test_ask_without_a_delivery_and_a_strict_engine() -> None:
+    """W7, mended: then no `unknown` ever counts, and a lost dispatch is never sent again."""
+    without("ask_names_delivery", "denials_by_attempt", loss=1, expect="no good end can be reached")
+
+
 def test_denials_forgotten() -> None:
     """W7, mended: `unknown` was taken for the end of a cancelled task; then its dispatch arrives."""
     without("denials_remembered", loss=1, duplicate=1, cancel=1, expect="started after its end")

@@ -65,22 +65,30 @@ class Dispatches(msgspec.Struct, frozen=True, tag=True):
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
-    """`keys`: [run, generation, task, map, attempt]."""
+    """`keys`: [run, generation, task, map, attempt]; `deliveries`: beside each, the [epoch, n] that is current.
+
+    A worker that does not know the attempt reports it cancelled with that delivery: any other is stale.
+    """
 
     to: str
     part: int
     epoch: int
     keys: list[tuple[int, int, int, int, int]]
     grace: float
+    deliveries: list[tuple[int, int]] = []
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
-    """`keys` None: everything held for this part."""
+    """`keys` None: everything held for this part. `deliveries`: beside each key, the [epoch, n] that is current.
+
+    The worker adopts it if it is higher than its own, and answers `unknown` with it: any other is stale.
+    """
 
     to: str
     part: int
     epoch: int
     keys: list[tuple[int, int, int, int, int]] | None
+    deliveries: list[tuple[int, int]] = []
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):
