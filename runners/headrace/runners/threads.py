@@ -132,12 +132,7 @@ class _TaskThread:
             if unheard:
                 function = attempt.function
                 average = function.average if function is not None else None
-                if (
-                    average is None
-                    or average > SHORT
-                    or now - heard_at > UNHEARD
-                    or not line.waiting[THREADS]
-                ):
+                if average is None or average > SHORT or now - heard_at > UNHEARD:
                     unheard = 0
                     heard_at = now
                     lane.notice()

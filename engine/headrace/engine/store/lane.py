@@ -19,7 +19,7 @@ PRAGMAS = {
     "journal_mode": "wal",  # readers and the writer do not wait for each other
     "synchronous": 2,  # FULL: what was acknowledged survives a loss of power
     "foreign_keys": 1,
-    "wal_autocheckpoint": 8192,  # pages: rarely, and then much at once
+    "wal_autocheckpoint": 1000,  # pages: rarely, yet the log soon begins anew: to overwrite it is cheaper than to let it grow
     "cache_size": -32768,  # KiB
     "temp_store": 2,
 }
@@ -41,6 +41,7 @@ class Lane:
             check_same_thread=False,
             cached_statements=512,
         )
+        self._patient = f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}"
         try:
             for name, value in PRAGMAS.items():
                 self._set(f"PRAGMA {name} = {value}", busy_seconds)
@@ -74,6 +75,20 @@ class Lane:
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
         """Everything within, or nothing."""
         self.raw.execute(begin)
+        with self.begun():
+            yield
+
+    def begin_at_once(self) -> None:
+        """Begin to write, or raise sqlite3.OperationalError at once when another process is writing."""
+        self.raw.execute("PRAGMA busy_timeout = 0")
+        try:
+            self.raw.execute("BEGIN IMMEDIATE")
+        finally:
+            self.raw.execute(self._patient)
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """The rest of a transaction that was begun."""
         try:
             yield
             self.raw.execute("COMMIT")

@@ -41,6 +41,8 @@ T = TypeVar("T")
 READERS = 4
 OLDEST = (3, 35, 0)  # RETURNING
 LOCK_IS_LEASE = 0.0  # an engine of a file lives as long as the lock on it is held
+SMALL = 100
+"""Rows of a commit that is not worth a change of thread where the disk is fast."""
 
 
 class SqliteStore(SharedStore):
@@ -242,7 +244,8 @@ class SqliteStore(SharedStore):
                     sqlite_batch.write(lane.raw, batch)
             return lost
 
-        return await self._writer.do(write)
+        small = sum(len(batch.tasks) + len(batch.history) for batch in batches) <= SMALL
+        return await self._writer.do(write, small=small)
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
         state = await self._read(reads.part_state, [batch.part for batch in batches])

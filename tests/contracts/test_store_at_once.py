@@ -1,0 +1,78 @@
+"""Small commits on the caller's own thread: only while the disk is fast and nobody else writes (store/writer.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.engine.store.lane import Lane
+from headrace.engine.store.writer import QUICK, Writer
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with sqlite3.connect(tmp_path / "some.db") as connection:
+        connection.execute("CREATE TABLE seen (thread INTEGER)")
+    return tmp_path / "some.db"
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[Writer]:
+    writer = Writer(lambda: Lane(str(path)), lambda: None, lambda error: error)
+    writer.start()
+    yield writer
+    writer.stop()
+
+
+def note(lane: Lane) -> int:
+    lane.raw.execute("INSERT INTO seen VALUES (?)", (threading.get_ident(),))
+    return threading.get_ident()
+
+
+async def test_a_small_commit_needs_no_change_of_thread(writer: Writer, path: Path) -> None:
+    assert await writer.do(note, small=True) == threading.get_ident()
+    assert await writer.do(note) != threading.get_ident()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM seen").fetchone() == (2,)
+
+
+async def test_while_another_process_writes_the_loop_goes_on(writer: Writer, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(writer.do(note, small=True))
+    await asyncio.sleep(0)  # lets it begin: were it done here, the loop would wait for the lock
+    assert not waiting.done()
+    other.execute("ROLLBACK")
+    other.close()
+    assert await waiting != threading.get_ident()
+
+
+async def test_where_the_disk_is_slow_the_loop_never_waits_for_it(writer: Writer) -> None:
+    def slow(lane: Lane) -> int:
+        time.sleep(20 * QUICK)  # what a slow disk does to a commit
+        return note(lane)
+
+    await writer.do(slow, small=True)
+    assert await writer.do(note, small=True) != threading.get_ident()
+    for _ in range(100):  # and back, once it has been quick for a while
+        if await writer.do(note, small=True) == threading.get_ident():
+            return
+    raise AssertionError("a disk that is fast again is never used directly again")
+
+
+async def test_what_a_small_one_raises_is_undone_and_raised(writer: Writer, path: Path) -> None:
+    def wrong(lane: Lane) -> None:
+        note(lane)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await writer.do(wrong, small=True)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM seen").fetchone() == (0,)
+    assert await writer.do(note, small=True)
