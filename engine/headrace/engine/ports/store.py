@@ -74,6 +74,8 @@ class RunUpdate(NamedTuple):
     artifact: bytes | None
     paused: bool
     generations: bytes | None  # JSON: what each rerun reset; None leaves it untouched
+    version: int | None = None  # given when a rerun goes on with another version; None leaves it untouched
+    plan: str | None = None  # the same for its plan's hash
 
 
 class HistoryRow(NamedTuple):
@@ -229,7 +231,7 @@ class LetterGroup(NamedTuple):
     fingerprint: str
     workflow: str
     task_id: str
-    count: int
+    letters: int
     open: int
     first_at: float
     newest_at: float

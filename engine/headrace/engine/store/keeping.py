@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache as once
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, or_, select, text
 
 from headrace.engine.ports.store import WorkerRow
 from headrace.engine.store import tables
@@ -85,7 +85,11 @@ def expire(connection: Connection, before: float, limit: int) -> int:
         old = old.with_for_update(skip_locked=True)
     runs = list(connection.scalars(old))
     for table, key in _OF_RUN if runs else ():
-        connection.execute(delete(table).where(table.c[key].in_(runs)))
+        if table is tables.history and connection.dialect.name != "sqlite":
+            # What lies in a week leaves with the week; only what had to outlive its week is deleted.
+            connection.execute(text("DELETE FROM history_default WHERE run = ANY(:runs)"), {"runs": runs})
+        else:
+            connection.execute(delete(table).where(table.c[key].in_(runs)))
     connection.execute(delete(tables.cache).where(tables.cache.c.expires_at < before))
     connection.execute(delete(tables.workers).where(tables.workers.c.seen_at < before - FORGOTTEN_SECONDS))
     p = tables.poison.c

@@ -61,7 +61,7 @@ def groups(connection: Connection, wanted: Wanted, limit: int) -> list[LetterGro
             _D.fingerprint,
             _D.workflow,
             _D.task_id,
-            func.count().label("count"),
+            func.count().label("letters"),
             func.count().filter(_D.state == OPEN).label("open"),
             func.min(_D.at).label("first_at"),
             func.max(_D.at).label("newest_at"),

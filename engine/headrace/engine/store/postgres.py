@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from headrace.engine.ports.logs import LogChunk
 from headrace.engine.ports.store import (
     Batch,
     InboxRow,
@@ -27,12 +29,22 @@ from headrace.engine.ports.store import (
     StoreUnavailable,
     Survey,
 )
-from headrace.engine.store import ownership, partings, postgres_batch, reads, schema, writes
+from headrace.engine.store import (
+    log_chunks,
+    ownership,
+    partings,
+    partitions,
+    postgres_batch,
+    reads,
+    schema,
+    writes,
+)
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.lease import Lease
 from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, retried
 
 T = TypeVar("T")
+log = logging.getLogger("headrace.store")
 
 UPGRADE_LOOK_SECONDS = 0.1
 POOL = 5
@@ -42,7 +54,7 @@ IDLE_MILLISECONDS = "5000"
 
 
 class PostgresStore(SharedStore):
-    """One PostgreSQL database. Implements `ports.store.Store`."""
+    """One PostgreSQL database. Implements `ports.store.Store` and `ports.logs.LogChunks`."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -199,7 +211,27 @@ class PostgresStore(SharedStore):
         return await self._read(_settled_inboxes, some, limit)
 
     async def tend(self, before: float | None = None) -> None:
-        return
+        """One engine does it, the others leave it to that one."""
+        await _tended(self._pool, self._address, before)
+
+    # logs ----------------------------------------------------------------------------------------------------------
+
+    async def write_logs(self, chunks: Sequence[LogChunk]) -> None:
+        if chunks:
+            await self._write(log_chunks.write, chunks)
+
+    async def read_logs(
+        self,
+        run_id: str,
+        task_id: str,
+        generation: int,
+        map: int,
+        attempt: int,
+        after: int = -1,
+        limit: int = 1000,
+    ) -> list[LogChunk]:
+        key = (run_id, task_id, generation, map, attempt)
+        return await self._read(log_chunks.read, key, after, limit)
 
     async def changed(self) -> str:
         """The server's snapshot: any other transaction that has written since makes it differ."""
@@ -257,7 +289,11 @@ async def upgrade(url: str, parts: int | None = None) -> None:
             schema.require_usable(found, f"The database {address.shown}")
         partings.require(connection, parts, f"The database {address.shown}")
 
-    await _with_pool(address, lambda pool: _alone(pool, bring_up))
+    async def work(pool: AsyncEngine) -> None:
+        await _alone(pool, bring_up)
+        await _tended(pool, address, None)
+
+    await _with_pool(address, work)
 
 
 async def stored(url: str) -> schema.Stored:
@@ -276,13 +312,39 @@ async def _alone(pool: AsyncEngine, what: Callable[[Connection], T]) -> T:
     async with pool.connect() as connection:
         plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
         asked = select(func.pg_try_advisory_lock(schema.LOCK))
-        while not await plain.scalar(asked):
-            await asyncio.sleep(UPGRADE_LOOK_SECONDS)  # noqa: ASYNC110 (the holder is another process)
+        while not await plain.scalar(asked):  # noqa: ASYNC110 (who holds it is another process)
+            await asyncio.sleep(UPGRADE_LOOK_SECONDS)
         try:
             async with pool.connect() as working:
                 return await working.run_sync(what)
         finally:
             await plain.execute(select(func.pg_advisory_unlock(schema.LOCK)))
+
+
+async def _tended(pool: AsyncEngine, address: Address, before: float | None) -> None:
+    """Every step in a transaction of its own; one that cannot be done now is done the next time. Raises StoreUnavailable."""
+
+    def look(connection: Connection) -> list[tuple[str, partitions.Step]]:
+        now = float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0)
+        return partitions.steps(connection, now, before)
+
+    try:
+        async with pool.connect() as connection:
+            todo = await connection.run_sync(look)
+        for name, step in todo:
+            try:
+                async with pool.begin() as connection:
+                    if await connection.run_sync(partitions.locked):
+                        await connection.run_sync(step)
+            except DBAPIError as error:
+                if lost(error):
+                    raise
+                log.warning("Could not %s now: %s", name, error.orig)
+        if before is not None:
+            async with pool.begin() as connection:
+                await connection.run_sync(partitions.swept, before)
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        raise address.unavailable(error) from error
 
 
 async def _with_pool(address: Address, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:

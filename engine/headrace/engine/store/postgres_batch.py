@@ -47,7 +47,9 @@ from headrace.engine.store.writes import EMPTY, INBOX_LOCK, START, inbox_values
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _KEY = ("run", "generation", "task", "map")
-_KEPT = frozenset(("inputs", "inputs_crc", "child", "items", "generations", "generations_crc"))
+_KEPT = frozenset(
+    ("inputs", "inputs_crc", "child", "items", "generations", "generations_crc", "version", "plan")
+)
 _TIMER = (*_KEY, "kind", "part", "due_at")
 _RUN = rows.RUN_BEGUN
 _INBOX = ("part", "run", "kind", "body", "body_crc", "at")

@@ -39,6 +39,7 @@ from headrace.engine.ports.store import (
 )
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum, verify
+from headrace.engine.store.partitions import EARLIER
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.store")
@@ -163,7 +164,9 @@ def history(connection: Connection, no: int, after: int) -> list[HistoryRow]:
     """A run's history after `after`, in order. Raises RowDamaged."""
     h = tables.history.c
     found = []
-    query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(h.run == no, h.seq > after).order_by(h.seq)
+    begun = select(tables.runs.c.created_at - EARLIER).where(tables.runs.c.no == no).scalar_subquery()
+    query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(h.run == no, h.seq > after, h.at >= begun)
+    query = query.order_by(h.seq)
     for *fields, crc in connection.execute(query):
         row = HistoryRow._make(fields)
         verify(no, f"history row {row.seq}", crc, row.body)

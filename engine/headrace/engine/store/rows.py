@@ -25,6 +25,7 @@ from headrace.engine.ports.store import (
 )
 from headrace.engine.store.checksums import checksum, verify
 from headrace.engine.store.fingerprints import fingerprint
+from headrace.engine.store.partitions import EARLIER
 from headrace.engine.store.tables import history, plans, runs, task_runs, versions
 
 LOADED_COLUMNS = tuple(
@@ -41,7 +42,7 @@ _PARENT = ("parent_run", "parent_generation", "parent_task", "parent_map")
 _CRC = ("given_crc", "output_crc", "generations_crc")
 _LAST_SEQ = (
     select(func.coalesce(func.max(history.c.seq), 0))
-    .where(history.c.run == runs.c.no)
+    .where(history.c.run == runs.c.no, history.c.at >= runs.c.created_at - EARLIER)
     .correlate(runs)
     .scalar_subquery()
 )

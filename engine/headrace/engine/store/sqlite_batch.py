@@ -221,7 +221,7 @@ def _values() -> ManyRows:
 def _update_runs() -> ManyRows:
     new = _given("new", rows.RUN_UPDATED)
     r = tables.runs.c
-    kept = ("generations", "generations_crc")
+    kept = ("generations", "generations_crc", "version", "plan")
     changed: dict[str, Any] = {
         name: func.coalesce(new.c[name], r[name]) if name in kept else new.c[name]
         for name in rows.RUN_UPDATED

@@ -173,6 +173,7 @@ runs = Table(
         unique=True,
         sqlite_where=text("idempotency IS NOT NULL"),
     ),
+    Index("runs_ended", "finished_at", sqlite_where=text("finished_at IS NOT NULL")),
     Index(
         "runs_of_parent",
         "parent_run",
@@ -217,6 +218,22 @@ history = Table(
     Column("body", LargeBinary, nullable=False),
     Column("body_crc", BigInteger),
 )
+"""In PostgreSQL partitioned by weeks of `at` (`partitions`), and unique by (run, seq, at) there: the fence sees to the rest."""
+
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("run_id", RunId, primary_key=True),
+    Column("task_id", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("map", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    info={"postgresql": "partitioned"},
+)
+"""Not in SQLite files: embedded runs keep log files."""
 
 inbox = Table(
     "inbox",

@@ -41,13 +41,14 @@ class Job(Generic[T]):
 
 
 class Writer:
-    """Does jobs one after the other on a thread of its own. `before` looks at the file before each transaction."""
+    """Does jobs one after the other on a thread of its own. `before` looks at the file before each transaction; `quick`: see QUICK."""
 
     def __init__(
         self,
         connect: Callable[[], Lane],
         before: Callable[[], None],
         explain: Callable[[sqlite3.Error], Exception],
+        quick: float = QUICK,
     ) -> None:
         self._connect = connect
         self._before = before
@@ -56,7 +57,8 @@ class Writer:
         self._closed = False
         self._lane: Lane | None = None
         self._hold = threading.Lock()  # whoever has it uses the connection
-        self._pace = QUICK / 2  # seconds a transaction takes, by experience
+        self._quick = quick
+        self._pace = quick / 2  # seconds a transaction takes, by experience
         self._thread = threading.Thread(target=self._work, name="headrace-store", daemon=True)
         self._ready: SimpleQueue[Exception | None] = SimpleQueue()
 
@@ -76,7 +78,7 @@ class Writer:
         if self._closed:
             raise StoreUnavailable("The store is closed.")
         loop = asyncio.get_running_loop()
-        if small and self._pace < QUICK and self._jobs.empty() and self._hold.acquire(blocking=False):
+        if small and self._pace < self._quick and self._jobs.empty() and self._hold.acquire(blocking=False):
             try:
                 done = self._at_once(Job(job, loop.create_future(), loop))
             finally:

@@ -117,3 +117,7 @@ def _letters_changed() -> None:
     op.create_index("dead_letters_once", "dead_letters", list(_LETTER), unique=True)
     op.drop_index("dead_letters_listed", "dead_letters")
     op.create_index("dead_letters_listed", "dead_letters", ["project", "id"], unique=False)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("A database does not go back: restore a copy from before.")
