@@ -19,6 +19,8 @@ from headrace.engine.core.events import Error
 from headrace.engine.core.keys import Key
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.problems import InvalidWorkflow
+from headrace.engine.core.run import Generation
+from headrace.engine.core.workflow import Child as ChildTask
 from headrace.engine.core.workflow import Json
 from headrace.engine.ports.store import InboxRow, NewRun, RunRow, VersionRow
 from headrace.engine.shell.commands import ChildEndedBody
@@ -107,6 +109,16 @@ def part_of(run: str, parts: int) -> int:
     return zlib.crc32(run.encode()) % parts
 
 
+def called(plan: Plan) -> frozenset[str]:
+    """The workflows that a plan calls in their latest version."""
+    known = plan.memo.get("called")
+    if not isinstance(known, frozenset):
+        works = (task.work for task in plan.tasks)
+        known = frozenset(w.name for w in works if isinstance(w, ChildTask) and w.version == "latest")
+        plan.memo["called"] = known
+    return known
+
+
 class Children:
     """Starts, stops and reports children for one engine. `parts`: how many parts runs are spread over."""
 
@@ -132,9 +144,10 @@ class Children:
         row = live.row
         if row.depth + 1 > DEEPEST:
             raise CannotStart("child_too_deep", f"Children nest at most {DEEPEST} deep.")
-        wanted = row.project, effect.workflow, effect.version, row.folder
+        fixed = await self.fix(live)
+        wanted = row.project, effect.workflow, _version(effect, fixed), row.folder
         if wanted not in known:
-            known[wanted] = await self._resolve(row, effect)
+            known[wanted] = await self._resolve(row, effect.workflow, wanted[2])
         version, plan = known[wanted]
         child = run_id(now)
         scope = {
@@ -181,6 +194,31 @@ class Children:
             plan,
         )
 
+    async def fix(self, live: LiveRun) -> Mapping[str, int]:
+        """The versions of the workflows that a run calls, fixed when it starts, or goes on with another version itself.
+
+        What is registered later concerns later runs. A workflow that cannot be had yet is looked for when it is called.
+        """
+        names, status = called(live.using.plan), live.machine.status
+        if not names or status.started_at is None:
+            return {}
+        base = status.base
+        began = next((g for g in status.generations if g.number == base), None)
+        if began is None:
+            began = Generation(base)
+            status.generations.insert(0, began)
+        elif began.children or began.moved is None:
+            return began.children
+        versions = {}
+        for name in sorted(names):
+            try:
+                versions[name] = (await self._resolve(live.row, name, "latest"))[0].version
+            except CannotStart:
+                continue
+        began.children = versions
+        live.fixed = True
+        return versions
+
     async def stop(self, live: LiveRun, effect: CancelChild, now: float) -> InboxRow | None:
         """The command that cancels a child; None when it has none that is still live."""
         generation = live.decision.generation
@@ -220,13 +258,13 @@ class Children:
         row = await self._store.run(no)
         return None if row is None else row.part
 
-    async def _resolve(self, row: RunRow, effect: StartChild) -> tuple[VersionRow, Plan]:
+    async def _resolve(self, row: RunRow, name: str, version: str | int) -> tuple[VersionRow, Plan]:
         try:
-            return await self._resolver(row.project, effect.workflow, effect.version, row.folder)
+            return await self._resolver(row.project, name, version, row.folder)
         except InvalidWorkflow as invalid:
             raise CannotStart(
                 "child_invalid",
-                f'Workflow "{effect.workflow}" is invalid: ' + "; ".join(str(p) for p in invalid.problems),
+                f'Workflow "{name}" is invalid: ' + "; ".join(str(p) for p in invalid.problems),
             ) from invalid
         except LookupError as unknown:
             raise CannotStart(
@@ -262,6 +300,10 @@ class Children:
                 "invalid_input", "A parameter's value is too large to be loaded, or is missing."
             )
         return content
+
+
+def _version(effect: StartChild, fixed: Mapping[str, int]) -> str | int:
+    return fixed.get(effect.workflow, "latest") if effect.version == "latest" else effect.version
 
 
 def as_text(part: Json) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -24,11 +24,13 @@ from headrace.engine.core.events import (
     TaskAsked,
 )
 from headrace.engine.core.keys import LEVELS, MAX_ITEMS, Key, pack
+from headrace.engine.core.machine.moving import Misfit
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.problems import did_you_mean
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.ports.store import InboxRow
+from headrace.engine.ports.store import InboxRow, VersionRow
 from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.plans import PlanInUse, PlanMissing, Plans
 
 KINDS = ("start", "cancel", "kill", "pause", "resume", "rerun", "task", "child_ended")
 COMMANDS = frozenset(("cancel", "kill", "pause", "resume", "rerun", "task"))
@@ -55,11 +57,13 @@ class AskBody(msgspec.Struct, omit_defaults=True):
 
 
 class RerunBody(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
-    """`from`: "failed", or task runs as written (`price[7]`)."""
+    """`from`: "failed", or task runs as written (`price[7]`). `version`: the one of the workflow to go on with; None
+    keeps the run's."""
 
     by: str
     from_: Literal["failed"] | list[str] = "failed"
     inputs: Any = None
+    version: int | Literal["latest"] | None = None
 
 
 class TaskBody(msgspec.Struct, omit_defaults=True):
@@ -116,8 +120,41 @@ def read(kind: str, body: bytes) -> Any:
         raise Refused(f"The body of {kind} is wrong: {wrong}.") from wrong
 
 
-def event_of(row: InboxRow, live: LiveRun, at: float) -> Event:
-    """The event that an inbox row means for a run. Raises Refused."""
+class Onto(NamedTuple):
+    """The version with which a rerun goes on."""
+
+    version: int
+    using: PlanInUse
+
+
+class VersionStore(Protocol):
+    """Where versions are stored."""
+
+    async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None: ...
+
+
+async def onto(row: InboxRow, live: LiveRun, store: VersionStore, plans: Plans) -> Onto | None:
+    """The version that a rerun names, when it is another than the run's own. Raises Refused."""
+    if row.kind != "rerun":
+        return None
+    wanted = read(row.kind, row.body).version
+    if wanted is None or wanted == live.row.version:
+        return None
+    number = None if wanted == "latest" else wanted
+    found = await store.version(live.row.project, live.row.workflow, number)
+    if found is None:
+        which = "no version" if number is None else f"no version {number}"
+        raise Refused(f'Workflow "{live.row.workflow}" has {which} that is registered.')
+    if found.plan == live.row.plan:
+        return None
+    try:
+        return Onto(found.version, await plans.get(found.plan))
+    except PlanMissing as missing:
+        raise Refused(str(missing)) from missing
+
+
+def event_of(row: InboxRow, live: LiveRun, at: float, onto: Onto | None = None) -> Event:
+    """The event that an inbox row means for a run; `onto`: the version with which a rerun goes on. Raises Refused."""
     if row.kind == "start":
         return Started(at)
     body = read(row.kind, row.body)
@@ -140,7 +177,7 @@ def event_of(row: InboxRow, live: LiveRun, at: float) -> Event:
             if not machine.status.paused:
                 raise Refused(f"The run is {word}; only a paused one can be resumed.")
             return ResumeAsked(at, by)
-        case RerunBody(by, from_, inputs):
+        case RerunBody(by, from_, inputs, _):
             if not state.final:
                 raise Refused(f"The run is {word}; only a final one can be rerun. Cancel it first.")
             keys = None if from_ == "failed" else tuple(key_of(live.using.plan, text) for text in from_)
@@ -153,9 +190,16 @@ def event_of(row: InboxRow, live: LiveRun, at: float) -> Event:
                     raise Refused(f'The run has no task run "{live.using.plan.ids[key.task]}" of that index.')
             if inputs is not None and not isinstance(inputs, dict):
                 raise Refused("`inputs` is a JSON object: what the tasks are given in place of their `with`.")
-            if not machine.can_rerun(keys):
-                raise Refused("No task of the run failed: name the tasks to run again.")
-            return RerunAsked(at, by, keys, inputs)
+            if onto is None:
+                if not machine.can_rerun(keys):
+                    raise Refused("No task of the run failed: name the tasks to run again.")
+                return RerunAsked(at, by, keys, inputs)
+            try:
+                machine.check_move(keys, onto.using.plan, onto.version)
+            except Misfit as misfit:
+                raise Refused(f"The run cannot go on with version {onto.version}: {misfit}") from misfit
+            live.onto = onto.using
+            return RerunAsked(at, by, keys, inputs, onto.version, onto.using.plan.hash)
         case TaskBody():
             return _task_asked(body, live, at)
         case ChildEndedBody(key, child, final, output, artifact, error):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from headrace.engine.core.decision import Decision
 from headrace.engine.core.events import Continued, Started
 from headrace.engine.ports.broker import EngineSide
-from headrace.engine.ports.store import RowDamaged
+from headrace.engine.ports.store import RowDamaged, StoreUnavailable
 from headrace.engine.shell.children import Children
 from headrace.engine.shell.deciding import Failure
 from headrace.engine.shell.fleet import Fleet
@@ -85,7 +85,11 @@ class Committer:
         for live in [live for live in turn.touched if live.changed]:
             batch = turn.portion(live.part).batch
             try:
+                if live.decision.run is not None:
+                    await self._children.fix(live)
                 seal(live, batch, timers)
+            except StoreUnavailable:
+                raise
             except Exception as fault:
                 self.set_aside(turn, Failure(live, fault))
                 continue

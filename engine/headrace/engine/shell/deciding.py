@@ -15,11 +15,12 @@ from headrace.engine.core.decision import Need, Value
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import Event
 from headrace.engine.core.keys import Key
+from headrace.engine.core.machine.restoring import newest
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
-from headrace.engine.ports.store import RowDamaged, StoredValue
+from headrace.engine.ports.store import RowDamaged, StoredValue, TaskRow
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.rows import artifact_of, value_of, value_of_row
+from headrace.engine.shell.rows import artifact_of, value_of, value_of_row, whole_rows
 from headrace.engine.shell.values import ValueCache
 
 Deciding = Generator[Need, Answers, None]
@@ -30,6 +31,8 @@ class StoredValues(Protocol):
     """Where values are stored."""
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]: ...
+
+    async def task_rows(self, run: int) -> list[TaskRow]: ...
 
     async def cached(
         self, project: str, keys: Sequence[str], now: float
@@ -83,7 +86,16 @@ class Decider:
                     one.deciding.close()
                     failures.append(Failure(one.live, damaged[one.live.no]))
                     continue
-                self._advance(one.live, one.deciding, Answers(one.values, one.cache), waiting, failures)
+                answers = Answers(one.values, one.cache)
+                if one.need.plan is not None:
+                    try:
+                        answers = await self._moved(one.live)
+                    except RowDamaged as found:
+                        one.deciding.close()
+                        failures.append(Failure(one.live, found))
+                        continue
+                self._advance(one.live, one.deciding, answers, waiting, failures)
+                one.live.follow_machine()
         return failures
 
     def _advance(
@@ -114,7 +126,7 @@ class Decider:
                 if not self._at_hand(one, key):
                     missing[live.no, key] = one
                     # The row lies in the generation that last ran the task; the newest one there is holds.
-                    generations = range(1, live.decision.generation + 1)
+                    generations = range(live.machine.status.base, live.decision.generation + 1)
                     keys.extend((live.no, generation, key.task, key.map) for generation in generations)
         if keys:
             newest: dict[tuple[int, Key], StoredValue] = {}
@@ -139,6 +151,12 @@ class Decider:
         await self._load(asked)
         await self._ask_cache([one for one in asked if one.need.cache], now)
         return damaged
+
+    async def _moved(self, live: LiveRun) -> Answers:
+        """The plan with which a rerun goes on, and every row that it may keep."""
+        assert live.onto is not None
+        rows = whole_rows(await self._store.task_rows(live.no))
+        return Answers(plan=live.onto.plan, rows=newest(live.using.plan, live.machine.status, rows))
 
     async def _undamaged(
         self, keys: list[tuple[int, int, int, int]], damaged: dict[int, RowDamaged]

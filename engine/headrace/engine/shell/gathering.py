@@ -31,8 +31,8 @@ from headrace.engine.core.keys import Key
 from headrace.engine.ports.broker import Arrived, Undecodable
 from headrace.engine.ports.broker import Refused as Undelivered
 from headrace.engine.ports.messages import Alive, Beat, Dispatches, ErrorInfo, Lines, Nudge, Report, Reports
-from headrace.engine.ports.store import Batch, InboxRow, PoisonRow
-from headrace.engine.shell.commands import COMMANDS, Refused, event_of
+from headrace.engine.ports.store import Batch, InboxRow, PoisonRow, StoreUnavailable
+from headrace.engine.shell.commands import COMMANDS, Refused, event_of, onto
 from headrace.engine.shell.fleet import Fleet, Flight, Member
 from headrace.engine.shell.history import Refusal
 from headrace.engine.shell.holdings import Holdings
@@ -352,7 +352,7 @@ class Gatherer:
             if live is None:
                 _logger.warning("inbox row %d (%s) concerns no run that can be decided", row.id, row.kind)
                 done.append(row.id)
-            elif self._command(turn, live, row):
+            elif await self._command(turn, live, row):
                 done.append(row.id)
             else:
                 part.inbox_due = True
@@ -364,7 +364,7 @@ class Gatherer:
             part.to_load.extend(await self._reach.take_up(row.run))
         return await self._reach.includes(row.run)
 
-    def _command(self, turn: Turn, live: LiveRun, row: InboxRow) -> bool:
+    async def _command(self, turn: Turn, live: LiveRun, row: InboxRow) -> bool:
         """Whether the row is dealt with in this turn."""
         if row.kind == "start":
             return True  # loading has done it
@@ -372,7 +372,9 @@ class Gatherer:
         if live.alone or (command and live.commanded):
             return False
         try:
-            event = event_of(row, live, turn.now)
+            event = event_of(row, live, turn.now, await onto(row, live, self._store, self._loader.plans))
+        except StoreUnavailable:
+            raise
         except Exception as refused:
             if not isinstance(refused, Refused):  # a fault of ours; the command must not come back for ever
                 _logger.exception("inbox row %d (%s) cannot be read", row.id, row.kind)

@@ -37,9 +37,11 @@ class LiveRun:
         "cache",
         "commanded",
         "decision",
+        "fixed",
         "info",
         "machine",
         "no",
+        "onto",
         "part",
         "refused",
         "rounds",
@@ -69,12 +71,21 @@ class LiveRun:
         """The turn is over: begin the next with an empty decision."""
         self.decision = Decision(generation=self.machine.generation)
         self.alone = False  # a rerun: no other event may share its turn
+        self.fixed = False  # the versions of its children were fixed, and are to be stored
+        self.onto: PlanInUse | None = None  # the plan with which a rerun goes on
         self.commanded = False  # at most one person's command a turn
         self.rounds.clear()
         self.refused.clear()
         self.cache.clear()
         self.timed.clear()
         self._transitions_seen = self._effects_seen = self._ready_seen = self._withdrawn_seen = 0
+
+    def follow_machine(self) -> None:
+        """Where the machine went on with another version of the workflow, so does the run."""
+        onto, machine = self.onto, self.machine
+        if onto is not None and machine.plan is onto.plan:
+            self.using, self.info, self.onto = onto, machine.info, None
+            self.row = self.row._replace(version=machine.info.version, plan=onto.plan.hash)
 
     @property
     def tenant(self) -> str:

@@ -58,7 +58,7 @@ class Loader:
     ) -> None:
         self._alarm = alarm
         self._store = store
-        self._plans = plans
+        self.plans = plans
         self._evaluator = evaluator
         self._fleet = fleet
         self._line = line
@@ -110,7 +110,7 @@ class Loader:
         if row.part != part.number:
             return
         try:
-            using = await self._plans.get(row.plan)
+            using = await self.plans.get(row.plan)
             info, status = run_info(row), run_status(row)
             machine = RunMachine.restore(
                 using.plan, info, self._evaluator, status, machine_rows(loaded.tasks), grants=self._grants

@@ -22,6 +22,7 @@ from headrace.engine.ports.store import (
     StoredValue,
     StoreLost,
     StoreUnavailable,
+    TaskRow,
     VersionRow,
 )
 
@@ -74,6 +75,9 @@ class PatientStore:
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
         return await self._patiently(self._store.values, keys)
+
+    async def task_rows(self, run: int) -> list[TaskRow]:
+        return await self._patiently(self._store.task_rows, run)
 
     async def cached(
         self, project: str, keys: Sequence[str], now: float

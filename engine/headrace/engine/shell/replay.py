@@ -7,7 +7,7 @@ difference, whatever crashed, was repeated or came late while the run was live.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from headrace.engine.core.decision import Decision, Need, StartChild, Value
@@ -15,6 +15,7 @@ from headrace.engine.core.evaluation import Artifact, Evaluator
 from headrace.engine.core.events import Event, Resumed
 from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.machine.restoring import newest
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
@@ -23,7 +24,15 @@ from headrace.engine.ports.store import RunRow, Store, StoredValue, TaskRow
 from headrace.engine.shell import history
 from headrace.engine.shell.history import Recorded, UnknownHistory
 from headrace.engine.shell.plans import PlanMissing, Plans
-from headrace.engine.shell.rows import artifact_of, machine_rows, run_info, task_rows, value_of
+from headrace.engine.shell.rows import (
+    artifact_of,
+    generations_of,
+    machine_rows,
+    run_info,
+    task_rows,
+    value_of,
+    whole_rows,
+)
 from headrace.engine.shell.values import ValueCache
 
 _KEPT = ("inputs", "items", "child")
@@ -41,10 +50,15 @@ async def replay(
     row = await store.run(run_no)
     if row is None:
         raise LookupError(f"There is no run number {run_no}.")
+    plans = Plans(store)
+    generations = generations_of(row.generations)
+    moves = [generation.moved for generation in generations if generation.moved is not None]
     try:
-        plan = (await Plans(store).get(row.plan)).plan
+        plan = (await plans.get(moves[0].from_plan if moves else row.plan)).plan
+        later = {moved.plan: (await plans.get(moved.plan)).plan for moved in moves}
     except PlanMissing as missing:
         return [str(missing)]
+    first = row._replace(version=moves[0].from_version, plan=plan.hash) if moves else row
     stored = await store.task_rows(run_no)
     content = _Content(row, stored)
     try:
@@ -52,7 +66,7 @@ async def replay(
     except UnknownHistory as unknown:
         return [str(unknown)]
     limited = any(moved.reason == "pool" for _, past in recorded for moved in past.transitions)
-    again = _Again(row, plan, evaluator, stored, ValueCache(artifacts), grants=limited)
+    again = _Again(first, plan, later, evaluator, stored, ValueCache(artifacts), grants=limited)
     differences: list[str] = []
     for seq, past in recorded:
         try:
@@ -61,7 +75,7 @@ async def replay(
             differences.append(f"batch {seq}: deciding it again raised {type(fault).__name__}: {fault}")
             return differences
         differences.extend(f"batch {seq}: {line}" for line in found)
-    differences.extend(_rows_differ(plan, again.rows, stored))
+    differences.extend(_rows_differ(again.plans, again.rows, stored))
     differences.extend(_run_differs(again.status, row))
     return differences
 
@@ -94,6 +108,7 @@ class _Again:
         self,
         row: RunRow,
         plan: Plan,
+        later: Mapping[str, Plan],
         evaluator: Evaluator,
         stored: Iterable[TaskRow],
         loader: ValueCache,
@@ -102,6 +117,8 @@ class _Again:
     ) -> None:
         self._no = row.no
         self._plan = plan
+        self._later = later  # by hash: what reruns went on with
+        self.plans = {1: plan}  # by the first generation that has it
         self._info: RunInfo = run_info(row)
         self._evaluator = evaluator
         self._loader = loader
@@ -127,6 +144,9 @@ class _Again:
                 row = row._replace(**kept)
             self.rows[row.generation, key] = row
         self.status = machine.status
+        if machine.plan is not self._plan:
+            self._plan, self._info = machine.plan, machine.info
+            self.plans[machine.generation] = machine.plan
         return list(_batch_differs(self._plan, past, decision))
 
     def _machine_for(self, past: Recorded) -> RunMachine:
@@ -167,11 +187,14 @@ class _Again:
                 decision.rows[effect.key].child = self._children.get((decision.generation, effect.key))
 
     async def _answers(self, need: Need, decision: Decision, past: Recorded, content: _Content) -> Answers:
+        if need.plan is not None:
+            rows = whole_rows(self.rows.values())
+            return Answers(plan=self._later[need.plan], rows=newest(self._plan, self.status, rows))
         fresh = {Key(row.task, row.map): row for row in task_rows(self._no, decision)}
         values: dict[Key, Value] = {}
         for key in need.outputs | need.inputs:
             row = fresh.get(key)
-            before = self._newest(key, decision.generation)
+            before = self._newest(key, decision.generation, self.status.base)
             if row is not None and row.inputs is None and before is not None:
                 row = row._replace(inputs=before.inputs)
             row = row or before
@@ -190,8 +213,8 @@ class _Again:
                 hits[name] = hit
         return Answers(values, hits)
 
-    def _newest(self, key: Key, generation: int) -> TaskRow | None:
-        for number in range(generation, 0, -1):
+    def _newest(self, key: Key, generation: int, base: int) -> TaskRow | None:
+        for number in range(generation, base - 1, -1):
             row = self.rows.get((number, key))
             if row is not None:
                 return row
@@ -241,11 +264,11 @@ def _batch_differs(plan: Plan, past: Recorded, decision: Decision) -> Iterator[s
             yield f"the run became {before.word} then, {change.state.word} now"
 
 
-def _rows_differ(plan: Plan, decided: _Rows, stored: Iterable[TaskRow]) -> Iterator[str]:
+def _rows_differ(plans: Mapping[int, Plan], decided: _Rows, stored: Iterable[TaskRow]) -> Iterator[str]:
     left = dict(decided)
     for row in stored:
         key = Key(row.task, row.map)
-        name = f"{_name(plan, key)} of generation {row.generation}"
+        name = f"{_name(_plan_of(plans, row.generation), key)} of generation {row.generation}"
         again = left.pop((row.generation, key), None)
         if again is None:
             yield f"{name}: stored as {_word(row.state)}, but nothing decides it"
@@ -254,7 +277,11 @@ def _rows_differ(plan: Plan, decided: _Rows, stored: Iterable[TaskRow]) -> Itera
             if then != now:
                 yield f"{name}: {column} is {_short(column, then)} in the store, {_short(column, now)} when decided again"
     for (generation, key), row in left.items():
-        yield f"{_name(plan, key)} of generation {generation}: decided as {_word(row.state)}, but not stored"
+        yield f"{_name(_plan_of(plans, generation), key)} of generation {generation}: decided as {_word(row.state)}, but not stored"
+
+
+def _plan_of(plans: Mapping[int, Plan], generation: int) -> Plan:
+    return plans[max(first for first in plans if first <= generation)]
 
 
 def _run_differs(status: RunStatus, row: RunRow) -> Iterator[str]:

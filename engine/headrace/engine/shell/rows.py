@@ -15,7 +15,7 @@ from headrace.engine.core.decision import DeadLetter, Decision, Row, RunChange, 
 from headrace.engine.core.evaluation import Artifact, Filled, Hole, Secret
 from headrace.engine.core.events import Error
 from headrace.engine.core.keys import Key
-from headrace.engine.core.run import Generation, RunInfo, RunStatus
+from headrace.engine.core.run import Generation, Moved, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Json, Priority
 from headrace.engine.ports.store import CacheRow, DeadLetterRow, RunRow, RunUpdate, StoredValue, TaskRow
@@ -130,8 +130,12 @@ def task_rows(run: int, decision: Decision) -> list[TaskRow]:
     return out
 
 
-def run_update(no: int, change: RunChange, generations: Iterable[Generation] | None) -> RunUpdate:
-    """The run's own columns. `generations` is given when a rerun added one."""
+def run_update(no: int, change: RunChange, generations: Sequence[Generation] | None) -> RunUpdate:
+    """The run's own columns. `generations` is given when one was added, or the versions of its children were fixed."""
+    added = (
+        None if generations is None else next((g for g in generations if g.number == change.generation), None)
+    )
+    moved = None if added is None else added.moved
     return RunUpdate(
         no,
         int(change.state),
@@ -143,20 +147,42 @@ def run_update(no: int, change: RunChange, generations: Iterable[Generation] | N
         artifact_bytes(change.artifact),
         change.paused,
         None if generations is None else generations_bytes(generations),
+        None if moved is None else moved.version,
+        None if moved is None else moved.plan,
     )
 
 
 def generations_bytes(generations: Iterable[Generation]) -> bytes:
-    return _encode(
-        [{"number": g.number, "reset": g.reset, "inputs": g.inputs, "heads": g.heads} for g in generations]
-    )
+    return _encode([_generation(generation) for generation in generations])
+
+
+def _generation(generation: Generation) -> dict[str, Json]:
+    """What is rare is left out."""
+    fields: dict[str, Json] = {
+        "number": generation.number,
+        "reset": generation.reset,
+        "inputs": generation.inputs,
+        "heads": generation.heads,
+    }
+    if generation.moved is not None:
+        fields["moved"] = generation.moved
+    if generation.children:
+        fields["children"] = generation.children
+    return fields
 
 
 def generations_of(data: bytes | None) -> list[Generation]:
     if not data:
         return []
     return [
-        Generation(item["number"], _keys_of(item["reset"]), item["inputs"], _keys_of(item.get("heads", ())))
+        Generation(
+            item["number"],
+            _keys_of(item["reset"]),
+            item["inputs"],
+            _keys_of(item.get("heads", ())),
+            Moved(*item["moved"]) if "moved" in item else None,
+            item.get("children", {}),
+        )
         for item in _decode(data)
     ]
 
@@ -231,6 +257,16 @@ def machine_rows(tasks: Iterable[TaskRow]) -> Iterator[tuple[int, Key, Row]]:
                 by=row.by,
             ),
         )
+
+
+def whole_rows(tasks: Iterable[TaskRow]) -> Iterator[tuple[int, Key, Row]]:
+    """The same with all that is stored: payloads too."""
+    stored = list(tasks)
+    for row, (generation, key, made) in zip(stored, machine_rows(stored), strict=True):
+        made.output, made.artifact = row.output, artifact_of(row.artifact)
+        made.error = error_of(row.error)
+        made.inputs = None if row.inputs is None else filled_of(row.inputs)
+        yield generation, key, made
 
 
 def value_of(stored: StoredValue) -> Value:

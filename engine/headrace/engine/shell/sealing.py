@@ -24,7 +24,7 @@ def seal(live: LiveRun, batch: Batch, timers: Timers) -> None:
         batch.tasks.extend(task_rows(no, decision))
     if decision.run is not None:
         rerun = live.alone and any(isinstance(event, RerunAsked) for event in decision.events)
-        generations = live.machine.status.generations if rerun else None
+        generations = live.machine.status.generations if rerun or live.fixed else None
         batch.runs.append(run_update(no, decision.run, generations))
     if live.timed:
         timers.flush(no, live.timed, batch)
