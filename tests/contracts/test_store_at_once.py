@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headrace.engine.store.lane import Lane
-from headrace.engine.store.writer import QUICK, Writer
+from headrace.engine.store.writer import Writer
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writer(path: Path) -> Iterator[Writer]:
-    writer = Writer(lambda: Lane(str(path)), lambda: None, lambda error: error)
+    writer = Writer(lambda: Lane(str(path)), lambda: None, lambda error: error, quick=60.0)
     writer.start()
     yield writer
     writer.stop()
@@ -53,17 +52,23 @@ async def test_while_another_process_writes_the_loop_goes_on(writer: Writer, pat
     assert await waiting != threading.get_ident()
 
 
-async def test_where_the_disk_is_slow_the_loop_never_waits_for_it(writer: Writer) -> None:
-    def slow(lane: Lane) -> int:
-        time.sleep(20 * QUICK)  # what a slow disk does to a commit
-        return note(lane)
+async def test_where_the_disk_is_slow_the_loop_never_waits_for_it(path: Path) -> None:
+    slow = Writer(
+        lambda: Lane(str(path)), lambda: None, lambda error: error, quick=0.0
+    )  # no disk is fast enough
+    slow.start()
+    assert await slow.do(note, small=True) != threading.get_ident()
+    slow.stop()
 
-    await writer.do(slow, small=True)
-    assert await writer.do(note, small=True) != threading.get_ident()
-    for _ in range(100):  # and back, once it has been quick for a while
-        if await writer.do(note, small=True) == threading.get_ident():
-            return
-    raise AssertionError("a disk that is fast again is never used directly again")
+
+async def test_how_fast_the_disk_is_follows_from_the_last_commits(path: Path) -> None:
+    writer = Writer(lambda: Lane(str(path)), lambda: None, lambda error: error, quick=1.0)
+    for seconds, fast in ((2.0, True), (20.0, False), (0.1, False)):
+        writer._took(seconds)
+        assert (writer._pace < 1.0) is fast, seconds
+    for _ in range(20):
+        writer._took(0.1)
+    assert writer._pace < 1.0, "it is fast again"
 
 
 async def test_what_a_small_one_raises_is_undone_and_raised(writer: Writer, path: Path) -> None:
