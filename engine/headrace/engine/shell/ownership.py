@@ -134,7 +134,8 @@ class Membership:
         if not (self._lost or self._unwanted or self._taken):
             return None
         unwanted = sorted(self._unwanted - self._lost)
-        found = Changes(sorted(self._lost), unwanted, self._taken)
+        taken = [taken for taken in self._taken if taken.owned.part not in self._unwanted]
+        found = Changes(sorted(self._lost), unwanted, taken)
         self._taken = []
         self._lost.clear()
         self._unwanted.clear()
@@ -195,7 +196,8 @@ class Membership:
             _logger.info("part %d was not claimed: %s", seen.part, problem)
             return
         self._held[owned.part] = owned.epoch
-        self._taken.append(Taken(owned, await self._live_runs(owned.part)))
+        live = await self._live_runs(owned.part)
+        self._taken.append(Taken(owned, live))
         self._wake()
 
     async def _live_runs(self, part: int) -> list[int]:

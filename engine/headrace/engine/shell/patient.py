@@ -62,16 +62,8 @@ class PatientStore:
                 return await self._patiently(self._store.commit, batches)
             except OutcomeUnknown:
                 _logger.warning("the outcome of a commit is unknown; looking it up")
-                if await self._written(batches):
+                if await self._patiently(self._store.settle, batches):
                     return []
-
-    async def _written(self, batches: Sequence[Batch]) -> bool:
-        """Whether a commit happened. All batches or none were written, so one that shows it speaks for all: another's part may
-        have been claimed by somebody since, and its counter says nothing any more."""
-        for batch in batches:
-            if await self._patiently(self._store.settle, (batch,)):
-                return True
-        return False
 
     async def values(self, keys: Sequence[tuple[int, int, int, int]]) -> list[StoredValue]:
         return await self._patiently(self._store.values, keys)
