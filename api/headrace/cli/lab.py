@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,11 +38,9 @@ def up(
     """
     names = _names(only)
     lab = Lab(_folder(dir, home, make=True), say=say)
-    try:
+    with _plainly():
         servers = lab.up(names)
-    except LabError as error:
-        raise _stop(error) from None
-    settings = lab.settings()
+        settings = lab.settings()
     if env_file is not None:
         _write(env_file, settings)
     if json:
@@ -65,10 +64,8 @@ def down(
     Their data stay, unless --delete is given. A process that the lab did not start is never touched.
     """
     lab = Lab(_folder(dir, home))
-    try:
+    with _plainly():
         ended = lab.down(_names(only), delete=delete)
-    except LabError as error:
-        raise _stop(error) from None
     if json:
         print_json({"schema": 1, "folder": str(lab.folder), "stopped": ended, "deleted": delete})
     else:
@@ -82,10 +79,8 @@ def status(*, dir: Folder = None, home: Home = None, json: Json = False) -> int:
     The exit status is 3 when one of them does not.
     """
     lab = Lab(_folder(dir, home))
-    try:
+    with _plainly():
         servers = lab.status()
-    except LabError as error:
-        raise _stop(error) from None
     if json:
         print_json(
             {
@@ -120,8 +115,17 @@ def _folder(given: Path | None, home: Path | None, *, make: bool = False) -> Pat
     return (prepare(found) if make else found) / "lab"
 
 
-def _stop(error: LabError) -> Stop:
-    return Stop(error.message, hint=error.hint, status=Status.SERVICE)
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """What goes wrong with the lab, and with the files it keeps, as one message and status 3."""
+    try:
+        yield
+    except LabError as error:
+        raise Stop(error.message, hint=error.hint, status=Status.SERVICE) from None
+    except OSError as error:
+        raise Stop(
+            f"The lab cannot go on: {error}.", hint="Give another folder with --dir.", status=Status.SERVICE
+        ) from None
 
 
 def _settings(servers: Iterable[ServerStatus]) -> dict[str, str]:

@@ -7,12 +7,50 @@ import uuid
 from pathlib import Path
 
 from headrace.lab import probes, programs
+from headrace.lab.jvm import Java
 from headrace.lab.ports import HOST
-from headrace.lab.processes import environment, run
 from headrace.lab.server import Launch, Ports, Say, Server
 
-HEAP = ("-Xms96m", "-Xmx384m", "-XX:TieredStopAtLevel=1")
-"""Enough for a laboratory; the simple compiler starts twice as fast and takes less memory."""
+LOG = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
+)
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{main},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{main}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+
+# A topic made by chance would have one partition.
+auto.create.topics.enable=false
+num.partitions=8
+
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+
+# After a crash the new broker waits until the old one's session has ended.
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=1000
+
+# Small: few threads, small indexes, 4 MiB of the heap for compaction in place of 128, an idle controller that rarely writes.
+num.network.threads=2
+num.io.threads=4
+log.index.size.max.bytes=1048576
+log.cleaner.dedupe.buffer.size=4194304
+metadata.max.idle.interval.ms=5000
+"""
 
 
 class Kafka(Server):
@@ -31,56 +69,17 @@ class Kafka(Server):
         note.write_text(str(jars), encoding="utf-8")
         data = self.folder / "data"
         properties = self.folder / "server.properties"
-        properties.write_text(self._properties(data, ports), encoding="utf-8")
-        java = (programs.java(), *HEAP, "-cp", f"{jars}/jars/*:{jars}/modules/*")
+        properties.write_text(PROPERTIES.format(host=HOST, data=data, **ports), encoding="utf-8")
+        java = Java(jars)
         if not (data / "meta.properties").is_file():
             name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", name, "-c", properties)
-            run([*java, *tool], environment=environment())
-        log = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
-        return Launch((*java, *log, "kafka.Kafka", properties), self.folder)
+            java.run(
+                *LOG, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", name, "-c", properties
+            )
+        return Launch(java.command(*LOG, "kafka.Kafka", properties), self.folder)
 
     def ready(self, ports: Ports) -> bool:
         return probes.kafka(ports["main"])
 
     def address(self, ports: Ports) -> str:
         return f"{HOST}:{ports['main']}"
-
-    @staticmethod
-    def _properties(data: Path, ports: Ports) -> str:
-        here, control = f"{HOST}:{ports['main']}", f"{HOST}:{ports['controller']}"
-        return (
-            "\n".join(
-                f"{name}={value}"
-                for name, value in {
-                    "process.roles": "broker,controller",
-                    "node.id": 1,
-                    "controller.quorum.voters": f"1@{control}",
-                    "controller.listener.names": "CONTROLLER",
-                    "listeners": f"PLAINTEXT://{here},CONTROLLER://{control}",
-                    "advertised.listeners": f"PLAINTEXT://{here}",
-                    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                    "log.dirs": data,
-                    "auto.create.topics.enable": "false",  # they would have one partition
-                    "num.partitions": 8,
-                    "offsets.topic.replication.factor": 1,
-                    "offsets.topic.num.partitions": 8,
-                    "transaction.state.log.replication.factor": 1,
-                    "transaction.state.log.min.isr": 1,
-                    "transaction.state.log.num.partitions": 8,
-                    "share.coordinator.state.topic.replication.factor": 1,
-                    "share.coordinator.state.topic.min.isr": 1,
-                    "share.coordinator.state.topic.num.partitions": 4,
-                    "group.initial.rebalance.delay.ms": 0,
-                    # After a crash the new broker waits until the old one's session has ended.
-                    "broker.session.timeout.ms": 6000,
-                    "broker.heartbeat.interval.ms": 1000,
-                    "num.network.threads": 2,
-                    "num.io.threads": 4,
-                    "log.index.size.max.bytes": 1_048_576,
-                "log.cleaner.dedupe.buffer.size": 4_194_304,  # taken from the heap at once; 128 MiB otherwise
-                "metadata.max.idle.interval.ms": 5000,  # how often an idle controller writes, and flushes, nothing
-                }.items()
-            )
-            + "\n"
-        )

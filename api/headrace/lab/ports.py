@@ -7,6 +7,8 @@ import socket
 from collections.abc import Container
 from pathlib import Path
 
+from headrace.lab.errors import LabError
+
 HOST = "127.0.0.1"
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -15,7 +17,7 @@ def choose(previous: int | None, taken: Container[int] = ()) -> int:
     """The previous port when it is free, else another one.
 
     Not port 0's choice: while a server restarts, the system would give its port to the next outgoing connection, and a
-    client that tries to reconnect on loopback can even be connected to itself.
+    client that tries to reconnect on loopback can even be connected to itself. Raises LabError when all are taken.
     """
     if previous is not None and previous not in taken and is_free(previous):
         return previous
@@ -23,7 +25,7 @@ def choose(previous: int | None, taken: Container[int] = ()) -> int:
     for port in random.sample(range(low, high), high - low):
         if port not in taken and is_free(port):
             return port
-    raise OSError(f"no free port on {HOST} between {low} and {high}")
+    raise LabError(f"No port on {HOST} between {low} and {high} is free.")
 
 
 def is_free(port: int) -> bool:

@@ -56,12 +56,16 @@ class Process:
         return _born(self.pid) == self.born
 
     def send(self, number: signal.Signals) -> None:
-        """Signal it, if it still is itself."""
+        """Signal it, if it still is itself. Raises LabError when it belongs to someone else."""
         if self.alive:
             try:
                 os.kill(self.pid, number)
             except ProcessLookupError:
                 return
+            except PermissionError:
+                raise LabError(
+                    f"Process {self.pid} was started by another user.", "Say it as that user, or as root."
+                ) from None
 
     def wait(self, seconds: float) -> bool:
         """Wait until it has ended. Returns whether it has."""
