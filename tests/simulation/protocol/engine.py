@@ -142,7 +142,7 @@ def take_over(truth: Truth, known: tuple[int, ...], queues: int, rules: Rules) -
     return truth, sends
 
 
-def worker_lost(truth: Truth, worker: int, incarnation: int | None) -> Truth:
+def worker_lost(truth: Truth, worker: int, incarnation: int | None, rules: Rules) -> Truth:
     """E8: no Beats (`incarnation` None), or a new incarnation, which also ends what was running at once."""
     rows = list(truth.rows)
     for task, row in enumerate(rows):
@@ -151,7 +151,7 @@ def worker_lost(truth: Truth, worker: int, incarnation: int | None) -> Truth:
         if row.state == DISPATCHED:
             rows[task] = waiting(truth, row)
         elif incarnation is not None:
-            rows[task] = tried_again(truth, row)
+            rows[task] = tried_again(truth, row) if rules.loss_ends_what_runs else waiting(truth, row)
     truth = truth._replace(rows=tuple(rows))
     if incarnation is None:
         return truth._replace(gone=_changed(truth.gone, worker, 1))

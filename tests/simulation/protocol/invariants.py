@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from headrace.engine.core.states import MOVES, TaskState
 from tests.simulation.protocol.engine import counts
-from tests.simulation.protocol.terms import SAID_SUCCEEDED, Action, Rules, Sizes, State
+from tests.simulation.protocol.terms import LINE, SAID_SUCCEEDED, Action, Row, Rules, Sizes, State
 
 LOSSES_OF_WORKERS = (
     "a new incarnation beats",
@@ -14,6 +15,14 @@ LOSSES_OF_WORKERS = (
     "lease of a live worker ends",
 )
 STRICT = Rules()
+REAL = (
+    TaskState.QUEUED,
+    TaskState.DISPATCHED,
+    TaskState.RUNNING,
+    TaskState.SUCCEEDED,
+    TaskState.CANCELLED,
+)
+"""The engine's own states, by those of the model."""
 
 
 def judge(before: State, action: Action, after: State, sizes: Sizes) -> str | None:
@@ -76,6 +85,8 @@ def _rows(before: State, action: Action, after: State, sizes: Sizes) -> str | No
             return "moved back"
         if action.name == "a stale owner dispatches":
             return "a stale owner wrote"
+        if old.state != new.state and not _legal(old, new):
+            return "an illegal move"
         if action.name in LOSSES_OF_WORKERS and any(
             said.task == task and said.kind >= SAID_SUCCEEDED and counts(old, said, STRICT)
             for said in before.log
@@ -86,3 +97,9 @@ def _rows(before: State, action: Action, after: State, sizes: Sizes) -> str | No
         if new.attempt > old.attempt and not (failed or forgotten or _worker_faults(after, sizes)):
             return "a new attempt without a cause"
     return None
+
+
+def _legal(old: Row, new: Row) -> bool:
+    """Whether the engine's table of moves allows it. In the line with a new attempt is `retrying`, else `queued`."""
+    after = TaskState.RETRYING if new.state == LINE and new.attempt > old.attempt else REAL[new.state]
+    return after in MOVES[REAL[old.state]]

@@ -118,7 +118,7 @@ class Owners(Ground):
             early = unread and rules.worker_loss_waits_for_the_log
             new = worker.alive and truth.known[number] != worker.incarnation
             if new and not early:
-                after = engine.worker_lost(truth, number, worker.incarnation)
+                after = engine.worker_lost(truth, number, worker.incarnation, rules)
                 yield Step(Action("a new incarnation beats", number), True, state._replace(truth=after))
             elif worker.alive and truth.gone[number]:
                 gone = (*truth.gone[:number], 0, *truth.gone[number + 1 :])
@@ -126,10 +126,10 @@ class Owners(Ground):
                     Action("beats again", number), True, state._replace(truth=truth._replace(gone=gone))
                 )
             elif not early and not truth.gone[number] and not worker.alive:
-                after = engine.worker_lost(truth, number, None)
+                after = engine.worker_lost(truth, number, None, rules)
                 yield Step(Action("beats are missed", number), True, state._replace(truth=after))
             elif not early and not truth.gone[number] and budget.cut and not new:
-                after = engine.worker_lost(truth, number, None)
+                after = engine.worker_lost(truth, number, None, rules)
                 yield Step(
                     Action("beats of a live worker are missed", number),
                     False,

@@ -188,6 +188,7 @@ class Rules:
     reports_of_the_final_are_stale: bool = True  # E6
     lease_waits_for_the_log: bool = True  # E8
     worker_loss_waits_for_the_log: bool = True  # E8, mended
+    loss_ends_what_runs: bool = True  # E8: under a new incarnation what was running is a new attempt
     barrier: bool = True  # E9: Ask{all} after a claim
     barrier_in_every_queue: bool = True  # E9: Ask{all} goes to every queue, not to one of them
     barrier_shows_epoch: bool = True  # E9: only an Alive that shows the new epoch counts

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.simulation.protocol.__main__ import main
 from tests.simulation.protocol.checker import Explorer, Move, Symmetry, TooLarge
+from tests.simulation.protocol.model import check, told
+from tests.simulation.protocol.terms import Rules
 
 Glasses = tuple[int, int]
 
@@ -103,3 +106,28 @@ def test_what_is_only_renamed_is_visited_once() -> None:
 def test_too_large_a_world_proves_nothing() -> None:
     with pytest.raises(TooLarge, match="more than 5 states"):
         Explorer(Jugs(), most=5).explore()
+
+
+def test_a_fault_is_told_step_by_step() -> None:
+    verdict = check(1, 2, rules=Rules(memory=False), duplicate=1)
+    assert [line.split() for line in told(verdict).splitlines()] == [
+        line.split()
+        for line in """started twice, after 8 steps:
+          0 the start                                 A line #1
+          1 dispatch (worker 1, task A)               A dispatched #1 1.1 at 1
+          2 is produced twice (worker 1, task A)      A dispatched #1 1.1 at 1
+          3 takes a dispatch (worker 1, task A)       A dispatched #1 1.1 at 1
+          4 starts attempt 1 (worker 1, task A)       A dispatched #1 1.1 at 1
+          5 succeeds (worker 1, task A)               A dispatched #1 1.1 at 1
+          6 arrives late (worker 1, task A)           A dispatched #1 1.1 at 1
+          7 takes a dispatch (worker 1, task A)       A dispatched #1 1.1 at 1
+          8 starts attempt 1 (worker 1, task A)       A dispatched #1 1.1 at 1""".splitlines()
+    ]
+
+
+def test_the_large_worlds_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("2 tasks, 2 workers, crash 1, forget 1") == 0
+    head, world, total = capsys.readouterr().out.splitlines()
+    assert head.split() == ["world", "states", "steps", "depth", "seconds"]
+    assert world.startswith("2 tasks, 2 workers, crash 1, forget 1")
+    assert total.split() == ["together", f"{check(2, 2, crash=1, forget=1).states:,}"]

@@ -50,7 +50,7 @@ def test_settled_while_the_statement_still_waits() -> None:
 
 def test_delivery_not_compared() -> None:
     """E6: an old hand-back takes a task away from the worker that runs it."""
-    without("delivery_counts", hand_back=1, duplicate=1, expect="started twice")
+    without("delivery_counts", hand_back=1, duplicate=1, expect="an illegal move")
 
 
 def test_attempt_not_compared() -> None:
@@ -71,6 +71,11 @@ def test_lease_ends_while_reports_stand_unread() -> None:
 def test_worker_given_up_while_its_reports_stand_unread() -> None:
     """E8, mended: Beats and reports are in different topics; the result may stand unread in the other."""
     without("worker_loss_waits_for_the_log", death=1, expect="gave up an attempt whose result was in the log")
+
+
+def test_what_ran_is_sent_again_as_the_same_attempt() -> None:
+    """E8: a new incarnation would do again, as the same attempt, what was known to have begun."""
+    without("loss_ends_what_runs", death=1, expect="an illegal move")
 
 
 def test_no_barrier() -> None:
