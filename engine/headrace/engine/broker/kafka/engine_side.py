@@ -12,11 +12,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 from headrace.engine.broker.bell import Bell
 from headrace.engine.broker.kafka import topics, wire
 from headrace.engine.broker.kafka.connection import Connection
-from headrace.engine.broker.kafka.publisher import Headers, Publisher
+from headrace.engine.broker.kafka.publisher import JSON, Publisher
 from headrace.engine.broker.kafka.reader import Jump, Reader
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.broker import Arrived, Gap, Refused, Undecodable
-from headrace.engine.ports.messages import Beat, Dispatches, Lines, ToWorker
+from headrace.engine.ports.messages import Beat, Dispatches, Lines, Nudge, ToWorker
 
 BUFFERED_BYTES = 16 * 1024 * 1024
 """What is read ahead of `receive`; the rest stays with the broker."""
@@ -30,8 +30,6 @@ BEATS_SECONDS = 6.0
 STOP_SECONDS = 5.0
 """How long `stop` waits for acknowledgements."""
 
-JSON: Headers = (("content-type", b"application/json"),)
-
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +39,7 @@ class KafkaEngineSide:
     def __init__(self, settings: KafkaSettings, engine_id: str) -> None:
         self._settings = settings
         self._engine_id = engine_id
+        self._key = engine_id.encode()
         self._status = settings.prefix + topics.STATUS
         self._workers = TopicPartition(settings.prefix + topics.WORKERS, 0)
         self._connection = Connection(settings, f"headrace-engine-{engine_id}")
@@ -122,7 +121,7 @@ class KafkaEngineSide:
             decoded = wire.decode_to_engine(body)
             for fault in decoded.faults:
                 poison = Undecodable(
-                    self._status, part, record.offset, fault.reason, fault.body[:POISON_BYTES]
+                    self._status, part, record.offset, fault.reason, fault.body[:POISON_BYTES], fault.item
                 )
                 self._arrived.append(Arrived(part, record.offset, poison))
             if decoded.message is not None:
@@ -185,13 +184,24 @@ class KafkaEngineSide:
     def unacknowledged(self) -> int:
         return self._publisher.unacknowledged
 
+    def nudge(self, part: int) -> None:
+        if 0 <= part < self.parts:
+            self._publisher.send(
+                self._status, part, wire.enveloped(Nudge(part)), _unregarded, headers=JSON, latest=True
+            )
+
+    def nudge(self, part: int) -> None:
+        self._publisher.send(
+            self._status, part, wire.enveloped(Nudge(part)), _unregarded, key=self._key, headers=JSON
+        )
+
     def announce(self, lines: Lines) -> None:
         self._publisher.send(
             self._workers.topic,
             0,
             wire.enveloped(lines),
             _unregarded,
-            key=self._engine_id.encode(),
+            key=self._key,
             headers=JSON,
             latest=True,
         )
@@ -203,4 +213,4 @@ class KafkaEngineSide:
 
 
 def _unregarded(why: str | None) -> None:
-    """Lines are said anew all the time."""
+    """Lines are said anew all the time, and inboxes are looked at without a nudge too."""

@@ -100,10 +100,12 @@ class WireDispatches(Struct, frozen=True, tag="Dispatches"):
 
 
 class Fault(NamedTuple):
-    """Something that cannot be read: an item, or the whole message."""
+    """Something that cannot be read: an item, by its place in the envelope, or (-1) the whole message."""
 
     reason: str
     body: bytes
+    item: int = -1
+    item: int = -1  # which item, from 0; -1: the whole message
 
 
 class Decoded(NamedTuple, Generic[Message]):
@@ -351,13 +353,13 @@ def _mended(
 
 def _each(raws: list[Raw], read: Callable[[Raw], Any]) -> tuple[list[Any], list[Fault]]:
     items, faults = [], []
-    for raw in raws:
+    for place, raw in enumerate(raws):
         try:
             items.append(read(raw))
         except IndexError:
-            faults.append(Fault("its job is not in the envelope", bytes(raw)))
+            faults.append(Fault("its job is not in the envelope", bytes(raw), place))
         except UNREADABLE as error:
-            faults.append(Fault(_said(error), bytes(raw)))
+            faults.append(Fault(_said(error), bytes(raw), place))
     return items, faults
 
 
