@@ -8,15 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-PATIENCE = 60.0
-"""Seconds after which something that should have happened long ago is given up."""
+from tests.support import waiting
+from tests.support.waiting import PATIENCE, alive
 
 MEASURE = """\
 import json, resource, subprocess, sys, time
@@ -226,24 +225,12 @@ class Terminal:
 
 def appears(path: Path, live: Live | None = None) -> None:
     """Until the file is there: a task says in this way that it has come so far."""
-    eventually(path.exists, f"{path.name} never appeared", live)
+    waiting.appears(path, lambda: live.err if live else "")
 
 
 def eventually(holds: Callable[[], object], otherwise: str, live: Live | None = None) -> None:
     """Look until it holds."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, otherwise + (live.err if live else "")
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return fields[0] != "Z"
+    waiting.eventually(holds, lambda: otherwise + (live.err if live else ""))
 
 
 def processes_with(mark: str) -> list[int]:

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.terminal import Terminal, appears, eventually, processes_with
+from tests.acceptance.terminal import Terminal, appears, processes_with
+from tests.support.waiting import gone
 
 ECHO = """\
 workflow: w
@@ -98,7 +99,7 @@ def test_a_killed_run_is_taken_up_where_it_was(moment: str, headrace: Terminal) 
     assert {name: counted[name] for name in told} == dict.fromkeys(told, 1)
     assert all(counted[f"end{index}"] >= 1 for index in range(4))
     assert (headrace.folder / "results").read_text() == "gathered [0,1,2,3]\n"
-    eventually(lambda: not processes_with(mark), "a child process is left")
+    assert gone(*processes_with(mark)), "a child process is left"
     assert headrace("replay", "last").status == 0
     nothing = headrace("run", "--resume")
     assert nothing.status == 0
@@ -115,10 +116,11 @@ def test_no_process_outlives_a_killed_run(headrace: Terminal) -> None:
     mark = f"ACCEPTANCE_MARK={headrace.folder}"
     with headrace.started("run", "w.yaml", "--json", "--watch", env=dict([mark.split("=", 1)])) as live:
         appears(headrace.folder / "started", live)
-        assert len(processes_with(mark)) >= 3
-        eventually(lambda: any((headrace.home / "processes").iterdir()), "the process is not noted", live)
+        left = processes_with(mark)
+        assert len(left) >= 3
         live.kill()
-        eventually(lambda: not processes_with(mark), "a process is left")
+        assert gone(*left), "a process is left"
+        assert not processes_with(mark)
 
 
 def test_a_command_to_a_run_without_owner_decides_and_leaves(headrace: Terminal) -> None:

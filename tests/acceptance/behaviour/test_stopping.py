@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 from tests.acceptance.terminal import Terminal, alive, appears, eventually
 
 CHILDREN = """\
@@ -53,6 +56,36 @@ def test_kill_runs_nothing_more(headrace: Terminal) -> None:
         assert not alive(int((headrace.folder / "child").read_text()))
     assert set(headrace.last().states.values()) == {"cancelled"}
     assert not (headrace.folder / "undone").exists()
+    assert not (headrace.folder / "closed").exists()
+
+
+FAMILY = {
+    "w.yaml": "workflow: w\ntasks: {mid: {workflow: middle}, after: {noop: {}, depends_on: mid}}\n",
+    "middle.yaml": "workflow: middle\ntasks: {low: {workflow: low}, nap: {sleep: 1h}}\n",
+    "low.yaml": "workflow: low\ntasks:\n  work:\n    timeouts: {grace: 10m}\n"
+    "    shell: 'trap \"\" TERM; echo $$ > part; mv part child; while true; do sleep 0.05; done'\n"
+    "finally: {close: {shell: 'touch closed'}}\n",
+}
+
+
+def test_a_second_ctrl_c_kills_children_of_children_at_once(headrace: Terminal) -> None:
+    """However long a grace they have: it was the first one's."""
+    for name, text in FAMILY.items():
+        headrace.write(name, text)
+    with headrace.watching("w.yaml") as live:
+        appears(headrace.folder / "child", live)
+        live.process.send_signal(signal.SIGINT)
+        live.until(None, "cancelling")
+        live.process.send_signal(signal.SIGINT)
+        asked_at = time.monotonic()
+        assert live.status == 130, live.err
+        assert time.monotonic() - asked_at < 8, "it waited for what it was to kill"
+        assert not alive(int((headrace.folder / "child").read_text()))
+    assert [(run["workflow"], run["state"]) for run in headrace.runs()] == [
+        ("low", "cancelled"),
+        ("middle", "cancelled"),
+        ("w", "cancelled"),
+    ]
     assert not (headrace.folder / "closed").exists()
 
 

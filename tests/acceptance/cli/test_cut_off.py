@@ -6,13 +6,12 @@ faults 56, 57
 from __future__ import annotations
 
 import signal
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.cli.conftest import Terminal
+from tests.acceptance.terminal import appears
 
 WORK = """\
 workflow: work
@@ -37,18 +36,11 @@ def cut_off(headrace: Terminal) -> Terminal:
 
 def _kill_when_started(headrace: Terminal, *commands: str, key: str | None = None) -> None:
     process = headrace.start("run", "work.yaml", *(("--key", key) if key else ()))
-    _appears(headrace.folder / "started")
+    appears(headrace.folder / "started")
     for command in commands:
         assert headrace("runs", command, "last").status == 0
     process.send_signal(signal.SIGKILL)
     process.communicate()
-
-
-def _appears(path: Path) -> None:
-    end = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < end, f"{path.name} never appeared"
-        time.sleep(0.02)
 
 
 def states(headrace: Terminal) -> dict[str, Any]:
@@ -104,7 +96,7 @@ def test_a_run_started_from_elsewhere_is_not_cut_off_by_the_end_of_the_first(hea
     )
     assert headrace("register", "late.yaml").status == 0
     first = headrace.start("run", "work.yaml")
-    _appears(headrace.folder / "started")
+    appears(headrace.folder / "started")
     assert headrace("trigger", "late").status == 0
     assert (
         headrace("runs", "cancel", headrace("runs", "list", "--json").document["items"][1]["run"]).status == 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.cli.conftest import Terminal
+from tests.acceptance.terminal import appears
 
 SLOW = """\
 workflow: slow
@@ -18,16 +18,6 @@ tasks:
 finally:
   close: {shell: "touch closed"}
 """
-
-
-def wait_for(path: Path, process: object) -> None:
-    """Until the workflow itself says that it has come so far (a file appears)."""
-    import time
-
-    end = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < end, f"{path.name} never appeared"
-        time.sleep(0.02)
 
 
 def test_an_invalid_file_prints_what_validate_prints(headrace: Terminal) -> None:
@@ -93,7 +83,7 @@ def test_a_store_that_cannot_be_used_has_status_3(headrace: Terminal) -> None:
 def test_ctrl_c_cancels_with_finally_and_a_second_one_is_not_needed(headrace: Terminal) -> None:
     headrace.write("slow.yaml", SLOW)
     process = headrace.start("run", "slow.yaml", "--json")
-    wait_for(headrace.folder / "started", process)
+    appears(headrace.folder / "started")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from headrace.engine.expressions import CelEvaluator
 from headrace.engine.shell.replay import replay
 from headrace.engine.shell.views import run_view
 from headrace.engine.store import open_store
+from tests.support.waiting import gone
 
 GONE_WITHIN = 10.0
 """Seconds in which the processes of a killed engine must have ended."""
@@ -138,7 +138,5 @@ class Home:
 
     def left_alive(self) -> set[int]:
         """What is still there once everything had the time to end."""
-        end = time.monotonic() + GONE_WITHIN
-        while (left := self.processes()) and time.monotonic() < end:
-            time.sleep(0.02)
-        return left
+        gone(*self.processes(), within=GONE_WITHIN)
+        return self.processes()

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,11 @@ import pytest
 
 from headrace.engine.core.keys import pack
 from headrace.engine.ports.messages import Limits
+from headrace.runners import shell_runner
 from headrace.runners.processes import reap
 from headrace.runners.warden import started_at
 from tests.integration.runners.desk import Desk, job, shell
+from tests.support.waiting import alive, eventually, gone_meanwhile
 
 
 def value(report: Any) -> Any:
@@ -35,23 +36,6 @@ def error(report: Any) -> Any:
 
 def argv(*arguments: Any) -> tuple[Any, dict[str, Any]]:
     return job("shell", {"run": None, "interpreter": [], "cwd": None}), {"argv": list(arguments)}
-
-
-def alive(pid: int) -> bool:
-    """Running: neither gone nor waiting to be buried."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-
-
-async def gone(*pids: int, within: float = 10.0) -> bool:
-    until = time.monotonic() + within
-    while any(map(alive, pids)):
-        if time.monotonic() > until:
-            return False
-        await asyncio.sleep(0.01)
-    return True
 
 
 @pytest.mark.parametrize(
@@ -70,6 +54,29 @@ async def gone(*pids: int, within: float = 10.0) -> bool:
 )
 async def test_the_output_is_the_file_or_the_last_line(desk: Desk, program: str, output: Any) -> None:
     assert value(await desk.run(shell(program))) == output
+
+
+async def test_a_last_line_of_any_allowed_length_is_an_output(desk: Desk) -> None:
+    """Above 32 KiB it travels by the artifact store, as any output."""
+    program = f"{sys.executable} -c 'print([7] * 1_000_000)'"
+    report = await desk.run(shell(program))
+    assert report.kind == "succeeded", report
+    assert report.artifact is not None
+    assert json.loads(await desk.artifacts.get(report.artifact)) == [7] * 1_000_000
+
+
+async def test_a_last_line_above_the_limit_fails_and_says_what_to_do(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell_runner, "LARGEST_OUTPUT", 100_000)
+    problem = error(await desk.run(shell("head -c 200000 /dev/zero | tr '\\0' 7")))
+    assert (problem.reason, problem.retryable) == ("invalid_output", False)
+    for words in ("last line of stdout", "100000 bytes", "print where it is"):
+        assert words in problem.message
+    assert value(await desk.run(shell("head -c 200000 /dev/zero | tr '\\0' x"))) is None
+    assert value(await desk.run(shell("head -c 200000 /dev/zero | tr '\\0' 7; echo; echo 1"))) == 1
+    written = 'head -c 200000 /dev/zero | tr "\\0" 7; echo 2 > "$HEADRACE_OUTPUT"'
+    assert value(await desk.run(shell(written))) == 2
 
 
 @pytest.mark.parametrize(
@@ -254,20 +261,32 @@ async def test_cancel_kills_the_whole_group_after_the_grace(desk: Desk) -> None:
     desk.abort(running, grace=0.1)
     (report,) = await desk.hear(1)
     assert report.kind == "cancelled"
-    assert await gone(parent, child)
+    assert await gone_meanwhile(parent, child)
+
+
+async def test_who_is_asked_to_stop_again_gets_less_time_and_never_more(desk: Desk) -> None:
+    running = desk.make(shell("trap '' TERM; echo $$ > pid; while :; do sleep 0.02; done"))
+    desk.send(running)
+    await desk.hear(1, "started")
+    desk.abort(running, grace=3600)
+    desk.abort(running, grace=7200)
+    desk.abort(running, grace=0)
+    (report,) = await desk.hear(1)
+    assert report.kind == "cancelled"
+    assert await gone_meanwhile(int((desk.app / "pid").read_text()))
 
 
 async def test_a_time_limit_ends_the_process(desk: Desk) -> None:
     report = await desk.run(shell("echo $$ > pid; exec sleep 300", limits=Limits(attempt=0.3, grace=1)))
     problem = error(report)
     assert (problem.kind, problem.reason) == ("timeout", "timed_out")
-    assert await gone(int((desk.app / "pid").read_text()))
+    assert await gone_meanwhile(int((desk.app / "pid").read_text()))
 
 
 async def test_what_is_left_in_the_background_ends_with_the_task(desk: Desk) -> None:
     report = await desk.run(shell("sleep 300 & echo $! > pid; echo 1"))
     assert value(report) == 1
-    assert await gone(int((desk.app / "pid").read_text()))
+    assert await gone_meanwhile(int((desk.app / "pid").read_text()))
 
 
 async def test_many_at_once(desk: Desk) -> None:
@@ -288,7 +307,7 @@ async def main():
     await desk.engine.start(); desk.engine.seek(0, 0)
     await desk.worker.start()
     desk.send(desk.make(shell("(trap '' TERM HUP; sleep 300) & echo $! > child; echo $$ > parent.part; mv parent.part parent; wait")))
-    await asyncio.sleep(300)
+    await asyncio.Event().wait()
 asyncio.run(main())
 """
 
@@ -299,11 +318,12 @@ async def start_worker(folder: Path) -> tuple[subprocess.Popen[bytes], int, int]
     argv = [sys.executable, "-c", textwrap.dedent(WORKER), str(folder)]
     worker = subprocess.Popen(argv, cwd=root)  # noqa: ASYNC220 - nothing else runs on this loop
     parent, notes = folder / "app" / "parent", folder / "state" / "processes"
-    until = time.monotonic() + 60
-    while not parent.exists() or not any(notes.glob("*")) or not wardens(worker.pid):
+
+    def under_way() -> bool:
         assert worker.poll() is None
-        assert time.monotonic() < until, "the worker did not start the task"
-        await asyncio.sleep(0.02)
+        return parent.exists() and any(notes.glob("*"))
+
+    await asyncio.to_thread(eventually, under_way, "the worker did not start the task")
     return worker, int(parent.read_text()), int((folder / "app" / "child").read_text())
 
 
@@ -322,14 +342,15 @@ async def test_a_killed_workers_tasks_die_with_it(tmp_path: Path) -> None:
     assert alive(parent)
     worker.kill()
     worker.wait()
-    assert await gone(parent, child)
+    assert await gone_meanwhile(parent, child)
 
 
 async def test_the_next_start_kills_what_even_the_warden_left(tmp_path: Path) -> None:
     worker, parent, child = await start_worker(tmp_path)
     try:
-        for pid in wardens(worker.pid):
-            os.kill(pid, signal.SIGKILL)
+        worker.send_signal(signal.SIGSTOP)  # it does not notice
+        (warden,) = wardens(worker.pid)
+        os.kill(warden, signal.SIGKILL)
         assert reap(tmp_path / "state") == 0, "the worker is alive: its processes are not ours to kill"
         assert alive(parent)
     finally:
@@ -337,7 +358,7 @@ async def test_the_next_start_kills_what_even_the_warden_left(tmp_path: Path) ->
         worker.wait()
     assert alive(child)
     assert reap(tmp_path / "state") == 1
-    assert await gone(parent, child)
+    assert await gone_meanwhile(parent, child)
     assert reap(tmp_path / "state") == 0
 
 
