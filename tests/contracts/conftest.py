@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.store import Store
 from headrace.engine.store import open_store
 from tests.support.postgres import TEMPLATE, Postgres, postgres
+from tests.support.servers import Servers, breakable_lab, lab
 
-__all__ = ["postgres"]
+__all__ = ["breakable_lab", "lab", "postgres"]
 
 
 class Database:
@@ -73,3 +75,9 @@ def database(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture
 async def store(database: Database) -> Store:
     return await database.open()
+
+
+@pytest.fixture
+def kafka_settings(lab: Servers) -> KafkaSettings:
+    """The session's Kafka, with topics of the test's own."""
+    return KafkaSettings((lab.kafka,), prefix=lab.kafka_prefix())

@@ -1,62 +1,61 @@
-"""What engines and workers rely on of any broker. Every adapter is run through the same suite (faults 19, 20)."""
+"""What engines and workers rely on of any broker. Every adapter is run through the same suite (faults 19, 20, 25)."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
 
 import pytest
 
-from headrace.engine.broker.memory import RETAINED, Faults, MemoryBroker
-from headrace.engine.ports.broker import Arrived, EngineSide
-from headrace.engine.ports.messages import Alive, Ask, Beat, Lines, Nudge, Reports
-
-PARTS = 3
-
-
-def reports(number: int) -> Reports:
-    return Reports(f"w{number}", "i", [])
-
-
-def number_of(message: object) -> int:
-    assert isinstance(message, Reports)
-    return int(message.worker[1:])
-
-
-def ask(number: int, to: str = "w") -> Ask:
-    return Ask(to, 0, number, None)
-
-
-def beat(worker: str, ahead: int = 0) -> Beat:
-    return Beat(worker, "i", 0, ["default"], {}, 1, ahead, 0)
-
-
-@pytest.fixture
-def broker() -> MemoryBroker:
-    return MemoryBroker(parts=PARTS, inboxes=2)
-
-
-async def started(broker: MemoryBroker, *parts: int) -> EngineSide:
-    side = broker.engine_side()
-    await side.start()
-    for part in parts:
-        side.seek(part, 0)
-    return side
+from headrace.engine.ports.messages import (
+    Abort,
+    Alive,
+    ArtifactRef,
+    Ask,
+    Beat,
+    Dispatch,
+    Dispatches,
+    ErrorInfo,
+    Hole,
+    Job,
+    Limits,
+    Lines,
+    Nudge,
+    Report,
+    Reports,
+    ToEngine,
+    ToWorker,
+)
+from tests.contracts.brokers import (
+    PATIENCE,
+    House,
+    KafkaHouse,
+    MemoryHouse,
+    ask,
+    beat,
+    gather,
+    named,
+    number_of,
+    reports,
+    told,
+    until,
+)
 
 
-async def gather(side: EngineSide, count: int) -> list[Arrived]:
-    """Read until `count` different messages have come."""
-    arrived: list[Arrived] = []
-    async with asyncio.timeout(10):
-        while len({number_of(each.message) for each in arrived}) < count:
-            arrived += await side.receive(1.0)
-    return arrived
+@pytest.fixture(params=["memory", "kafka"])
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    made: House
+    if request.param == "memory":
+        made = MemoryHouse()
+    else:
+        made = await KafkaHouse(request.getfixturevalue("kafka_settings")).prepare()
+    yield made
+    await made.close()
 
 
-async def test_each_part_keeps_its_order_and_counts_its_offsets(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0, 1), broker.worker_side("w", 0)
-    await worker.start()
+async def test_each_part_keeps_its_order_and_counts_its_offsets(house: House) -> None:
+    engine, worker = await house.engine(0, 1), await house.worker()
     for number in range(20):
         await worker.report(number % 2, reports(number))
     arrived = await gather(engine, 20)
@@ -66,18 +65,24 @@ async def test_each_part_keeps_its_order_and_counts_its_offsets(broker: MemoryBr
         assert [each.offset for each in mine] == list(range(10))
 
 
-async def test_a_part_nobody_asked_for_is_not_read(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 1), broker.worker_side("w", 0)
-    await worker.start()
+async def test_reports_sent_at_once_keep_their_order(house: House) -> None:
+    engine, worker = await house.engine(0), await house.worker()
+    sending = [asyncio.ensure_future(worker.report(0, reports(number))) for number in range(200)]
+    assert [number_of(each.message) for each in await gather(engine, 200)] == list(range(200))
+    await asyncio.wait_for(asyncio.gather(*sending), PATIENCE)
+
+
+async def test_a_part_nobody_asked_for_is_not_read(house: House) -> None:
+    engine, worker = await house.engine(1), await house.worker()
     await worker.report(0, reports(0))
     await worker.report(1, reports(1))
     assert [number_of(each.message) for each in await gather(engine, 1)] == [1]
+    await until(engine, lambda: engine.caught_up(1))
     assert await engine.receive(0) == []
 
 
-async def test_seeking_back_reads_again(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
+async def test_seeking_back_reads_again(house: House) -> None:
+    engine, worker = await house.engine(0), await house.worker()
     for number in range(5):
         await worker.report(0, reports(number))
     await gather(engine, 5)
@@ -85,244 +90,247 @@ async def test_seeking_back_reads_again(broker: MemoryBroker) -> None:
     assert [(each.offset, number_of(each.message)) for each in await gather(engine, 2)] == [(3, 3), (4, 4)]
 
 
-async def test_a_log_that_begins_anew_goes_on_from_the_stored_offset(broker: MemoryBroker) -> None:
-    engine, worker = broker.engine_side(), broker.worker_side("w", 0)
-    await engine.start()
-    await worker.start()
-    await worker.report(0, reports(0))  # before the engine has come: it is not lost
-    engine.seek(0, 1000)
-    await worker.report(0, reports(1))
-    assert [each.offset for each in await gather(engine, 2)] == [1000, 1001]
+async def test_an_engine_that_comes_later_reads_from_the_offset_it_is_told(house: House) -> None:
+    worker = await house.worker()
+    for number in range(5):
+        await worker.report(2, reports(number))
+    engine = await house.engine(name="late")
+    engine.seek(2, 4)
+    assert [(each.offset, number_of(each.message)) for each in await gather(engine, 1)] == [(4, 4)]
 
 
-async def test_an_offset_outside_of_the_log_becomes_its_nearest_end(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
-    for number in range(RETAINED * 2):
-        await worker.report(0, reports(number))
-    await gather(engine, RETAINED * 2)
-    other = broker.engine_side()
-    await other.start()
-    other.seek(0, 10_000)
+async def test_two_engines_read_different_parts_and_hand_one_over(house: House) -> None:
+    first, second, worker = await house.engine(0, 1), await house.engine(2, name="b"), await house.worker()
+    for number in range(6):
+        await worker.report(number % 3, reports(number))
+    assert {number_of(each.message) for each in await gather(first, 4)} == {0, 1, 3, 4}
+    assert {number_of(each.message) for each in await gather(second, 2)} == {2, 5}
+    first.leave(1)
+    second.seek(1, 2)
+    await worker.report(1, reports(6))
     await worker.report(0, reports(7))
-    assert [each.offset for each in await gather(other, 1)] == [RETAINED * 2]
-    other.seek(0, 0)
-    oldest = (await other.receive(0))[0]
-    assert oldest.offset == number_of(oldest.message) == RETAINED
+    assert [(each.part, each.offset) for each in await gather(second, 1)] == [(1, 2)]
+    assert [(each.part, each.offset) for each in await gather(first, 1)] == [(0, 2)]
 
 
-async def test_what_was_read_does_not_stay_in_memory(broker: MemoryBroker) -> None:
-    engine, slow, worker = await started(broker, 0), await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
-    for number in range(1000):
-        await worker.report(0, reports(number))
-        if number % 50 == 0:
-            await engine.receive(0)
-    assert broker.held() == 1000, "the slower side still needs them"
-    await slow.receive(0)
-    await engine.receive(0)
-    assert broker.held() <= RETAINED
-
-
-async def test_receive_returns_at_once_what_is_there_and_waits_no_longer_than_told(
-    broker: MemoryBroker,
-) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
+async def test_receive_returns_at_once_what_is_there_and_waits_no_longer_than_told(house: House) -> None:
+    engine, worker = await house.engine(0), await house.worker()
     assert await engine.receive(0) == []
     assert await engine.receive(0.01) == []
+    assert await worker.receive(0) == []
     assert await worker.receive(0.01) == []
     waiting = asyncio.ensure_future(engine.receive(None))
     await asyncio.sleep(0)
     assert not waiting.done()
     await worker.report(0, reports(1))
-    assert [number_of(each.message) for each in await asyncio.wait_for(waiting, 5)] == [1]
+    assert [number_of(each.message) for each in await asyncio.wait_for(waiting, PATIENCE)] == [1]
 
 
-async def test_wake_ends_a_wait_from_another_thread_and_is_not_lost_before_it(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
+async def test_wake_ends_a_wait_from_another_thread_and_is_not_lost_before_it(house: House) -> None:
+    engine, worker = await house.engine(0), await house.worker()
     for side in (engine, worker):
         waiting = asyncio.ensure_future(side.receive(None))
         await asyncio.sleep(0)
         thread = threading.Thread(target=side.wake)
         thread.start()
-        assert await asyncio.wait_for(waiting, 5) == []
+        assert await asyncio.wait_for(waiting, PATIENCE) == []
         thread.join()
         side.wake()
-        assert await asyncio.wait_for(side.receive(None), 5) == []
+        assert await asyncio.wait_for(side.receive(None), PATIENCE) == []
 
 
-async def test_inbox_and_queue_decide_who_hears_a_message(broker: MemoryBroker) -> None:
-    engine = await started(broker, 0)
-    first, neighbour = broker.worker_side("a", 0, ["default"]), broker.worker_side("b", 0, ["gpu"])
-    other = broker.worker_side("c", 1)
-    for side in (first, neighbour, other):
-        await side.start()
-    engine.send("default", 0, ask(1))
-    engine.send("gpu", 0, ask(2))
-    engine.send("default", 1, ask(3))
-    await engine.flush()
-    heard = [[told.message.epoch for told in await side.receive(1)] for side in (first, neighbour, other)]
-    assert heard == [[1], [2], [3]]
+async def test_inbox_and_queue_decide_who_hears_a_message(house: House) -> None:
+    engine = await house.engine(0)
+    name, other_name = named(0), named(1)
+    first = await house.worker(name, ["default"])
+    other = await house.worker(other_name, ["default", "gpu"])
+    assert (first.inbox, other.inbox) == (0, 1)
+    for queue, inbox, to, number in (
+        ("default", 0, name, 1),
+        ("gpu", 0, name, 2),  # nobody listens there
+        ("gpu", 1, other_name, 3),
+        ("default", 0, name, 4),
+        ("default", 1, other_name, 5),
+    ):
+        engine.send(queue, inbox, ask(number, to))
+    await asyncio.wait_for(engine.flush(), PATIENCE)
+    assert [(each.queue, each.message.epoch) for each in await told(first, 2)] == [
+        ("default", 1),
+        ("default", 4),
+    ]
+    assert sorted((each.queue, each.message.epoch) for each in await told(other, 2)) == [
+        ("default", 5),
+        ("gpu", 3),
+    ]
 
 
-async def test_a_worker_hears_what_is_sent_after_its_start_in_order(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    engine.send("default", 0, ask(1))
-    await worker.start()
+async def test_a_worker_hears_what_is_sent_after_its_start_in_order(house: House) -> None:
+    engine = await house.engine(0)
+    inbox = (await house.worker("earlier-w")).inbox
+    name = named(inbox, "late")
+    engine.send("default", inbox, ask(1, name))
+    await asyncio.wait_for(engine.flush(), PATIENCE)
+    worker = await house.worker(name)
     for number in range(2, 50):
-        engine.send("default", 0, ask(number))
-    assert [told.message.epoch for told in await worker.receive(1)] == list(range(2, 50))
-    await worker.stop()
-    engine.send("default", 0, ask(50))
-    assert await worker.receive(0) == []
+        engine.send("default", inbox, ask(number, name))
+    assert [each.message.epoch for each in await told(worker, 48)] == list(range(2, 50))
 
 
-async def test_every_engine_hears_every_beat_and_a_new_one_the_last_of_each_worker(
-    broker: MemoryBroker,
-) -> None:
-    early = await started(broker, 0)
-    first, second = broker.worker_side("a", 0), broker.worker_side("b", 1)
-    await first.start()
-    await second.start()
+async def test_every_engine_hears_every_beat_and_a_new_one_what_workers_said_last(house: House) -> None:
+    early, first, second = await house.engine(0), await house.worker("a"), await house.worker("b")
     await first.beat(beat("a", 1))
     await first.beat(beat("a", 2))
     await second.beat(beat("b", 3))
-    late = await started(broker, 0)
-    assert [each.ahead for each in early.heard() if isinstance(each, Beat)] == [1, 2, 3]
-    assert [each.ahead for each in late.heard() if isinstance(each, Beat)] == [2, 3]
+    late = await house.engine(0, name="late")
+    heard: dict[str, list[int]] = {"early": [], "late": []}
+    async with asyncio.timeout(PATIENCE):
+        while heard["early"] != [1, 2, 3] or 3 not in heard["late"]:
+            for name, side in (("early", early), ("late", late)):
+                await side.receive(0.05)
+                heard[name] += [each.ahead for each in side.heard() if isinstance(each, Beat)]
+    assert heard["late"][-2:] == [2, 3], "the last of each worker"
     assert list(early.heard()) == []
     waiting = asyncio.ensure_future(early.receive(None))
     await asyncio.sleep(0)
     await first.beat(beat("a", 4))
-    assert await asyncio.wait_for(waiting, 5) == [], "a beat wakes the engine"
+    assert await asyncio.wait_for(waiting, PATIENCE) == [], "a beat wakes the engine"
+    assert list(early.heard()) == [beat("a", 4)]
 
 
-async def test_other_threads_may_report(broker: MemoryBroker) -> None:
-    engine = await started(broker, 0)
-
-    def work(first: int) -> None:
-        async def run() -> None:
-            side = broker.worker_side(f"w{first}", 0)
-            await side.start()
-            for number in range(first, first + 200):
-                await side.report(0, reports(number))
-
-        asyncio.run(run())
-
-    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 200, 400)]
-    for thread in threads:
-        thread.start()
-    arrived = await gather(engine, 600)
-    for thread in threads:
-        thread.join()
-    numbers = [number_of(each.message) for each in arrived]
-    assert sorted(numbers) == list(range(600))
-    for first in (0, 200, 400):
-        mine = [number for number in numbers if first <= number < first + 200]
-        assert mine == sorted(mine)
-
-
-@pytest.mark.parametrize("seed", range(5))
-async def test_faults_lose_nothing_and_keep_the_order_of_first_arrivals(seed: int) -> None:
-    """faults 17, 19: at least once, in order per partition, whatever goes wrong on the way."""
-    faults = Faults(seed=seed, duplicate=0.2, lose_ack=0.2, delay=0.2, max_delay=0.002, shuffle=True)
-    broker = MemoryBroker(parts=PARTS, faults=faults)
-    engine, worker = await started(broker, *range(PARTS)), broker.worker_side("w", 0)
-    await worker.start()
-
-    async def publish(part: int) -> None:
-        for number in range(part, 90, PARTS):
-            await worker.report(part, reports(number))
-
-    publishing = asyncio.gather(*(publish(part) for part in range(PARTS)))
-    arrived = await gather(engine, 90)
-    await asyncio.wait_for(publishing, 10)
-    arrived += await engine.receive(0)
-    first_seen: dict[int, list[int]] = defaultdict(list)
-    for each in arrived:
-        number = number_of(each.message)
-        assert number % PARTS == each.part
-        if number not in first_seen[each.part]:
-            first_seen[each.part].append(number)
-    assert all(numbers == sorted(numbers) for numbers in first_seen.values())
-    for part in range(PARTS):
-        offsets = [each.offset for each in arrived if each.part == part]
-        assert offsets == list(range(len(offsets)))
-    assert max(Counter(number_of(each.message) for each in arrived).values()) > 1, "the faults did nothing"
-
-
-async def test_faulty_dispatches_all_arrive_and_flush_waits_for_them() -> None:
-    broker = MemoryBroker(faults=Faults(seed=3, delay=0.5, lose_ack=0.3, max_delay=0.005))
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
-    for number in range(50):
-        engine.send("default", 0, ask(number))
-    await asyncio.wait_for(engine.flush(), 10)
-    seen = [told.message.epoch for told in await worker.receive(1)]
-    assert sorted(set(seen)) == list(range(50))
-    first = sorted(set(seen), key=seen.index)
-    assert first == sorted(first)
-
-
-async def test_other_messages_travel_too(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 2), broker.worker_side("w", 0)
-    await worker.start()
-    sent: list[Nudge | Alive] = [Nudge(2), Alive("w", "i", 2, {"default": 1}, [(1, 0, 0, 0, 1)])]
-    for message in sent:
-        await worker.report(2, message)
-    assert [each.message for each in await engine.receive(1)] == sent
-
-
-def test_an_inbox_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"outside 0\.\.1"):
-        MemoryBroker(inboxes=2).worker_side("w", 2)
-
-
-async def test_an_engine_hears_the_lines_of_others_and_not_its_own(broker: MemoryBroker) -> None:
-    first, second = await started(broker, 0), await started(broker, 1)
+async def test_an_engine_hears_the_lines_of_others_and_not_its_own(house: House) -> None:
+    first, second = await house.engine(0, name="first"), await house.engine(1, name="second")
     said = Lines("first", {"gpu": (0, 7, 0)})
     first.announce(said)
-    assert await asyncio.wait_for(second.receive(None), 5) == [], "lines wake the engine"
+    assert await asyncio.wait_for(second.receive(None), PATIENCE) == [], "lines wake the engine"
     assert list(second.heard()) == [said]
-    assert second.workers_caught_up()
+    await until(second, second.workers_caught_up)
+    await until(first, first.workers_caught_up)
     assert list(first.heard()) == []
 
 
-async def test_a_worker_hears_which_queue_told_it(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 1, ["default", "gpu"])
-    await worker.start()
-    assert worker.inbox == 1
-    engine.send("gpu", worker.inbox, ask(1))
-    engine.send("default", worker.inbox, ask(2))
-    await engine.flush()
-    assert [(told.queue, told.message.epoch) for told in await worker.receive(1)] == [
-        ("gpu", 1),
-        ("default", 2),
-    ]
+async def test_a_nudge_reaches_whoever_reads_the_part(house: House) -> None:
+    owner, other = await house.engine(1), await house.engine(0, 2, name="other")
+    other.nudge(1)
+    assert [each.message for each in await asyncio.wait_for(owner.receive(None), PATIENCE)] == [Nudge(1)]
 
 
-async def test_a_part_that_was_left_is_silent_until_it_is_sought_again(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0, 1), broker.worker_side("w", 0)
-    await worker.start()
+async def test_a_part_that_was_left_is_silent_until_it_is_sought_again(house: House) -> None:
+    engine, worker = await house.engine(0, 1), await house.worker()
     await worker.report(0, reports(0))
-    assert not engine.caught_up(0), "a report is there that was not received"
     engine.leave(0)
     await worker.report(1, reports(1))
     assert [each.part for each in await gather(engine, 1)] == [1]
-    assert engine.caught_up(1)
+    await until(engine, lambda: engine.caught_up(1))
     assert not engine.caught_up(0), "nobody reads it"
     engine.seek(0, 0)
+    assert not engine.caught_up(0), "a report is there that was not received"
     assert [number_of(each.message) for each in await gather(engine, 1)] == [0]
-    assert engine.caught_up(0)
+    await until(engine, lambda: engine.caught_up(0))
 
 
-async def test_an_offset_outside_of_the_log_is_told_once(broker: MemoryBroker) -> None:
-    engine, worker = await started(broker, 0), broker.worker_side("w", 0)
-    await worker.start()
+async def test_an_offset_behind_the_log_becomes_its_end_and_is_told_once(house: House) -> None:
+    """faults 26"""
+    engine, worker = await house.engine(0), await house.worker()
     await worker.report(0, reports(0))
+    await gather(engine, 1)
     assert list(engine.gaps()) == []
     engine.seek(0, 50)
-    assert [tuple(gap) for gap in engine.gaps()] == [(0, 50, 1)]
+    met: list[tuple[int, int, int]] = []
+
+    def gap() -> bool:
+        met.extend((each.part, each.wanted, each.found) for each in engine.gaps())
+        return bool(met)
+
+    await until(engine, gap)
+    assert met == [(0, 50, 1)]
+    await worker.report(0, reports(1))
+    assert [(each.offset, number_of(each.message)) for each in await gather(engine, 1)] == [(1, 1)]
     assert list(engine.gaps()) == []
+
+
+JOB = Job(
+    "sales",
+    "price",
+    "python",
+    {"function": "shop:price"},
+    Limits(60.0, 30.0, 5.0),
+    "process",
+    "fail",
+    "/flows",
+)
+SHELL = Job("sales", "check", "shell", {"run": "exit 3", "interpreter": "sh", "cwd": None}, Limits())
+KEYS = [(7, 1, 2, -1, 1), (2**62, 1, 0, 99_999, 3)]
+TO_ENGINE: list[ToEngine] = [
+    Nudge(2),
+    Alive("w", "i", 2, {"default": 1, "gpu": 4}, KEYS),
+    Reports(
+        "w",
+        "i",
+        [
+            Report(7, 1, 2, -1, 1, 4, 9, "started", started_at=1e9),
+            Report(7, 1, 2, -1, 1, 4, 9, "succeeded", 1e9, 1e9 + 0.5, output=b'{"rows":[1,2.5,"\xc3\xbc"]}'),
+            Report(7, 1, 3, 0, 1, 4, 9, "succeeded", artifact=ArtifactRef("s3://b/k", "sha256:0", 10)),
+            Report(
+                7,
+                1,
+                4,
+                -1,
+                1,
+                4,
+                9,
+                "failed",
+                error=ErrorInfo("OSError", "no", ["OSError"], 3, 503, "timed_out", False, "Traceback…"),
+                retry_after=1.5,
+            ),
+            Report(7, 1, 5, -1, 1, 4, 9, "succeeded"),
+        ],
+    ),
+]
+TO_WORKER: list[ToWorker] = [
+    Abort("w", 2, 4, KEYS, 10.0),
+    Ask("w", 2, 4, None),
+    Ask("w", 2, 4, KEYS, [(4, 1), (2**62, 7)]),
+    Dispatches(
+        "w",
+        2,
+        4,
+        [
+            Dispatch(7, "0190", 1, 2, -1, 1, 4, 9, JOB, {"with": {"day": "2026-11-22", "n": 2**53 + 1}}),
+            Dispatch(
+                7,
+                "0190",
+                1,
+                2,
+                5,
+                2,
+                4,
+                10,
+                JOB,
+                {},
+                [Hole(["with", 0], ["a", {"secret": "s"}])],
+                0,
+                "00-a-b-01",
+            ),
+            Dispatch(8, "0191", 1, 3, -1, 1, 4, 11, SHELL, {"env": {"É": "ü"}}, priority=2),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("message", TO_ENGINE, ids=lambda each: type(each).__name__)
+async def test_whatever_is_said_to_an_engine_arrives_as_it_was_said(house: House, message: ToEngine) -> None:
+    engine, worker = await house.engine(2), await house.worker()
+    await worker.report(2, message)
+    assert [tuple(each) for each in await asyncio.wait_for(engine.receive(None), PATIENCE)] == [
+        (2, 0, message)
+    ]
+
+
+@pytest.mark.parametrize("message", TO_WORKER, ids=lambda each: type(each).__name__)
+async def test_whatever_is_said_to_a_worker_arrives_as_it_was_said(house: House, message: ToWorker) -> None:
+    engine, worker = await house.engine(), await house.worker("w")
+    engine.send("gpu", worker.inbox, message)
+    assert [tuple(each) for each in await told(worker, 1)] == [("gpu", message)]
+    await asyncio.wait_for(engine.flush(), PATIENCE)
+    assert engine.unacknowledged == 0
+    assert list(engine.refused()) == []

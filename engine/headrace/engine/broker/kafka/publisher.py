@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, bytes]]
 
+JSON: Headers = (("content-type", b"application/json"),)
+"""The headers of every message."""
+
 
 class Record:
     """One record on its way. `weight` counts into `Publisher.unacknowledged`; `settled` is called once, with None when

@@ -12,8 +12,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from headrace.engine.broker.bell import Bell
 from headrace.engine.broker.kafka import topics, wire
 from headrace.engine.broker.kafka.connection import Connection
-from headrace.engine.broker.kafka.engine_side import BUFFERED_BYTES, JSON, STOP_SECONDS
-from headrace.engine.broker.kafka.publisher import Publisher
+from headrace.engine.broker.kafka.engine_side import BUFFERED_BYTES, STOP_SECONDS
+from headrace.engine.broker.kafka.publisher import JSON, Publisher
 from headrace.engine.broker.kafka.reader import Jump, Reader
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.broker import BrokerUnavailable, Told
