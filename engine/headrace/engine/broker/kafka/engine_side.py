@@ -185,12 +185,6 @@ class KafkaEngineSide:
         return self._publisher.unacknowledged
 
     def nudge(self, part: int) -> None:
-        if 0 <= part < self.parts:
-            self._publisher.send(
-                self._status, part, wire.enveloped(Nudge(part)), _unregarded, headers=JSON, latest=True
-            )
-
-    def nudge(self, part: int) -> None:
         self._publisher.send(
             self._status, part, wire.enveloped(Nudge(part)), _unregarded, key=self._key, headers=JSON
         )
