@@ -105,7 +105,6 @@ class Fault(NamedTuple):
     reason: str
     body: bytes
     item: int = -1
-    item: int = -1  # which item, from 0; -1: the whole message
 
 
 class Decoded(NamedTuple, Generic[Message]):
