@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from tests.simulation.protocol import worker as rules_of_workers
+from tests.simulation.protocol import worker_rules
 from tests.simulation.protocol.ground import Ground, spent, with_worker
 from tests.simulation.protocol.terms import (
     JOB_STATUS,
@@ -78,7 +78,7 @@ class Carriers(Ground):
         worker = state.workers[said.worker]
         if late.owed and worker.alive and self.remembers(said.kind):
             ended = Ended(said.task, said.attempt, said.delivery, said.kind)
-            state = with_worker(state, said.worker, rules_of_workers.remembering(worker, ended))
+            state = with_worker(state, said.worker, worker_rules.remembering(worker, ended))
         return state
 
 

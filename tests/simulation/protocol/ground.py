@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.protocol import engine
+from tests.simulation.protocol import engine_rules
 from tests.simulation.protocol.terms import (
     SAID_HANDED_BACK,
     Rules,
@@ -21,7 +21,7 @@ class Ground:
         self.sizes = sizes
         self.rules = rules
 
-    def published(self, state: State, sends: engine.Sends) -> State:
+    def published(self, state: State, sends: engine_rules.Sends) -> State:
         """The owner's messages behind a commit: appended to the inboxes or, stepwise, kept until they are published."""
         if not self.sizes.stepwise:
             return self.appended(state, sends)
@@ -43,7 +43,7 @@ class Ground:
                 return one
         return Stale(epoch, ((),) * len(state.inboxes))
 
-    def appended(self, state: State, sends: engine.Sends) -> State:
+    def appended(self, state: State, sends: engine_rules.Sends) -> State:
         """Messages in the inboxes. What comes to a dead worker is never read: it starts at the end (W1)."""
         inboxes = state.inboxes
         for number, message in sends:

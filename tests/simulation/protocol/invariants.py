@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.engine.core.states import MOVES, TaskState
-from tests.simulation.protocol.engine import counts
+from tests.simulation.protocol.engine_rules import counts
 from tests.simulation.protocol.terms import LINE, SAID_SUCCEEDED, Action, Row, Rules, Sizes, State
 
 LOSSES_OF_WORKERS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from tests.simulation.protocol import engine
+from tests.simulation.protocol import engine_rules
 from tests.simulation.protocol.ground import Ground, bit, spent
 from tests.simulation.protocol.terms import (
     CANCELLING,
@@ -37,7 +37,7 @@ class Owners(Ground):
         if not state.log:
             return
         said = state.log[0]
-        truth, sends = engine.hear(state.truth, said, self.rules)
+        truth, sends = engine_rules.hear(state.truth, said, self.rules)
         after = self.published(state._replace(truth=truth, log=state.log[1:]), sends)
         if said.kind >= SAID_SUCCEEDED and truth.rows != state.truth.rows:
             accepted = bit(state.ghosts.accepted, said.task, said.attempt)
@@ -66,7 +66,7 @@ class Owners(Ground):
                 for number, gone in enumerate(truth.gone):
                     if gone:
                         continue
-                    after, sends = engine.dispatch(truth, task, number)
+                    after, sends = engine_rules.dispatch(truth, task, number)
                     yield Step(
                         Action("dispatch", number, task),
                         True,
@@ -77,17 +77,17 @@ class Owners(Ground):
                         yield Step(Action("publish a dispatch, then crash", number, task), False, early)
             elif row.flying:
                 if self._unconfirmed(state, task, row):
-                    sends = engine.ask(truth, task, self.rules)
+                    sends = engine_rules.ask(truth, task, self.rules)
                     yield Step(Action("sweep", row.worker, task), True, self.published(state, sends))
                 elif budget.chatter and truth.run == GOING:
-                    sends = engine.ask(truth, task, self.rules)
+                    sends = engine_rules.ask(truth, task, self.rules)
                     yield Step(
                         Action("ask out of turn", row.worker, task),
                         False,
                         spent(self.published(state, sends), "chatter"),
                     )
         if budget.cancel and truth.run == GOING:
-            after, sends = engine.cancel(truth)
+            after, sends = engine_rules.cancel(truth)
             yield Step(
                 Action("cancel"),
                 self.sizes.endless,
@@ -118,7 +118,7 @@ class Owners(Ground):
             early = unread and rules.worker_loss_waits_for_the_log
             new = worker.alive and truth.known[number] != worker.incarnation
             if new and not early:
-                after = engine.worker_lost(truth, number, worker.incarnation, rules)
+                after = engine_rules.worker_lost(truth, number, worker.incarnation, rules)
                 yield Step(Action("a new incarnation beats", number), True, state._replace(truth=after))
             elif worker.alive and truth.gone[number]:
                 gone = (*truth.gone[:number], 0, *truth.gone[number + 1 :])
@@ -126,10 +126,10 @@ class Owners(Ground):
                     Action("beats again", number), True, state._replace(truth=truth._replace(gone=gone))
                 )
             elif not early and not truth.gone[number] and not worker.alive:
-                after = engine.worker_lost(truth, number, None, rules)
+                after = engine_rules.worker_lost(truth, number, None, rules)
                 yield Step(Action("beats are missed", number), True, state._replace(truth=after))
             elif not early and not truth.gone[number] and budget.cut and not new:
-                after = engine.worker_lost(truth, number, None, rules)
+                after = engine_rules.worker_lost(truth, number, None, rules)
                 yield Step(
                     Action("beats of a live worker are missed", number),
                     False,
@@ -138,7 +138,7 @@ class Owners(Ground):
         for task, row in enumerate(truth.rows):
             if row.state != RUNNING:
                 continue
-            after = engine.lease_over(truth, task)
+            after = engine_rules.lease_over(truth, task)
             if not state.workers[row.worker].alive:
                 if not unread or not rules.lease_waits_for_the_log:
                     yield Step(Action("lease ends", row.worker, task), True, state._replace(truth=after))
@@ -192,7 +192,7 @@ class Owners(Ground):
 
     def _claimed(self, state: State) -> State:
         known = tuple(worker.incarnation for worker in state.workers)
-        truth, sends = engine.take_over(state.truth, known, self.sizes.queues, self.rules)
+        truth, sends = engine_rules.take_over(state.truth, known, self.sizes.queues, self.rules)
         return self.published(state._replace(truth=truth), sends)
 
     def _stale(self, state: State) -> Iterator[Step]:
@@ -216,7 +216,7 @@ class Owners(Ground):
                     continue
                 for number in range(self.sizes.workers):
                     view = state.truth._replace(epoch=stale.epoch, rows=stale.rows)
-                    decided, sends = engine.dispatch(view, task, number)
+                    decided, sends = engine_rules.dispatch(view, task, number)
                     rows = (*state.truth.rows[:task], decided.rows[task], *state.truth.rows[task + 1 :])
                     written = state._replace(
                         truth=state.truth._replace(rows=rows),

@@ -1,10 +1,10 @@
-"""Workers at work: the rules of `worker.py` applied to their inboxes, and what befalls them."""
+"""Workers at work: the rules of `worker_rules.py` applied to their inboxes, and what befalls them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.simulation.protocol import worker as rules_of_workers
+from tests.simulation.protocol import worker_rules
 from tests.simulation.protocol.ground import Ground, bit, spent, with_worker
 from tests.simulation.protocol.terms import (
     ANNOUNCED,
@@ -42,7 +42,7 @@ class Workers(Ground):
             inbox = state.inboxes[place]
             if not inbox:
                 continue
-            after, said = rules_of_workers.take(worker, number, inbox[0], self.rules)
+            after, said = worker_rules.take(worker, number, inbox[0], self.rules)
             inboxes = (*state.inboxes[:place], inbox[1:], *state.inboxes[place + 1 :])
             taken = state._replace(inboxes=inboxes, log=state.log + said)
             yield Step(
@@ -51,7 +51,7 @@ class Workers(Ground):
                 with_worker(taken, number, after),
             )
         if state.budget.chatter:
-            says = state._replace(log=(*state.log, rules_of_workers.alive(worker, number)))
+            says = state._replace(log=(*state.log, worker_rules.alive(worker, number)))
             yield Step(Action("says Alive out of turn", number), False, spent(says, "chatter"))
         for held in worker.held:
             yield from self._executing(state, number, worker, held)
@@ -60,9 +60,7 @@ class Workers(Ground):
         budget, task = state.budget, held.task
         if held.phase == BUFFERED:
             started = bit(state.ghosts.started, task, held.attempt)
-            moved = rules_of_workers.holding(
-                rules_of_workers.dropping(worker, held), held._replace(phase=STARTED)
-            )
+            moved = worker_rules.holding(worker_rules.dropping(worker, held), held._replace(phase=STARTED))
             begun = with_worker(state, number, moved)._replace(ghosts=state.ghosts._replace(started=started))
             yield Step(Action("starts", number, task, (held.attempt,)), True, begun)
             if budget.hand_back:
@@ -70,9 +68,7 @@ class Workers(Ground):
                 yield Step(Action("hands back", number, task), False, spent(given, "hand_back"))
             return
         if held.phase == STARTED:
-            moved = rules_of_workers.holding(
-                rules_of_workers.dropping(worker, held), held._replace(phase=ANNOUNCED)
-            )
+            moved = worker_rules.holding(worker_rules.dropping(worker, held), held._replace(phase=ANNOUNCED))
             said = Said(SAID_STARTED, number, task, held.attempt, held.delivery)
             yield Step(
                 Action("says started", number, task),
@@ -98,12 +94,12 @@ class Workers(Ground):
     def _ended(self, state: State, number: int, worker: Worker, held: Held, kind: int) -> State:
         """The last report is acknowledged, the key leaves `held` and is remembered: one step (W6)."""
         said = Said(kind, number, held.task, held.attempt, held.delivery)
-        worker = rules_of_workers.dropping(worker, held)
+        worker = worker_rules.dropping(worker, held)
         if not self.rules.held_until_acknowledged:
             owed = Limbo(JOB_STATUS, said, 1)
             return with_worker(state._replace(limbo=tuple(sorted((*state.limbo, owed)))), number, worker)
         if self.remembers(kind):
-            worker = rules_of_workers.remembering(worker, Ended(held.task, held.attempt, held.delivery, kind))
+            worker = worker_rules.remembering(worker, Ended(held.task, held.attempt, held.delivery, kind))
         return with_worker(state._replace(log=(*state.log, said)), number, worker)
 
     def _dying(self, state: State) -> Iterator[Step]:
@@ -123,7 +119,7 @@ class Workers(Ground):
                 yield Step(Action("dies", number), False, spent(dead, "death"))
             if state.budget.forget:
                 for ended in worker.memory:
-                    forgot = rules_of_workers.without_memory(worker, ended)
+                    forgot = worker_rules.without_memory(worker, ended)
                     yield Step(
                         Action("forgets", number, ended.task),
                         False,
