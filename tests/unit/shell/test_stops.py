@@ -43,3 +43,29 @@ async def test_a_stop_outlives_the_engine_that_took_it(bench: Rig, running: bool
     ]
     assert bench.worker.names == ["a"]
     await bench.agrees(row.no)
+
+
+async def test_the_next_engine_tells_a_worker_that_lives_on(tmp_path: Path) -> None:
+    """faults 53: the stop reaches the worker, though the engine that owns the run now has not heard of it yet."""
+    async with rig(tmp_path, sole=False) as bench:
+        bench.worker.body = lambda dispatch: HOLD
+        row = await bench.submit(flow(py("a", retry=tries(3))))
+        await bench.settle()
+        held = dict(bench.worker.held)
+        bench.worker.held.clear()  # the stop is lost on its way
+        await bench.command(row.no, "task", TaskBody("ann", "a", "cancel"))
+        await bench.settle()
+        bench.worker.held.update(held)
+        bench.worker.aborted.clear()
+        bench.engine._forget()  # it dies without a word
+        await bench.store.release(0, "engine")
+        bench.make()
+        await bench.engine.start()
+        await bench.settle()
+        assert bench.worker.aborted == []
+        await bench.worker.beat()
+        await bench.settle()
+        assert [key[:4] for key in bench.worker.aborted] == list(held)
+        view = await bench.view(row.no)
+        assert [(t.state, t.by) for t in view.tasks] == [("cancelled", "ann")]
+        await bench.agrees(row.no)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
+from headrace.engine.core.decision import Abort
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.messages import Alive, Beat, Lines
 from headrace.engine.shell.line import Entry, Lane
@@ -140,6 +141,7 @@ class Fleet:
         self._lines: dict[str, tuple[float, frozenset[str]]] = {}  # engine → when, queues it has work for
         self._swept_at: float | None = None
         self._restored: set[Entry] = set()
+        self._stops: dict[Entry, tuple[Flight, Abort]] = {}  # to be told to workers that were not heard yet
         self._barriers: set[int] = set()  # parts that were taken over
         self._unasked = False  # there may be members that were not asked for all of them
         self.flights: dict[Entry, Flight] = {}
@@ -233,6 +235,8 @@ class Fleet:
         if flight is not None:
             flight.member.busy -= 1
             self._restored.discard(entry)
+            if self._stops:
+                self._stops.pop(entry, None)
         return flight
 
     def restore(self, flight: Flight, worker: str, running: bool, now: float) -> None:
@@ -334,6 +338,18 @@ class Fleet:
         for entry in [entry for entry in self.flights if entry[0] in gone]:
             self.landed(entry)
 
+    def stop_later(self, flight: Flight, stop: Abort) -> None:
+        """Its worker is known only from stored rows: it is told once it was heard."""
+        self._stops[flight.entry] = flight, stop
+
+    def stops(self) -> list[tuple[Flight, Abort]]:
+        """What can be told by now, each once."""
+        if not self._stops:
+            return []
+        heard = [entry for entry, (flight, _) in self._stops.items() if flight.member.incarnation is not None]
+        told = [self._stops.pop(entry) for entry in heard]
+        return [(flight, stop) for flight, stop in told if self.flights.get(flight.entry) is flight]
+
     def leave(self, part: int) -> None:
         """A part is ours no longer: drop its flights, and ask again when it comes back."""
         for flight in self.of_part(part):
@@ -346,6 +362,7 @@ class Fleet:
         """Drop every flight: all parts are gone. The members stay."""
         self.flights.clear()
         self._restored.clear()
+        self._stops.clear()
         self._barriers.clear()
         for member in self._members.values():
             member.busy = 0

@@ -105,6 +105,10 @@ class Gatherer:
             part = self._holdings.parts.get(number)
             if part is not None:
                 turn.portion(part).outbox.ask_all(member)
+        for flight, stop in self._fleet.stops():
+            live = self._holdings.runs.get(flight.run)
+            if live is not None:
+                turn.portion(live.part).outbox.abort(live, stop, flight.member, flight.profile.lane.queue)
 
     def sweep(self, turn: Turn, caught_up: Container[int], *, workers: bool) -> None:
         """Workers that fell silent: lost leases, stranded attempts, questions to ask. Silence counts only where everything

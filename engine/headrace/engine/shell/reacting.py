@@ -155,12 +155,14 @@ class Reactor:
                 timers.clear(no, key, batch)
             case Abort(key, _, worker, _):
                 member = self._fleet.member(worker)
-                if member is not None:
+                if member is not None and member.incarnation is not None:
                     queue = live.profile(key.task, self._line).lane.queue
                     portion.outbox.abort(live, effect, member, queue)
                 flight = self._fleet.flights.get((no, key))
                 if flight is not None:
                     flight.aborted = True
+                    if flight.member.incarnation is None:
+                        self._fleet.stop_later(flight, effect)
             case RequestSlots(key, pool, cost):
                 self._grant(turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
             case ReleaseSlots(key, pool, _):
