@@ -25,7 +25,6 @@ from pathlib import Path
 
 import pytest
 
-from headrace.engine.store import upgrade
 from headrace.lab import Lab
 from headrace.lab.postgres import Postgres
 from headrace.lab.processes import Process
@@ -92,6 +91,13 @@ class Servers:
         self._start(name)
         return self._lab.ports(name)["main"]
 
+    def pid(self, name: str) -> int:
+        """The process of `name` (of PostgreSQL, the one above all others)."""
+        self._start(name)
+        process = self._lab.process(name)
+        assert process is not None, f"{name} does not run"
+        return process.pid
+
     def _start(self, name: str) -> None:
         if name not in self._up:
             self._lab.up([name])
@@ -109,6 +115,8 @@ class Servers:
 
     def make_template(self) -> None:
         """Of today's schema, once for all who share the lab. Upgrading it again changes nothing."""
+        from headrace.engine.store import upgrade  # takes a second, which tests of Kafka alone need not spend
+
         with _locked(self._lab.folder / "template.lock"):
             if not self.query(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
                 self.query(f'CREATE DATABASE "{TEMPLATE}"')
@@ -155,16 +163,14 @@ class BreakableServers(Servers):
 
     def _family(self, name: str) -> list[Process]:
         """Its process and all below it, which PostgreSQL has one of for each session; the parent first."""
-        self._start(name)
-        parent = self._lab.process(name)
-        assert parent is not None, f"{name} does not run"
+        parent = self.pid(name)
         children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 pid = int(entry.name)
                 fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(pid)
-        family = [parent.pid]
+        family = [parent]
         for pid in family:  # grows while it is walked
             family += children.get(pid, [])
         return [process for process in map(Process.of, family) if process is not None]
