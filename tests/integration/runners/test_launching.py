@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,17 @@ class Started:
         self.processes = processes
         self.text = b""
 
-    async def run(self, *argv: str, feed: bytes | None = None, **env: str) -> int:
+    async def run(self, *argv: str, feed: bytes | None = None, env: Mapping[str, str] | None = None) -> int:
         def heard(stream: str, data: bytes) -> None:
             self.text += data
 
         return await self.processes.run(
-            argv, env={"PATH": os.environ["PATH"], **env}, cwd="/", feed=feed, heard=heard, grace=lambda: 0.1
+            argv,
+            env={"PATH": os.environ["PATH"], **(env or {})},
+            cwd="/",
+            feed=feed,
+            heard=heard,
+            grace=lambda: 0.1,
         )
 
 
@@ -101,7 +106,7 @@ async def test_a_process_begins_as_any_other(tmp_path: Path) -> None:
     )
     async with processes() as started:
         assert (
-            await started.run(sys.executable, "-c", program, **{"odd-name": "\udcff", "LC_ALL": "C.UTF-8"})
+            await started.run(sys.executable, "-c", program, env={"odd-name": "\udcff", "LC_ALL": "C.UTF-8"})
             == 0
         )
         path = os.environ["PATH"]
@@ -124,7 +129,10 @@ async def test_a_killed_warden_costs_the_attempts_it_watched_over_and_no_more(tm
     async with processes(tmp_path) as started:
         running = asyncio.ensure_future(
             started.run(
-                "bash", "-c", 'echo $$ > "$F".part; mv "$F".part "$F"; sleep 300', F=str(tmp_path / "pid")
+                "bash",
+                "-c",
+                'echo $$ > "$F".part; mv "$F".part "$F"; sleep 300',
+                env={"F": str(tmp_path / "pid")},
             )
         )
         await asyncio.to_thread(appears, tmp_path / "pid")
