@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.engine.core.decision import Abort
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.messages import Alive, Beat, Limits
 from headrace.engine.shell.fleet import Fleet, Flight, Member, spread
@@ -143,3 +144,18 @@ def test_work_is_spread_within_everybodys_room(rooms: list[int], count: int) -> 
     for member, room in members:
         assert shares.get(member.worker, 0) <= room
         assert abs(shares.get(member.worker, 0) - room * min(count, sum(rooms)) / sum(rooms)) <= 1
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_what_is_to_stop_is_told_once_its_worker_was_heard(lane: Lane, landed: bool) -> None:
+    fleet = Fleet()
+    made = Flight(0, (1, Key(0)), 1, 1, 1, Member("w1", None, 0.0), Profile(lane, 30.0, None, Limits()), 0.0)
+    fleet.restore(made, "w1", running=True, now=0.0)
+    stop = Abort(Key(0), 1, "w1", 10.0)
+    fleet.stop_later(made, stop)
+    assert fleet.stops() == []
+    if landed:
+        fleet.landed((1, Key(0)))
+    fleet.beat(beat(), 1.0)
+    assert fleet.stops() == ([] if landed else [(made, stop)])
+    assert fleet.stops() == []

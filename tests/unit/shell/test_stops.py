@@ -62,7 +62,6 @@ async def test_the_next_engine_tells_a_worker_that_lives_on(tmp_path: Path) -> N
         bench.make()
         await bench.engine.start()
         await bench.settle()
-        assert bench.worker.aborted == []
         await bench.worker.beat()
         await bench.settle()
         assert [key[:4] for key in bench.worker.aborted] == list(held)
