@@ -42,6 +42,7 @@ class Reporter:
     """What the worker holds, and what it has said about it. Used on the worker's loop only.
 
     `spawn` runs a coroutine beside, for as long as the worker lives; `seen` gives the epochs seen of a part, by queue.
+    `app_dir` is named where code is missing.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Reporter:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         seen: Callable[[int], dict[str, int]],
         spill: Spill | None = None,
+        app_dir: str | None = None,
     ) -> None:
         self.held: dict[AttemptKey, Attempt] = {}
         self.finished = Finished()
@@ -79,6 +81,7 @@ class Reporter:
         self._clock = clock
         self._spawn = spawn
         self._seen = seen
+        self._app_dir = app_dir
         self._owed: dict[int, bool] = {}  # by part: an Alive is on its way; whether another must follow
 
     # about what is held ------------------------------------------------------------------------------------------
@@ -99,8 +102,11 @@ class Reporter:
             self._spawn(self._store(attempt, outcome, output))
             return
         error = outcome.error
-        if error is not None and redactor is not None:
-            error = redactor.error(error)
+        if error is not None:
+            if error.reason == "not_found" and self._app_dir is not None:
+                error = self._placed(error)
+            if redactor is not None:
+                error = redactor.error(error)
         self._report(attempt, outcome.kind, output, error, outcome.retry_after)
 
     def started(self, attempt: Attempt) -> None:
@@ -189,6 +195,11 @@ class Reporter:
         if not attempt.reported:
             self._report(attempt, outcome.kind, inline, outcome.error, None, artifact)
             self.outbox.flush()
+
+    def _placed(self, error: ErrorInfo) -> ErrorInfo:
+        """Which of many workers it was, and where that looks."""
+        where = f"This was worker {self._worker}, started with --app-dir {self._app_dir}."
+        return msgspec.structs.replace(error, message=f"{error.message} {where}")
 
     async def _put(self, output: bytes) -> ArtifactRef:
         if self._artifacts is None:

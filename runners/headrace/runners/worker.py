@@ -120,6 +120,7 @@ class Worker:
             spawn=self._spawn,
             seen=self._barrier.seen,
             spill=None if state_folder is None else Spill(state_folder / "reports"),
+            app_dir=None if places is None else places.path,
         )
         self._held = self._reporter.held
         self._heart = Heart(
@@ -231,8 +232,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.unsent = await self._reporter.outbox.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._side.stop(), KILL_MARGIN)
+        await self._side.stop()
         await asyncio.to_thread(self._execution.close)
         CAPTURE.uninstall()
         self._stopped.set()
