@@ -57,7 +57,7 @@ def commands(service: dict[str, Any]) -> Iterator[list[str]]:
     if service.get("entrypoint"):
         for line in service["command"]:
             for command in line.split(" && "):
-                program, *words = command.split()
+                program, *words = filled(command).split()
                 assert program == "headrace"
                 yield words
     else:
