@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     )
     server: str | None = Field(None, description="the API to talk to, https://…; unset: this machine")
     token: SecretStr | None = Field(None, description="the API token that goes with server")
+    retention: int | None = Field(
+        None, ge=1, description="days that ended runs are kept in full mode, with history and logs; unset: for ever"
+    )
     project: str = Field("default", description="the owner of workflows, runs, pools and secrets")
     slots: int | None = Field(
         None, ge=1, le=100_000, description="how many tasks at once in embedded runs; unset: by the machine"

@@ -246,6 +246,13 @@ class Requeue(NamedTuple):
     command: InboxRow
 
 
+class Requeued(NamedTuple):
+    """What became of a Requeue: the letters that were open, and the id of the command in the inbox."""
+
+    letters: tuple[int, ...]
+    posted: InboxRow
+
+
 class WorkerRow(NamedTuple):
     """A worker as engines last saw it. `kinds`: the runners that it has."""
 
@@ -512,9 +519,9 @@ class Store(Protocol):
 
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None: ...
 
-    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[int]:
-        """Open letters become requeued and their commands are posted, in one transaction. Returns the ids of those letters;
-        whatever was not open any more is left as it is."""
+    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[Requeued]:
+        """Open letters become requeued and their commands are posted, in one transaction. Returns those that had any open
+        letter; whatever was not open any more is left as it is. Raises OutcomeUnknown."""
 
     async def discard(self, letters: Sequence[int], by: str, note: str, at: float) -> list[int]:
         """Open letters become discarded. Returns their ids."""

@@ -176,7 +176,8 @@ class Reactor:
             case StoreCache():
                 batch.cache.append(cache_row(live.row.project, effect))
             case DeadLetter():
-                batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect))
+                named = (live.row.workflow, live.using.plan.ids[effect.key.task])
+                batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect, *named))
             case Send():
                 self._send(live, turn, portion, effect)
 

@@ -197,10 +197,14 @@ def cache_row(project: str, effect: StoreCache) -> CacheRow:
     )
 
 
-def dead_letter(run: int, generation: int, at: float, effect: DeadLetter) -> DeadLetterRow:
+def dead_letter(
+    run: int, generation: int, at: float, effect: DeadLetter, workflow: str = "", task_id: str = ""
+) -> DeadLetterRow:
+    """The row; `workflow` and `task_id` name the task for those who look through letters of many runs."""
     error = error_bytes(effect.error)
     assert error is not None
-    return DeadLetterRow(run, generation, effect.key.task, effect.key.map, effect.attempt, at, error)
+    key = effect.key
+    return DeadLetterRow(run, generation, key.task, key.map, effect.attempt, at, error, workflow, task_id)
 
 
 # -- store → machine ---------------------------------------------------------------------------------------------

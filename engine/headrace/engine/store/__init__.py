@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from headrace.engine.ports.store import StoreUnavailable
 if TYPE_CHECKING:
     from headrace.engine.ports.store import Store
 
-__all__ = ["check", "open_store", "upgrade"]
+__all__ = ["check", "open_store", "speaks", "upgrade"]
 
 
 async def open_store(url: str) -> Store:
@@ -68,6 +69,13 @@ async def check(url: str) -> str:
         found = await stored_in_postgres(url)
     schema.require_current(found, "The database")
     return schema.HEAD
+
+
+def speaks() -> Mapping[str, tuple[int, int]]:
+    """What this build can work with: the oldest and the newest schema and messages."""
+    from headrace.engine.store.schema import SPEAKS
+
+    return SPEAKS
 
 
 def _sqlite_path(url: str) -> Path | None:

@@ -16,6 +16,7 @@ from headrace.engine.ports.store import (
     NewRun,
     PoisonLetter,
     Requeue,
+    Requeued,
     RunRow,
     TaskRow,
     VersionRow,
@@ -132,7 +133,7 @@ class SharedStore(ABC):
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None:
         return await self._read(letters.one, project, letter)
 
-    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[int]:
+    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[Requeued]:
         return await self._write(letters.requeue, wanted, by, at, repeatable=False) if wanted else []
 
     async def discard(self, letters_: Sequence[int], by: str, note: str, at: float) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Table, func, select, update
 
-from headrace.engine.ports.store import DeadLetter, LetterGroup, PoisonLetter, Requeue
+from headrace.engine.ports.store import DeadLetter, LetterGroup, PoisonLetter, Requeue, Requeued
 from headrace.engine.store import tables, writes
 
 OPEN, REQUEUED, DISCARDED = "open", "requeued", "discarded"
@@ -74,14 +74,15 @@ def groups(connection: Connection, wanted: Wanted, limit: int) -> list[LetterGro
     return [LetterGroup._make(row) for row in connection.execute(query.order_by(page.c.newest.desc()))]
 
 
-def requeue(connection: Connection, wanted: Sequence[Requeue], by: str, at: float) -> list[int]:
-    """Open letters become requeued; the commands of those that have any are posted."""
+def requeue(connection: Connection, wanted: Sequence[Requeue], by: str, at: float) -> list[Requeued]:
+    """Open letters become requeued; the commands of those that have any are posted. In the order of parts, as everyone
+    does who takes the locks of several inboxes."""
     done = []
-    for letters, command in wanted:
+    for letters, command in sorted(wanted, key=lambda one: (one.command.part, one.command.run or 0)):
         found = _handle(connection, tables.dead_letters, letters, REQUEUED, by, None, at)
         if found:
-            writes.post(connection, command)
-        done += found
+            posted = writes.post(connection, command)
+            done.append(Requeued(tuple(found), command._replace(id=posted)))
     return done
 
 
