@@ -91,12 +91,12 @@ async def run_view(
     """A run and its task runs in their newest generation. Raises RunUnknown, PlanMissing, RowDamaged, and
     ArtifactMissing where the run's output is kept among the artifacts and is not there.
 
-    `plan` spares building it from the store; with `artifacts` the run's output is given however large it is.
+    `plan` spares building it from the store while it is the run's; with `artifacts` the run's output is given however large it is.
     """
     row = await store.run(run_no)
     if row is None:
         raise RunUnknown(f"There is no run number {run_no}.")
-    if plan is None:
+    if plan is None or plan.hash != row.plan:  # a rerun may have gone on with another version
         plan = (await Plans(store).get(row.plan)).plan
     kept = artifact_of(row.artifact)
     if kept is not None and artifacts is not None:

@@ -15,7 +15,7 @@ from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Child, Json, Task, Timeouts
-from tests.support.flows import child, flow, over, py, sleep, tries
+from tests.support.flows import child, flow, group, over, py, sleep, tries
 from tests.support.pilot import Outcome, Pilot, script
 
 FAILED = Outcome("failed")
@@ -204,3 +204,19 @@ def test_a_run_that_was_queued_beyond_its_deadline_fails_without_running() -> No
     pilot.fly()
     assert (pilot.state, pilot.machine.status.reason) == ("failed", "deadline")
     assert pilot.started == ["close"]
+
+
+@pytest.mark.parametrize(("tolerate", "state"), [(0, "failed"), (1, "succeeded")])
+def test_fails_run_counts_inside_maps_of_handlers_too(tolerate: int, state: str) -> None:
+    rooms = group("g", py("x", fails_run=True), map=over([1, 2]), tolerate=tolerate)
+    pilot = Pilot(flow(py("a"), finally_=[rooms]), script({"g.x[1]": FAILED})).fly()
+    assert pilot.state == state
+
+
+def test_fails_run_counts_where_the_item_handles_the_failure() -> None:
+    rooms = group(
+        "g", py("x", fails_run=True), py("y", "x", trigger_rule="all_done"), map=over([1, 2]), tolerate=1
+    )
+    pilot = Pilot(flow(py("a"), finally_=[rooms]), script({"g.x[1]": FAILED})).fly()
+    assert pilot.states()["g.y[1]"] == "succeeded"
+    assert pilot.state == "failed"

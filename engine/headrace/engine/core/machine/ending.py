@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from headrace.engine.core.decision import ClearTimers
 from headrace.engine.core.evaluation import Artifact
+from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import DEADLINE, Board
-from headrace.engine.core.plan import Section
+from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.states import RunState, TaskState
 
 
@@ -25,25 +26,42 @@ def outcome(board: Board) -> tuple[RunState, str | None]:
             break
     if deadline:
         return RunState.FAILED, DEADLINE
-    if not worst:
-        first = _first_handler(board)
-        worst = any(
-            states[node] in (TaskState.FAILED, TaskState.UPSTREAM_FAILED) and board.plan.tasks[node].fails_run
-            for node in range(first, len(states))
-        )
-    if worst:
+    if worst or any(_fails_run(board, node) for node in _loud(board.plan)):
         return RunState.FAILED, "tasks_failed"
     if asked:
         return RunState.CANCELLED, status.reason
     return RunState.SUCCEEDED, None
 
 
-def _first_handler(board: Board) -> int:
-    sections = board.plan.sections
-    for node in range(len(board.root.state) - 1, -1, -1):
-        if sections[node] == Section.MAIN:
-            return node + 1
-    return 0
+def _loud(plan: Plan) -> tuple[int, ...]:
+    """The handlers with `fails_run`, those inside groups and maps too."""
+    known = plan.memo.get("loud")
+    if not isinstance(known, tuple):
+        known = plan.memo["loud"] = tuple(
+            node
+            for node, task in enumerate(plan.tasks)
+            if task.fails_run and plan.sections[node] > Section.MAIN
+        )
+    return known
+
+
+def _fails_run(board: Board, node: int) -> bool:
+    for block in board.blocks.get(board.plan.home[node], ()):
+        for slot in range(block.local(node), len(block.state), block.k):
+            failed = block.state[slot] in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+            if failed and not _tolerated(block, slot):
+                return True
+    return False
+
+
+def _tolerated(block: Block, slot: int) -> bool:
+    """Whether it lies in a failed item of a map that tolerates it."""
+    while block.parent is not None:
+        item = block.state[slot - slot % block.k]
+        if item not in (TaskState.SUCCEEDED, TaskState.SKIPPED) and block.allowed and not block.exceeded:
+            return True
+        block, slot = block.parent, block.head
+    return False
 
 
 def advance(board: Board) -> None:
