@@ -2,7 +2,7 @@
 
 block (where the states lie) · board (tallies, the one move) · verdicts (the rules' table) · readiness (may it go on?) ·
 line (what may be dispatched) · maps · branching (switch, gate) · needs, scopes, judging (expressions) · attempts (dispatch,
-reports, retries) · control (people and clocks) · ending (outcome, handlers) · restoring (from rows).
+reports, retries) · control (people and clocks) · ending (outcome, handlers) · restoring (from rows) · reruns, moving (on another version).
 """
 
 from headrace.engine.core.machine.machine import SLICE, RunMachine

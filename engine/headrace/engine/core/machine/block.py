@@ -136,3 +136,12 @@ class Block:
     def is_item(self, slot: int) -> bool:
         """Whether the slot is an item of the map itself (local 0)."""
         return self.parent is not None and slot % self.k == 0
+
+    def lies_in(self, outer: Block, item: int) -> bool:
+        """Whether these items lie within item number `item` of `outer`."""
+        block = self
+        while block.parent is not None:
+            if block.parent is outer:
+                return block.head // outer.k == item
+            block = block.parent
+        return False

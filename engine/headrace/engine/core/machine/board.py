@@ -283,7 +283,7 @@ class Board:
                 self.tally(block, offset + block.local(target), target, bits, close)
                 continue
             for inner in self.blocks.get(plan.home[target], ()):
-                if self.inside(inner, block, slot // block.k):
+                if inner.lies_in(block, slot // block.k):
                     local = inner.local(target)
                     for at in range(local, len(inner.state), inner.k):
                         self.tally(inner, at, target, bits, close)
@@ -317,15 +317,6 @@ class Board:
             or (bits & (FAILED | UPSTREAM))
         ) or self.plan.rules[node] == Rule.EXPRESSION:
             self.candidates.append((block, slot))
-
-    def inside(self, inner: Block, outer: Block, item: int) -> bool:
-        """Whether `inner` lies within item number `item` of `outer`."""
-        block = inner
-        while block.parent is not None:
-            if block.parent is outer:
-                return block.head // outer.k == item
-            block = block.parent
-        return False
 
     # -- books of a map -------------------------------------------------------------------------------------------------
 

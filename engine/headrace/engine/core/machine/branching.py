@@ -148,7 +148,7 @@ def places(board: Board, block: Block, slot: int, node: int) -> Iterator[tuple[B
 def within(board: Board, block: Block, slot: int, region: int, local: int) -> Iterator[tuple[Block, int]]:
     """That local of all blocks of a region that lie in the slot's item."""
     for inner in board.blocks.get(region, ()):
-        if board.inside(inner, block, slot // block.k):
+        if inner.lies_in(block, slot // block.k):
             for at in range(local, len(inner.state), inner.k):
                 yield inner, at
 

@@ -22,6 +22,7 @@ from headrace.engine.core.machine import (
     maps,
     moving,
     readiness,
+    reruns,
     restoring,
 )
 from headrace.engine.core.machine.board import Board
@@ -96,7 +97,7 @@ class RunMachine:
 
     def can_rerun(self, keys: tuple[Key, ...] | None) -> bool:
         """Whether a rerun of these task runs (None: of what failed) would run anything."""
-        return bool(control.chosen(self.board, keys)[1])
+        return bool(reruns.chosen(self.board, keys)[1])
 
     def check_move(self, keys: tuple[Key, ...] | None, plan: Plan, version: int) -> None:
         """Whether a rerun of these task runs could go on with `plan`. Raises Misfit, which says what does not fit."""
@@ -243,7 +244,7 @@ HANDLERS: dict[type, Callable[[Board, Any], bool]] = {
     e.CancelAsked: control.cancel,
     e.PauseAsked: control.pause,
     e.ResumeAsked: control.resume,
-    e.RerunAsked: control.rerun,
+    e.RerunAsked: reruns.rerun,
     e.TaskAsked: control.task,
 }
 """What each event does; False means it was out of date and changed nothing."""

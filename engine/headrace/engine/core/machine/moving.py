@@ -13,7 +13,7 @@ from dataclasses import replace
 from headrace.engine.core.decision import Row
 from headrace.engine.core.events import RerunAsked
 from headrace.engine.core.keys import Key, written
-from headrace.engine.core.machine import control, restoring
+from headrace.engine.core.machine import reruns, restoring
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import Generation, Moved, RunStatus
@@ -73,7 +73,7 @@ def fit(
     added = {key for key in pending if plan.ids[key.task] not in old.plan.index}
     if keys is None:
         added |= pending.intersection(heads)
-    begun, reset = control.chosen(board, None if keys is None else heads, frozenset(added))
+    begun, reset = reruns.chosen(board, None if keys is None else heads, frozenset(added))
     if not reset:
         raise Misfit("No task of the run failed: name the tasks to run again.")
     for key in sorted(pending - reset):
