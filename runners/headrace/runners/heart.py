@@ -38,6 +38,11 @@ class Heart:
         """What was said last no longer holds."""
         self._said = None
 
+    def held_up(self, seconds: float) -> None:
+        """An attempt waited that long for a slot and got none: say soon how many can really be taken."""
+        self._pace.held_up(seconds)
+        self.changed()
+
     def wants(self, now: float) -> bool:
         """Whether a beat is due at that time (monotonic seconds)."""
         since = now - self._at

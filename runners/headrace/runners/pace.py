@@ -25,11 +25,17 @@ class Pace:
         self._seconds += seconds
         self._count += 1
 
+    def held_up(self, seconds: float) -> None:
+        """An attempt waited that long and got no slot: whatever finished before, what runs now lasts."""
+        self._average = max(seconds, self._average or 0.0)
+        self._seconds, self._count = 0.0, 0
+
     def ahead(self) -> int:
-        """0 to 1,000. What has been noted since the last call weighs half; nothing new: as before."""
+        """0 to 1,000. What has been noted since the last call weighs half, and more if it is much; nothing new: as
+        before."""
         if self._count:
-            seen = self._seconds / self._count
-            self._average = seen if self._average is None else (self._average + seen) / 2
+            seen, weight = self._seconds / self._count, max(0.5, self._count / (self._count + self._slots))
+            self._average = seen if self._average is None else self._average + (seen - self._average) * weight
             self._seconds, self._count = 0.0, 0
         if self._average is None:
             return self._first

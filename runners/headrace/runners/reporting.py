@@ -127,6 +127,8 @@ class Reporter:
         if (epoch, n) <= (attempt.epoch, attempt.n):
             return
         attempt.epoch, attempt.n = epoch, n
+        if attempt.announced and not attempt.reported:
+            self.started(attempt)  # who sent it again does not know
         last = attempt.last_report
         if last is not None:
             self._report(

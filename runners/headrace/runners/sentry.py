@@ -42,7 +42,7 @@ class Sentry:
                 return due
             if self._line.withdraw(attempt):
                 self._reporter.hand_back(attempt)
-                self._heart.changed()  # say soon how many it really can take
+                self._heart.held_up(HAND_BACK_AFTER)
             return now + ANNOUNCE_AFTER
         if attempt.state != RUNNING:
             return now + ANNOUNCE_AFTER  # it ended and waits to be collected

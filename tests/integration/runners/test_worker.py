@@ -118,6 +118,9 @@ async def test_a_running_attempt_sent_again_adopts_the_higher_delivery(small: De
     small.send(small.make(python("tasks:wait"), task=running.task, n=2))
     small.ask(running)
     await small.hear_alive()
+    assert [report.n for report in small.reports if report.kind == "started"] == [1, 3], (
+        "whoever sent it again did not know that it runs"
+    )
     module(small).gate.set()
     (done,) = await small.hear(1)
     assert (done.kind, done.n, done.output) == ("succeeded", 3, b'"done"')
@@ -147,6 +150,101 @@ async def test_what_does_not_get_a_slot_within_a_second_is_handed_back(small: De
     small.send(small.make(python("tasks:count"), task=waiting.task, n=2))
     (done,) = await small.hear(1, "succeeded")
     assert (done.n, done.output) == (2, b"1"), "handed back is not finished: sent again it runs"
+
+
+async def test_who_hands_back_takes_less_until_tasks_are_short_again(tmp_path: Path) -> None:
+    """Short tasks made it say that it takes a thousand ahead; then come long ones."""
+    async with opened(tmp_path, slots=20, ahead=1000) as desk:
+        desk.write("tasks.py", TASKS)
+        desk.send(*[desk.make(python("tasks:noop")) for _ in range(100)])
+        await desk.hear(100)
+        long = [desk.make(python("tasks:wait")) for _ in range(300)]
+        desk.send(*long)
+        await desk.hear(280, "handed_back")
+        while (beat := await desk.beat()).ahead > 2:
+            pass
+        assert beat.held <= 300
+        module(desk).gate.set()
+        await desk.hear(20)
+        async with asyncio.timeout(20):
+            while (await desk.beat()).ahead < 20:
+                desk.send(*[desk.make(python("tasks:noop")) for _ in range(400)])
+                await desk.hear(400)
+
+
+async def test_a_barrier_is_answered_per_queue(small: Desk) -> None:
+    small.ask(epoch=2, queue="a")
+    await small.hear_alive()
+    small.ask(epoch=3, queue="b")
+    alive = await small.hear_alive()
+    assert alive.seen == {"a": 2, "b": 3}
+    small.send(small.make(python("tasks:fail"), epoch=2), epoch=2, queue="a")
+    last = small.make(python("tasks:noop"), epoch=3)
+    small.send(last, epoch=3, queue="b")
+    (report,) = await small.hear(1)
+    assert report_key(report) == key_of(last)
+
+
+async def test_an_alive_is_said_until_the_broker_takes_it(
+    small: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine that asks waits for it; another would come only while something is held."""
+    real, failures = small.side.report, 2
+
+    async def report(part: int, message: object) -> None:
+        nonlocal failures
+        if isinstance(message, Alive) and failures:
+            failures -= 1
+            raise ConnectionError("no broker")
+        await real(part, message)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(small.side, "report", report)
+    small.ask(epoch=2)
+    assert (await small.hear_alive(5)).seen == {"default": 2}
+    assert failures == 0
+
+
+async def test_a_result_that_waited_on_disk_goes_out_with_the_delivery_that_counts_then(
+    small: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headrace.runners import outbox
+
+    monkeypatch.setattr(outbox, "MOST_WAITING", 0)
+    real, up = small.side.report, asyncio.Event()
+
+    async def report(part: int, message: object) -> None:
+        if not isinstance(message, Alive):
+            await up.wait()
+        await real(part, message)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(small.side, "report", report)
+    on_disk = asyncio.Event()
+    sender = small.worker._reporter.outbox
+    spilled = sender._spilled
+
+    def note(items: list[outbox.Sent]) -> None:
+        spilled(items)
+        if any(key == key_of(second) for key, _ in items):
+            on_disk.set()
+
+    monkeypatch.setattr(sender, "_spilled", note)
+    second = small.make(python("tasks:count"))
+    small.send(small.make(python("tasks:noop")))
+    small.send(second)
+    await asyncio.wait_for(on_disk.wait(), 20)
+    small.send(small.make(python("tasks:count"), task=second.task, n=4))
+    small.ask(second)
+    assert key_of(second) in (await small.hear_alive()).held
+    up.set()
+    async with asyncio.timeout(20):
+        while not (
+            done := [report for report in small.reports if (report.task, report.n) == (second.task, 4)]
+        ):
+            await small.hear(1)
+    assert (done[0].kind, done[0].output) == ("succeeded", b"1")
+    small.ask()
+    assert (await small.hear_alive()).held == []
+    assert module(small).calls == [1]
 
 
 async def test_a_higher_class_goes_first(small: Desk) -> None:

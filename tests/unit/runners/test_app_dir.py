@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,22 @@ async def folder_of(app_dir: AppDir, given: Dispatch) -> str | None:
 async def test_the_examples_run_beside_their_files(workflow: str, function: str | None, folder: str) -> None:
     app_dir = AppDir(EXAMPLES, workflows_below)
     assert await folder_of(app_dir, dispatch(workflow, function)) == str(EXAMPLES / folder)
+
+
+async def test_every_function_of_the_examples_is_found() -> None:
+    from headrace.dsl import source
+    from headrace.runners.functions import load_function
+
+    app_dir = AppDir(EXAMPLES, workflows_below)
+    found = 0
+    for file in sorted(EXAMPLES.glob("*/*.yaml")):
+        for each in source.load(str(file)):
+            for function in re.findall(r"python: (\S+)", file.read_text()):
+                folder = await folder_of(app_dir, dispatch(each.workflow.name, function))
+                assert folder is not None
+                assert callable(load_function(folder, function))
+                found += 1
+    assert found > 30
 
 
 async def test_a_folder_that_a_message_names_is_never_followed(tmp_path: Path) -> None:
