@@ -57,8 +57,13 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]
             if sender.done() and not sender.cancelled():
                 sender.exception()  # seen: otherwise it is reported as never retrieved
 
+    def knows(self, topic: str) -> bool:
+        """Whether sending there needs no question to the cluster."""
+        return self.client.cluster.partitions_for_topic(topic) is not None
+
     async def partitions_of(self, topic: str) -> frozenset[int]:
         """Ask the cluster anew; none: it does not know the topic. Raises KafkaError when it does not answer."""
+        await self.client.add_topic(topic)
         if not await self.client.force_metadata_update():
             raise KafkaConnectionError("no broker answers")
         return frozenset(self.client.cluster.partitions_for_topic(topic) or ())

@@ -43,6 +43,8 @@ class KafkaEngineSide:
         self._status = settings.prefix + topics.STATUS
         self._workers = TopicPartition(settings.prefix + topics.WORKERS, 0)
         self._connection = Connection(settings, f"headrace-engine-{engine_id}")
+        self._reader = Reader(self._connection, self._deliver, self._jumped)
+        self._publisher = Publisher(self._connection)
         self._bell = Bell()
         self._woken = False
         self._arrived: list[Arrived] = []
@@ -57,11 +59,13 @@ class KafkaEngineSide:
     async def start(self) -> None:
         found = await topics.require(self._settings, (topics.STATUS, topics.WORKERS))
         self.parts = found[topics.STATUS]
-        self._reader = Reader(self._connection, self._deliver, self._jumped)
-        self._publisher = Publisher(self._connection)
-        await self._publisher.start()
-        await self._reader.start()
-        since = await self._reader.appended_within(self._workers, BEATS_SECONDS)
+        try:
+            await self._publisher.start()
+            await self._reader.start()
+            since = await self._reader.appended_within(self._workers, BEATS_SECONDS)
+        except BaseException:
+            await self.stop()
+            raise
         self._reader.seek({self._workers: since})
 
     async def stop(self) -> None:
@@ -185,9 +189,10 @@ class KafkaEngineSide:
         return self._publisher.unacknowledged
 
     def nudge(self, part: int) -> None:
-        self._publisher.send(
-            self._status, part, wire.enveloped(Nudge(part)), _unregarded, key=self._key, headers=JSON
-        )
+        if 0 <= part < self.parts:
+            self._publisher.send(
+                self._status, part, wire.enveloped(Nudge(part)), _unregarded, key=self._key, headers=JSON
+            )
 
     def announce(self, lines: Lines) -> None:
         self._publisher.send(

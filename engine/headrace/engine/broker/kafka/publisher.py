@@ -189,6 +189,9 @@ class Publisher:
                 if lane.barred_until > monotonic():
                     self._refuse_waiting(lane, lane.barred)
                     continue
+                if not producer.knows(lane.topic):
+                    await self._look_for(lane)
+                    continue
                 record = lane.waiting[0]
                 try:
                     acknowledged = await self._hand_over(producer, lane, record)

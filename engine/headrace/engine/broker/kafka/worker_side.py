@@ -35,6 +35,8 @@ class KafkaWorkerSide:
         self._status = settings.prefix + topics.STATUS
         self._workers = settings.prefix + topics.WORKERS
         self._connection = Connection(settings, f"headrace-worker-{worker_id}")
+        self._reader = Reader(self._connection, self._deliver, self._jumped)
+        self._publisher = Publisher(self._connection)
         self._bell = Bell()
         self._woken = False
         self._told: list[Told] = []
@@ -49,12 +51,14 @@ class KafkaWorkerSide:
         counts = await topics.ensure_queues(self._settings, self._queues.values())
         await topics.require(self._settings, (topics.STATUS, topics.WORKERS))
         self._inbox = crc32(self._key) % next(iter(counts.values()))
-        self._reader = Reader(self._connection, self._deliver, self._jumped)
-        self._publisher = Publisher(self._connection)
-        await self._publisher.start()
-        await self._reader.start()
         inboxes = [TopicPartition(topic, self._inbox) for topic in self._queues]
-        bounds = await self._reader.bounds(inboxes)
+        try:
+            await self._publisher.start()
+            await self._reader.start()
+            bounds = await self._reader.bounds(inboxes)
+        except BaseException:
+            await self.stop()
+            raise
         self._reader.seek({partition: bounds[partition].end for partition in inboxes})
 
     async def stop(self) -> None:
