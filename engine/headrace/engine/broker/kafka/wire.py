@@ -43,7 +43,7 @@ Message = TypeVar("Message")
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-_Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]  # -1: not mapped
+_Path = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # the packed indexes of up to three maps; 0: not mapped
 _Time = Annotated[float, Meta(ge=0, le=253402300799)]  # until the year 9999
 _NOTHING = Raw(b"")
 
@@ -54,7 +54,7 @@ class WireReport(Struct, frozen=True, omit_defaults=True):
     run: _Number
     generation: _Small
     task: _Small
-    map: _Index
+    map: _Path
     attempt: _Small
     epoch: _Number
     n: _Number
@@ -80,7 +80,7 @@ class WireDispatch(Struct, frozen=True, omit_defaults=True):
     run_id: str
     generation: _Small
     task: _Small
-    map: _Index
+    map: _Path
     attempt: _Small
     epoch: _Number
     n: _Number
