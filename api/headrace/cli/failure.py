@@ -75,6 +75,7 @@ def _from_the_engine(error: BaseException) -> Status | None:
     if (
         _is(error, "headrace.runners.embedded", "OwnerSilent")
         or _is(error, "headrace.runners.watching", "NobodyDecides")
+        or _is(error, "headrace.runners.outside", "NobodyAnswers")
         or _is(error, "headrace.engine.shell.plans", "PlanMissing")
         or _is(error, "headrace.engine.artifacts", "UnusableStore")
         or _is(error, "headrace.engine.ports.broker", "BrokerUnavailable")

@@ -22,10 +22,11 @@ from headrace.engine.ports.store import RunRow
 
 if TYPE_CHECKING:
     from headrace.runners.embedded import Embedded
+    from headrace.runners.outside import Outside
 
 
 async def follow(
-    home: Embedded,
+    home: Embedded | Outside,
     row: RunRow,
     plan: Plan,
     *,
@@ -74,7 +75,7 @@ async def follow(
 class Interrupts:
     """The first Ctrl-C cancels the run, the second kills it, a third leaves at once."""
 
-    def __init__(self, home: Embedded, row: RunRow, shown: Display) -> None:
+    def __init__(self, home: Embedded | Outside, row: RunRow, shown: Display) -> None:
         self.home, self.row, self.shown = home, row, shown
         self.count = 0
         self._asked: set[asyncio.Task[object]] = set()

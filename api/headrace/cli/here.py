@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headrace.engine.core.plan import Plan
     from headrace.engine.ports.store import Store
     from headrace.runners.embedded import Embedded
+    from headrace.runners.outside import Outside
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ async def embedded(settings: Settings, *, own: bool, go_on: bool = True) -> Asyn
     if settings.kafka:
         raise Stop(
             "this command works on this machine, and HEADRACE_KAFKA names a cluster.",
-            hint="Unset it, or give --server.",
+            hint="Unset it; or register the workflow and trigger it, so that the cluster runs it.",
             status=Status.USAGE,
         )
     home = prepare(settings.home)
@@ -70,6 +71,42 @@ async def embedded(settings: Settings, *, own: bool, go_on: bool = True) -> Asyn
         go_on=go_on,
     ) as opened:
         yield opened
+
+
+@asynccontextmanager
+async def steering(settings: Settings) -> AsyncIterator[Embedded | Outside]:
+    """What starts runs and commands them: through live engines where there are some, or are to be (HEADRACE_KAFKA); else
+    this process decides, when nobody else does."""
+    if not await _has_engines(settings):
+        async with embedded(settings, own=False) as here:
+            yield here
+        return
+    from headrace.runners.outside import Outside
+
+    async with Outside.open(
+        prepare(settings.home),
+        settings.database,
+        artifacts=settings.artifact_store,
+        project=settings.project,
+        kafka=settings.kafka_settings if settings.kafka else None,
+    ) as outside:
+        yield outside
+
+
+async def _has_engines(settings: Settings) -> bool:
+    """Whether a cluster's engines decide here. A process that runs workflows embedded is none, and neither is a SQLite
+    file's."""
+    if settings.database_url is None or settings.database_url.startswith("sqlite"):
+        return False
+    if settings.kafka:
+        return True
+    from headrace.engine.store import open_store
+
+    store = await open_store(settings.database)
+    try:
+        return any(not name.startswith("embedded-") for name in (await store.survey()).engines)
+    finally:
+        await store.close()
 
 
 async def plan_of(store: Store, plan_hash: str) -> Plan:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from headrace.cli.documents import run_document, run_entry, state_word
 from headrace.cli.failure import Stop
 from headrace.cli.follow import follow
-from headrace.cli.here import embedded, go, plan_of, reading
+from headrace.cli.here import go, plan_of, reading, steering
 from headrace.cli.output import State, clock_time, instant, print_json, print_table, span
 from headrace.cli.references import find_run, short
 from headrace.cli.story import tell
@@ -141,7 +141,7 @@ async def _follow(
     where: Where, run: str, timeout: str | None, *, json: bool, watch: bool = False, quiet: bool = False
 ) -> int:
     settings = where.settings()
-    async with embedded(settings, own=False) as home:
+    async with steering(settings) as home:
         row = await find_run(home.store, settings.project, run)
         plan = await plan_of(home.store, row.plan)
         return await follow(home, row, plan, json=json, watch=watch, quiet=quiet, timeout=seconds(timeout))

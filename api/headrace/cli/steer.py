@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from headrace.cli.documents import run_document, state_word
 from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
-from headrace.cli.here import embedded, go, me, plan_of
+from headrace.cli.here import go, me, plan_of, steering
 from headrace.cli.output import print_json, say
 from headrace.cli.references import find_run, short
 from headrace.cli.where import HERE, RunRef, TaskName, Where
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.engine.core.evaluation import Artifact
     from headrace.engine.ports.store import RunRow
     from headrace.runners.embedded import Embedded
+    from headrace.runners.outside import Outside
 
 Reason = Annotated[str | None, Parameter(help="Why; it is kept with the decision.")]
 Json = Annotated[bool, Parameter(help="The run afterwards, as one object.")]
@@ -116,7 +117,7 @@ async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json
     from headrace.engine.shell.views import run_view
 
     settings = where.settings()
-    async with embedded(settings, own=False) as home:
+    async with steering(settings) as home:
         row = await find_run(home.store, settings.project, run)
         if RunState(row.state).final:
             raise Stop(
@@ -141,7 +142,7 @@ async def _rerun(where: Where, run: str, tasks: list[str], inputs: object, json:
     from headrace.engine.shell.commands import key_of
 
     settings = where.settings()
-    async with embedded(settings, own=False) as home:
+    async with steering(settings) as home:
         row = await find_run(home.store, settings.project, run)
         if not RunState(row.state).final:
             raise Stop(
@@ -163,7 +164,7 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
     from headrace.engine.shell.views import run_view
 
     settings = where.settings()
-    async with embedded(settings, own=False) as home:
+    async with steering(settings) as home:
         row = await find_run(home.store, settings.project, run)
         plan = await plan_of(home.store, row.plan)
         key = key_of(plan, task)
@@ -181,7 +182,7 @@ async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json
     return Status.OK
 
 
-async def _goes_on_here(home: Embedded, row: RunRow) -> bool:
+async def _goes_on_here(home: Embedded | Outside, row: RunRow) -> bool:
     """Whether this process owns a run that does not stand still: it would be cut off if the command left now."""
     if not home.owns:
         return False
@@ -192,7 +193,7 @@ async def _goes_on_here(home: Embedded, row: RunRow) -> bool:
     return True
 
 
-async def _ask(home: Embedded, row: RunRow, kind: str, body: dict[str, Any]) -> None:
+async def _ask(home: Embedded | Outside, row: RunRow, kind: str, body: dict[str, Any]) -> None:
     """Post a command and wait until it was decided. Raises Stop with the engine's words when it was refused."""
     from headrace.engine.shell import history
 

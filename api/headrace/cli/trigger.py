@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from headrace.cli.documents import run_entry
 from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
-from headrace.cli.here import embedded, go, me
+from headrace.cli.here import go, me, steering
 from headrace.cli.output import print_json, say
 from headrace.cli.parameters import ask_for, gather, missing
 from headrace.cli.references import short
@@ -66,7 +66,7 @@ async def _trigger(
 
     limit = seconds(timeout)
     settings = where.settings()
-    async with embedded(settings, own=False) as home:
+    async with steering(settings) as home:
         versions = {row.version: row for row in await find_versions(home.store, settings.project, name)}
         wanted = max(versions) if version is None else version
         if wanted not in versions:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from headrace.engine.core.keys import written
-from headrace.engine.ports.broker import WorkerSide
+from headrace.engine.ports.broker import Told, WorkerSide
 from headrace.engine.ports.messages import (
     Beat,
     Dispatch,
@@ -19,7 +19,6 @@ from headrace.engine.ports.messages import (
     Report,
     Reports,
     ToEngine,
-    ToWorker,
 )
 
 Mock: TypeAlias = Any
@@ -59,11 +58,16 @@ class MockedSide:
     async def report(self, part: int, message: ToEngine) -> None:
         await self._side.report(part, message)
 
-    async def receive(self, timeout: float | None) -> list[ToWorker]:
-        passed: list[ToWorker] = []
-        for message in await self._side.receive(timeout):
+    @property
+    def inbox(self) -> int:
+        return self._side.inbox
+
+    async def receive(self, timeout: float | None) -> list[Told]:
+        passed: list[Told] = []
+        for told in await self._side.receive(timeout):
+            message = told.message
             if not isinstance(message, Dispatches):
-                passed.append(message)
+                passed.append(told)
                 continue
             mine = [item for item in message.items if self._mock_of(item) is not None]
             if mine:
@@ -71,7 +75,7 @@ class MockedSide:
                 await self._side.report(message.part, Reports(self._worker, self._incarnation, reports))
             rest = [item for item in message.items if self._mock_of(item) is None]
             if rest:
-                passed.append(msgspec.structs.replace(message, items=rest))
+                passed.append(Told(told.queue, msgspec.structs.replace(message, items=rest)))
         return passed
 
     def _mock_of(self, item: Dispatch) -> tuple[Mock] | None:

@@ -26,7 +26,6 @@ from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.store import InboxRow, NewRun, RunRow, Store, StoreUnavailable, VersionRow
-from headrace.engine.shell.children import run_id
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.engine import Engine
 from headrace.engine.shell.plans import build
@@ -36,6 +35,7 @@ from headrace.engine.store import open_store
 from headrace.runners import authored
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.secrets import Secrets
+from headrace.runners.submitting import new_run
 from headrace.runners.watching import Watches, follow_history
 from headrace.runners.worker import Worker
 
@@ -222,41 +222,20 @@ class Embedded:
         key: str | None = None,
     ) -> RunRow:
         """Check the parameters and start a run. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
-        from headrace.dsl.parameters import complete
-        from headrace.engine.shell.times import day_of, rfc3339
-
         now = self._clock.now()
         version = await self.register(plan)
-        identity = run_id(now)
-        scope = {
-            "run": {
-                "id": identity,
-                "workflow": plan.workflow.name,
-                "version": version.version,
-                "trigger": str(trigger["kind"]),
-                "scheduled_at": rfc3339(now),
-                "date": day_of(now),
-                "started_at": None,
-            },
-            "event": None,
-        }
-        completed = complete(plan.workflow, params, scope=scope, evaluator=self.evaluator)
-        new = NewRun(
-            id=identity,
-            project=self.project,
-            workflow=plan.workflow.name,
-            version=version.version,
-            plan=plan.hash,
-            part=PART,
-            params=msgspec.json.encode(completed),
-            trigger=msgspec.json.encode(dict(trigger)),
-            created_at=now,
-            scheduled_at=now,
-            priority=priority or plan.workflow.priority.value,
-            key=key,
+        new = new_run(
+            plan,
+            version,
+            params,
+            now=now,
+            parts=1,
+            trigger=trigger,
+            evaluator=self.evaluator,
             folder=folder,
             file=file,
-            tags=plan.workflow.tags,
+            priority=priority,
+            key=key,
         )
         created = await self._watches.starting(self.store.create_run(new))
         if self._engine is not None:

@@ -179,15 +179,15 @@ class _Nothing:
         return None
 
 
-async def follow_history(store: Store, plan: Plan, run: int, part: int) -> AsyncIterator[Change]:
+async def follow_history(store: Store, plan: Plan, run: int, part: int | None) -> AsyncIterator[Change]:
     """Until the run is final, by looking at what its owner commits. Raises NobodyDecides once `part` has had no owner for
-    two looks in a row: one may follow upon another."""
+    two looks in a row: one may follow upon another. `part` None: wait for owners that come and go."""
     row = await store.run(run)
     assert row is not None
     changes, seq = Changes(plan, RunState(row.state)), row.seq
     looks = orphaned = 0
     while not changes.final:
-        if looks % OWNER_EVERY == 0:
+        if part is not None and looks % OWNER_EVERY == 0:
             orphaned = 0 if await store.has_owner(part) else orphaned + 1
         looks += 1
         for entry in await store.history(run, after=seq):

@@ -228,6 +228,11 @@ class Engine:
             self._settled.clear()
             await self._settled.wait()
 
+    async def joined(self) -> None:
+        """Return when this engine has found its place among the others: it owns what was free, the rest follows."""
+        if self._membership is not None:
+            await self._membership.settled()
+
     def wake(self) -> None:
         """Look at the inboxes now. Safe from any thread."""
         for part in tuple(self._holdings.parts.values()):
@@ -289,6 +294,16 @@ class Engine:
     def parts(self) -> tuple[int, ...]:
         """The parts that it owns now."""
         return tuple(sorted(self._holdings.parts))
+
+    @property
+    def of_parts(self) -> int:
+        """How many parts all engines share."""
+        return self._children.parts
+
+    @property
+    def workers(self) -> int:
+        """Workers that were heard in the last seconds."""
+        return self._fleet.fresh(self._clock.steady())
 
     @property
     def engines(self) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ class Fleet:
 
     def __init__(self, engine: str = "engine", *, fresh: float = 6.0, patience: float = 5.0) -> None:
         self._engine = engine
-        self._fresh = fresh
+        self._fresh_for = fresh
         self._patience = patience
         self._members: dict[str, Member] = {}
         self._lines: dict[str, tuple[float, frozenset[str]]] = {}  # engine → when, queues it has work for
@@ -272,18 +272,22 @@ class Fleet:
         """How many engines have work for a queue, this one included."""
         if not self._lines:
             return 1
-        since = now - self._fresh
+        since = now - self._fresh_for
         return 1 + sum(at >= since and queue in queues for at, queues in self._lines.values())
 
     def room(self, lane: Lane, now: float) -> list[tuple[Member, int]]:
         """Who may get work of this lane, and how much."""
-        since = now - self._fresh
+        since = now - self._fresh_for
         engines = self.engines(lane.queue, now)
         return [
             (member, room)
             for member in self._members.values()
             if member.beat_at >= since and (room := member.room(engines)) and member.serves(lane)
         ]
+
+    def fresh(self, now: float) -> int:
+        """How many workers were heard of late."""
+        return sum(member.beat_at >= now - self._fresh_for for member in self._members.values())
 
     def sweep(self, now: float, caught_up: Container[int] | None = None, *, workers: bool = True) -> Silence:
         """Look for silence: leases that ended, workers that are gone, attempts that nobody confirmed. Once a second.
@@ -299,7 +303,7 @@ class Fleet:
         for member in self._members.values():
             member.beat_at += held_up
             member.silent_from += deaf
-        gone_before = now - self._fresh
+        gone_before = now - self._fresh_for
         impatient = now - self._patience
         for flight in self.flights.values():
             member = flight.member

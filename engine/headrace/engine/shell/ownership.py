@@ -98,6 +98,7 @@ class Membership:
         self._unwanted: set[int] = set()
         self._look = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._seen = asyncio.Event()  # what there was to claim at first is claimed
         self._blind = False  # the store could not be looked at, and that was said
         self.live: tuple[str, ...] = ()
         """The live engines, as of the last look."""
@@ -120,6 +121,10 @@ class Membership:
             await self._store.resign(self._engine)
         self._held.clear()
         self._leaving.clear()
+
+    async def settled(self) -> None:
+        """Return when the first look is over: what was free then, and due to this engine, is claimed."""
+        await self._seen.wait()
 
     def broken(self) -> BaseException | None:
         """What ended the looking, if anything did."""
@@ -161,7 +166,11 @@ class Membership:
                 self.live = survey.engines
                 self._blind = False
                 if self._engine in survey.engines:
+                    before = frozenset(self._held)
                     await self._follow(survey)
+                    if before != self._held.keys():
+                        self._say(survey)
+                    self._seen.set()
                 else:
                     await self._rejoin()
             except StoreLost:
@@ -186,6 +195,16 @@ class Membership:
             self._wake()
         for seen in moves.claim:
             await self._claim(seen)
+
+    def _say(self, survey: Survey) -> None:
+        others = ", ".join(name for name in survey.engines if name != self._engine)
+        _logger.info(
+            "engine %s owns %d of %d parts, beside %s",
+            self._engine,
+            len(self._held),
+            len(survey.parts),
+            others or "nobody",
+        )
 
     async def _claim(self, seen: PartSeen) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,9 @@ class EngineSettings:
     only: frozenset[int] | None = None  # decide for these runs (and their children) alone; None: for all
     leave_live: bool = False  # what was live at the start is left alone until a command asks for it
     pools: Mapping[str, int] = field(default_factory=dict)  # name → slots; empty: pools do not limit
+
+    @classmethod
+    def shared(cls, **changed: Any) -> EngineSettings:
+        """For one of several engines, whose workers live in other processes: what others write is announced by nudges, so
+        that a look each second is enough."""
+        return cls(**{"sole": False, "poll_seconds": 1.0} | changed)

@@ -1,0 +1,203 @@
+"""A database that engines decide for, seen from a process that is none of them: it writes facts into the inbox, nudges the
+engine that owns the part, and follows what is committed. It never decides (docs/design/protocol.md, A1 and A2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.engine.artifacts import FileLogs, open_artifacts
+from headrace.engine.broker.kafka.settings import KafkaSettings
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.states import RunState
+from headrace.engine.core.workflow import Json
+from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.broker import BrokerUnavailable
+from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable
+from headrace.engine.shell.plans import build
+from headrace.engine.shell.views import Change
+from headrace.engine.store import open_store
+from headrace.runners import authored
+from headrace.runners.submitting import new_run
+from headrace.runners.watching import follow_history
+
+_logger = logging.getLogger(__name__)
+
+ANSWER_WITHIN = 30.0
+"""Seconds in which a live engine must have taken a command."""
+ALONE_WITHIN = 3.0
+"""Seconds without any live engine after which nobody is expected to take it soon: parts change hands faster."""
+LOOK_EVERY = 0.02
+
+
+class NobodyAnswers(Exception):
+    """The command is kept, but no engine has taken it."""
+
+
+class Outside:
+    """An open database with live engines. Made by `open`."""
+
+    owns = False
+    """Whether this process decides: never."""
+
+    def __init__(
+        self, store: Store, home: Path, artifacts: str, project: str, nudge: Callable[[int], None]
+    ) -> None:
+        self.store = store
+        self.home = home
+        self.project = project
+        self.artifacts = open_artifacts(artifacts)
+        self.logs = FileLogs(home / "logs")
+        self._evaluator = CelEvaluator()
+        self._nudge = nudge
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        home: Path,
+        database_url: str,
+        *,
+        artifacts: str,
+        project: str = "default",
+        kafka: KafkaSettings | None = None,
+    ) -> AsyncIterator[Outside]:
+        """`kafka` None, or out of reach: nobody is nudged, and engines see what was written within a second.
+
+        Raises StoreUnavailable.
+        """
+        store = await open_store(database_url)
+        try:
+            async with _nudging(kafka) as nudge:
+                opened = cls(store, home, artifacts, project, nudge)
+                try:
+                    yield opened
+                finally:
+                    opened.logs.close()
+        finally:
+            await store.close()
+
+    async def submit(
+        self,
+        plan: Plan,
+        params: Mapping[str, Json],
+        *,
+        trigger: Mapping[str, Json],
+        folder: str | None = None,
+        file: str | None = None,
+        priority: str | None = None,
+        key: str | None = None,
+    ) -> RunRow:
+        """Check the parameters and ask for a run. Code and files are found where each worker has them: folders of this
+        machine mean nothing there. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
+        now = (await self.store.survey()).now
+        version = await self.store.register(authored.version_row(plan, self.project, now))
+        new = new_run(
+            plan,
+            version,
+            params,
+            now=now,
+            parts=await self.store.parts(),
+            trigger=trigger,
+            evaluator=self._evaluator,
+            priority=priority,
+            key=key,
+        )
+        created = await self.store.create_run(new)
+        row = await self.store.run(created.no)
+        assert row is not None
+        self._nudge(row.part)
+        return row
+
+    async def watch(self, row: RunRow) -> AsyncIterator[Change]:
+        """The run's changes from now on until it is final, as engines commit them."""
+        plan = await self.plan(row.plan)
+        async for change in follow_history(self.store, plan, row.no, None):
+            yield change
+
+    async def wait(self, row: RunRow) -> RunState:
+        """The run's final state, once it has one."""
+        async for _ in self.watch(row):
+            pass
+        now = await self.store.run(row.no)
+        return RunState.QUEUED if now is None else RunState(now.state)
+
+    async def plan(self, plan_hash: str) -> Plan:
+        """The stored plan of that hash. Raises StoreUnavailable when there is none."""
+        document = await self.store.plan(plan_hash)
+        if document is None:
+            raise StoreUnavailable(f"The store has no plan {plan_hash}; was the database restored in part?")
+        return build(document)
+
+    async def command(self, run: int, kind: str, body: Mapping[str, Any]) -> None:
+        """Post a command and wait until an engine has decided about it. Raises NobodyAnswers."""
+        row = await self.store.run(run)
+        assert row is not None
+        now = (await self.store.survey()).now
+        posted = await self.store.post(InboxRow(0, row.part, run, kind, msgspec.json.encode(dict(body)), now))
+        self._nudge(row.part)
+        loop = asyncio.get_running_loop()
+        began = seen_at = looked_at = loop.time()
+        while (rows := await self.store.inbox(row.part, posted - 1, 1)) and rows[0].id == posted:
+            await asyncio.sleep(LOOK_EVERY)
+            at = loop.time()
+            if at - looked_at >= 1.0:
+                looked_at = at
+                if (await self.store.survey()).engines:
+                    seen_at = at
+            if at - seen_at > ALONE_WITHIN:
+                raise NobodyAnswers(
+                    "No engine lives on this database. The command is kept and takes effect when one starts: headrace engine"
+                )
+            if at - began > ANSWER_WITHIN:
+                raise NobodyAnswers(
+                    f"The engines have not taken the command within {ANSWER_WITHIN:.0f} s. It is kept, and takes effect when "
+                    "one of them reads it."
+                )
+
+
+@asynccontextmanager
+async def _nudging(kafka: KafkaSettings | None) -> AsyncIterator[Callable[[int], None]]:
+    """A nudge that costs nothing until there is something to nudge about: Kafka is reached for in the background, and what
+    could not be said by then is left unsaid."""
+    if kafka is None:
+        yield lambda part: None
+        return
+    wanted: set[int] = set()
+    saying: list[asyncio.Task[None]] = []
+
+    def nudge(part: int) -> None:
+        wanted.add(part)
+        if all(task.done() for task in saying):
+            saying.append(asyncio.create_task(_nudge(kafka, wanted)))
+
+    try:
+        yield nudge
+    finally:
+        if saying:
+            _, late = await asyncio.wait(saying, timeout=2.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*saying, return_exceptions=True)
+
+
+async def _nudge(kafka: KafkaSettings, wanted: set[int]) -> None:
+    from headrace.engine.broker.kafka.nudger import Nudger
+
+    nudger = Nudger(kafka, "command")
+    try:
+        await nudger.start()
+    except BrokerUnavailable as problem:
+        _logger.info("no engine was nudged: %s", problem)
+        return
+    try:
+        while wanted:
+            nudger.nudge(wanted.pop())
+    finally:
+        await nudger.stop()
