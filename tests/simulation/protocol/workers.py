@@ -106,9 +106,10 @@ class Workers(Ground):
         for number, worker in enumerate(state.workers):
             if not worker.alive:
                 back = Worker(1, worker.incarnation + 1, 0, (), ())
-                yield Step(
-                    Action("starts anew", number), self.sizes.workers == 1, with_worker(state, number, back)
-                )
+                last = not any(
+                    other.alive for other in state.workers
+                )  # while another lives, nothing waits for this
+                yield Step(Action("starts anew", number), last, with_worker(state, number, back))
                 continue
             if state.budget.death:
                 places = self.places(number)  # W1: read from the end
