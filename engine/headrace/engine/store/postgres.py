@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy import Connection, Integer, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -351,6 +351,10 @@ async def _with_pool(address: Address, work: Callable[[AsyncEngine], Awaitable[T
     pool = _pool(address)
     try:
         return await work(pool)
+    except (
+        PendingRollbackError
+    ) as error:  # the connection was lost in a step, and what cleans up behind it met that
+        raise address.unavailable(error.__context__ or error) from error
     except (DBAPIError, PoolTimeout, OSError) as error:
         raise address.unavailable(error) from error
     finally:

@@ -41,8 +41,9 @@ GONE = (
 )
 """The connection ended, before, while or after the server worked."""
 
-AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-"""The server has undone everything and asks for another try."""
+AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.CheckViolationError)
+"""The server has undone everything and asks for another try. The last: a row was on its way into the default partition while its
+week was made; no other constraint of ours is checked."""
 
 
 class Address:
