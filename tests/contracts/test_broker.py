@@ -259,7 +259,7 @@ JOB = Job(
     "/flows",
 )
 SHELL = Job("sales", "check", "shell", {"run": "exit 3", "interpreter": "sh", "cwd": None}, Limits())
-KEYS = [(7, 1, 2, -1, 1), (2**62, 1, 0, 99_999, 3)]
+KEYS = [(7, 1, 2, 0, 1), (2**62, 1, 0, 99_999, 3)]
 TO_ENGINE: list[ToEngine] = [
     Nudge(2),
     Alive("w", "i", 2, {"default": 1, "gpu": 4}, KEYS),
@@ -267,14 +267,14 @@ TO_ENGINE: list[ToEngine] = [
         "w",
         "i",
         [
-            Report(7, 1, 2, -1, 1, 4, 9, "started", started_at=1e9),
-            Report(7, 1, 2, -1, 1, 4, 9, "succeeded", 1e9, 1e9 + 0.5, output=b'{"rows":[1,2.5,"\xc3\xbc"]}'),
+            Report(7, 1, 2, 0, 1, 4, 9, "started", started_at=1e9),
+            Report(7, 1, 2, 0, 1, 4, 9, "succeeded", 1e9, 1e9 + 0.5, output=b'{"rows":[1,2.5,"\xc3\xbc"]}'),
             Report(7, 1, 3, 0, 1, 4, 9, "succeeded", artifact=ArtifactRef("s3://b/k", "sha256:0", 10)),
             Report(
                 7,
                 1,
                 4,
-                -1,
+                0,
                 1,
                 4,
                 9,
@@ -282,7 +282,7 @@ TO_ENGINE: list[ToEngine] = [
                 error=ErrorInfo("OSError", "no", ["OSError"], 3, 503, "timed_out", False, "Traceback…"),
                 retry_after=1.5,
             ),
-            Report(7, 1, 5, -1, 1, 4, 9, "succeeded"),
+            Report(7, 1, 5, 0, 1, 4, 9, "succeeded"),
         ],
     ),
 ]
@@ -295,7 +295,7 @@ TO_WORKER: list[ToWorker] = [
         2,
         4,
         [
-            Dispatch(7, "0190", 1, 2, -1, 1, 4, 9, JOB, {"with": {"day": "2026-11-22", "n": 2**53 + 1}}),
+            Dispatch(7, "0190", 1, 2, 0, 1, 4, 9, JOB, {"with": {"day": "2026-11-22", "n": 2**53 + 1}}),
             Dispatch(
                 7,
                 "0190",
@@ -311,7 +311,7 @@ TO_WORKER: list[ToWorker] = [
                 0,
                 "00-a-b-01",
             ),
-            Dispatch(8, "0191", 1, 3, -1, 1, 4, 11, SHELL, {"env": {"É": "ü"}}, priority=2),
+            Dispatch(8, "0191", 1, 3, 0, 1, 4, 11, SHELL, {"env": {"É": "ü"}}, priority=2),
         ],
     ),
 ]

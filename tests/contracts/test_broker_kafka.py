@@ -65,7 +65,7 @@ async def stranger(kafka_settings: KafkaSettings) -> AsyncIterator[AIOKafkaProdu
 
 
 def dispatch(number: int, size: int = 0) -> Dispatch:
-    return Dispatch(1, "0190", 1, number, -1, 1, 1, number, JOB, {"with": {"text": "x" * size}})
+    return Dispatch(1, "0190", 1, number, 0, 1, 1, number, JOB, {"with": {"text": "x" * size}})
 
 
 async def take(side: EngineSide, count: int) -> list[Arrived]:
@@ -127,7 +127,7 @@ async def test_what_nobody_can_read_is_told_and_its_neighbours_live(
 async def test_a_bad_item_is_told_by_its_place_before_the_rest_of_its_envelope(
     house: KafkaHouse, stranger: AIOKafkaProducer
 ) -> None:
-    good = b'{"run":7,"generation":1,"task":%d,"map":-1,"attempt":1,"epoch":1,"n":1,"kind":"succeeded"%s}'
+    good = b'{"run":7,"generation":1,"task":%d,"map":0,"attempt":1,"epoch":1,"n":1,"kind":"succeeded"%s}'
     items = [
         good % (0, b""),
         b'{"run":7}',
@@ -249,8 +249,8 @@ async def test_envelopes_stay_below_their_limit(house: KafkaHouse) -> None:
 
 async def test_a_result_that_is_too_large_becomes_a_failure(house: KafkaHouse) -> None:
     engine, worker = await house.engine(0), await house.worker()
-    large = Report(7, 1, 2, -1, 1, 4, 9, "succeeded", 1e9, 1e9, output=b'"%s"' % (b"x" * 1_500_000))
-    small = Report(7, 1, 3, -1, 1, 4, 9, "succeeded", 1e9, 1e9, output=b"1")
+    large = Report(7, 1, 2, 0, 1, 4, 9, "succeeded", 1e9, 1e9, output=b'"%s"' % (b"x" * 1_500_000))
+    small = Report(7, 1, 3, 0, 1, 4, 9, "succeeded", 1e9, 1e9, output=b"1")
     await worker.report(0, Reports("w", "i", [large, small]))
     items: list[Report] = []
     async with asyncio.timeout(PATIENCE):

@@ -29,7 +29,7 @@ from headrace.engine.ports.broker import BrokerUnavailable
 REQUEST_SECONDS = 10
 """What a single request may take, connecting included."""
 
-FETCH_SECONDS = 0.5
+FETCH_SECONDS = 0.3
 """How long the broker holds a fetch back when there is nothing to fetch. A seek waits for it in the worst case."""
 
 BATCH_BYTES = 512 * 1024

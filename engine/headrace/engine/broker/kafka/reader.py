@@ -18,7 +18,7 @@ from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaErro
 
 from headrace.engine.broker.kafka.connection import FETCH_SECONDS, Connection
 
-FRESH_SECONDS = 3 * FETCH_SECONDS
+FRESH_SECONDS = 1.5
 """How long ago the broker must have answered for a partition to count as read to its end."""
 
 SILENT_SECONDS = 30.0
@@ -132,7 +132,7 @@ class Reader:
         try:
             self._consumer.assign([partition])
             self._consumer.seek(partition, bounds.end - 1)
-            got = await self._consumer.getmany(timeout_ms=int(4000 * FETCH_SECONDS))
+            got = await self._consumer.getmany(timeout_ms=2000)
             records = got.get(partition)
             if not records:
                 return bounds.end

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from headrace.engine.ports.messages import (
     VERSION,
@@ -45,11 +45,12 @@ _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Path = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # the packed indexes of up to three maps; 0: not mapped
 _Time = Annotated[float, Meta(ge=0, le=253402300799)]  # until the year 9999
-_NOTHING = Raw(b"")
 
 
 class WireReport(Struct, frozen=True, omit_defaults=True):
-    """A `Report`; its output is a JSON value of its own and not a text within a text."""
+    """What became of one attempt, or that it started. Times are seconds since 1970, UTC. `output` is any JSON value."""
+
+    # A `Report`, whose output is a JSON value of the envelope and not a text within a text.
 
     run: _Number
     generation: _Small
@@ -61,20 +62,23 @@ class WireReport(Struct, frozen=True, omit_defaults=True):
     kind: Literal["started", "succeeded", "failed", "skipped", "cancelled", "handed_back", "unknown"]
     started_at: _Time | None = None
     finished_at: _Time | None = None
-    output: Raw = _NOTHING
+    output: Raw | UnsetType = UNSET
     artifact: ArtifactRef | None = None
     error: ErrorInfo | None = None
     retry_after: _Time | None = None
 
 
 class WireReports(Struct, frozen=True, tag="Reports"):
+    """What a worker says about attempts of runs of one part."""
+
     worker: str
     incarnation: str
     items: list[WireReport]
 
 
 class WireDispatch(Struct, frozen=True, omit_defaults=True):
-    """A `Dispatch`; `job` is the place of its job in the envelope's `jobs`."""
+    """One attempt to make. `job` is the place of its job in the envelope's `jobs`, from 0. `inputs` holds the filled
+    templates by language key. `priority`: 0 high, 1 normal, 2 low. `trace` is its W3C traceparent."""
 
     run: _Number
     run_id: str
@@ -92,6 +96,8 @@ class WireDispatch(Struct, frozen=True, omit_defaults=True):
 
 
 class WireDispatches(Struct, frozen=True, tag="Dispatches"):
+    """Attempts for the worker `to`, of runs of one part."""
+
     to: str
     part: _Small
     epoch: _Number
@@ -198,7 +204,7 @@ def _wired_report(report: Report) -> WireReport:
         report.kind,  # type: ignore[arg-type]  # checked where it is decoded
         report.started_at,
         report.finished_at,
-        _NOTHING if output is None else Raw(output),
+        UNSET if output is None else Raw(output),
         report.artifact,
         report.error,
         report.retry_after,
@@ -206,8 +212,8 @@ def _wired_report(report: Report) -> WireReport:
 
 
 def _unwired_report(report: WireReport) -> Report:
-    output = bytes(report.output)
-    if not output.isascii():
+    output = None if report.output is UNSET else bytes(report.output)
+    if output is not None and not output.isascii():
         output.decode()  # a raw value was not looked at: bytes that are no text must not go further
     return Report(
         report.run,
@@ -220,7 +226,7 @@ def _unwired_report(report: WireReport) -> Report:
         report.kind,
         report.started_at,
         report.finished_at,
-        None if not output or output == b"null" else output,
+        None if output == b"null" else output,
         report.artifact,
         report.error,
         report.retry_after,
