@@ -148,7 +148,9 @@ async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> Engin
         SystemClock((await store.survey()).now),
         part=None,
         engine_id=name,
-        settings=EngineSettings.shared(),
+        settings=EngineSettings.shared(
+            retention_seconds=None if settings.retention is None else settings.retention * 86_400.0
+        ),
         resolver=authored.resolver(store),
         check_params=authored.checker(evaluator),
     )

@@ -77,7 +77,7 @@ async def embedded(settings: Settings, *, own: bool, go_on: bool = True) -> Asyn
 async def steering(settings: Settings) -> AsyncIterator[Embedded | Outside]:
     """What starts runs and commands them: through live engines where there are some, or are to be (HEADRACE_KAFKA); else
     this process decides, when nobody else does."""
-    if not await _has_engines(settings):
+    if not await has_engines(settings):
         async with embedded(settings, own=False) as here:
             yield here
         return
@@ -93,20 +93,17 @@ async def steering(settings: Settings) -> AsyncIterator[Embedded | Outside]:
         yield outside
 
 
-async def _has_engines(settings: Settings) -> bool:
+async def has_engines(settings: Settings, store: Store | None = None) -> bool:
     """Whether a cluster's engines decide here. A process that runs workflows embedded is none, and neither is a SQLite
     file's."""
     if settings.database_url is None or settings.database_url.startswith("sqlite"):
         return False
     if settings.kafka:
         return True
-    from headrace.engine.store import open_store
-
-    store = await open_store(settings.database)
-    try:
-        return any(not name.startswith("embedded-") for name in (await store.survey()).engines)
-    finally:
-        await store.close()
+    if store is None:
+        async with reading(settings) as opened:
+            return await has_engines(settings, opened)
+    return any(not name.startswith("embedded-") for name in (await store.survey()).engines)
 
 
 async def plan_of(store: Store, plan_hash: str) -> Plan:

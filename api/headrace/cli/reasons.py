@@ -5,16 +5,19 @@ The run is laid out on the board from its stored rows, and the functions that de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.output import instant
 from headrace.engine.core.keys import Key
 
 if TYPE_CHECKING:
+    from headrace.cli.settings import Settings
     from headrace.engine.core.machine.explaining import Blocker, Explanation
     from headrace.engine.core.machine.machine import RunMachine
-    from headrace.engine.ports.store import TaskRow
+    from headrace.engine.core.plan import Plan
+    from headrace.engine.ports.store import Store, TaskRow, WorkerRow
     from headrace.engine.shell.views import RunView, TaskView
 
 SECTIONS = {1: "on_failure", 2: "finally"}
@@ -31,9 +34,40 @@ def machine_of(view: RunView, rows: Iterable[TaskRow]) -> RunMachine:
     )
 
 
-def explained(machine: RunMachine, task: TaskView) -> Explanation | None:
-    """The core's explanation; None for a task inside a map that has not expanded."""
-    return machine.explain(Key(machine.plan.index[task.id], task.map))
+async def live_workers(store: Store, settings: Settings) -> list[WorkerRow] | None:
+    """The workers that engines have heard of late; None where the process that decides is its own worker."""
+    from headrace.cli.here import has_engines
+    from headrace.engine.shell.roster import FRESH_SECONDS
+
+    if not await has_engines(settings, store):
+        return None
+    return await store.workers((await store.survey()).now - FRESH_SECONDS)
+
+
+def explained(
+    machine: RunMachine, task: TaskView, workers: Sequence[WorkerRow] | None = None
+) -> Explanation | None:
+    """The core's explanation; None for a task inside a map that has not expanded. Where a task waits in the line and none of
+    the `workers` could take it, that is what stands in the way."""
+    found = machine.explain(Key(machine.plan.index[task.id], task.map))
+    if found is None or workers is None:
+        return found
+    return replace(
+        found, blockers=tuple(_unserved(machine.plan, task, one, workers) for one in found.blockers)
+    )
+
+
+def _unserved(plan: Plan, task: TaskView, blocker: Blocker, workers: Sequence[WorkerRow]) -> Blocker:
+    from headrace.engine.shell.roster import unserved
+
+    if blocker.code != "line":
+        return blocker
+    said = plan.tasks[plan.index[task.id]]
+    lacks = unserved(said.queue, said.labels, task.kind, workers)
+    if lacks is None:
+        return blocker
+    evidence = {**lacks._asdict(), "labels": dict(lacks.labels)}
+    return type(blocker)("no_worker", evidence)
 
 
 def sentences(task: TaskView, explanation: Explanation | None, condition: str | None) -> Iterator[str]:
@@ -78,6 +112,8 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
             queue = said.get("queue")
             labels = "".join(f", {name}={value}" for name, value in (said.get("labels") or {}).items())
             return "ready: it waits in line for a worker" + (f" on queue {queue}{labels}" if queue else "")
+        case "no_worker":
+            return _no_worker(said)
         case "active_tasks":
             return f"ready, and the run's limit of {said['limit']} active tasks is reached"
         case "pool":
@@ -100,6 +136,19 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
         case "items_failed":
             return f"{said['failed']} items failed, {said['tolerated']} are tolerated; the first is {said['first']}"
     return blocker.code + "".join(f" {name}={value}" for name, value in said.items())
+
+
+def _no_worker(said: Mapping[str, Any]) -> str:
+    among = f"none of its {said['others']} workers" if said["others"] != 1 else "its only worker does not"
+    labels = ", ".join(f"{name}={value}" for name, value in said["labels"].items())
+    match said["lacking"]:
+        case "queue":
+            return f"ready, but no worker listens on queue {said['queue']}: headrace worker --queues {said['queue']}"
+        case "labels":
+            has = "has" if said["others"] != 1 else "have"
+            return f"ready, but on queue {said['queue']} {among} {has} the labels {labels}"
+    runs = "executes" if said["others"] != 1 else "execute"
+    return f"ready, but on queue {said['queue']} {among} {runs} {said['kind']} tasks"
 
 
 def tally(counts: Mapping[str, int]) -> str:

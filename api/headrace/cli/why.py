@@ -9,13 +9,14 @@ from cyclopts import Parameter
 from headrace.cli.documents import state_word, task_document
 from headrace.cli.here import go, reading
 from headrace.cli.output import State, paint, print_json, printable
-from headrace.cli.reasons import explained, machine_of, sentence, sentences, tally
+from headrace.cli.reasons import explained, live_workers, machine_of, sentence, sentences, tally
 from headrace.cli.references import find_run, short
 from headrace.cli.where import HERE, RunRef, TaskName, Where
 from headrace.engine.core.states import TaskState
 
 if TYPE_CHECKING:
     from headrace.engine.core.machine import RunMachine
+    from headrace.engine.ports.store import WorkerRow
     from headrace.engine.shell.views import RunView, TaskView
 
 FINAL = frozenset(state.word for state in TaskState if state.final)
@@ -46,15 +47,16 @@ async def _why(where: Where, run: str, task: str | None, json: bool) -> int:
         row = await find_run(store, settings.project, run)
         view = await run_view(store, row.no)
         machine = machine_of(view, await store.task_rows(row.no))
+        workers = await live_workers(store, settings)
     asked = _asked(view, task)
     if json:
-        answers = [_document(machine, one) for one in asked]
+        answers = [_document(machine, workers, one) for one in asked]
         print_json(answers[0] if task is not None and len(answers) == 1 else {"items": answers, "next": None})
         return 0
     if not asked:
         print(f"run {short(row.id)} {state_word(view.run)}; so did every task.")
     for one in asked[:MOST]:
-        _print(machine, one)
+        _print(machine, workers, one)
     if len(asked) > MOST:
         print(f"… and {len(asked) - MOST} more; name one, or take --json.")
     return 0
@@ -77,10 +79,10 @@ def _asked(view: RunView, task: str | None) -> list[TaskView]:
     return waiting or [one for one in view.tasks if one.state not in ("succeeded", "removed")]
 
 
-def _document(machine: RunMachine, task: TaskView) -> dict[str, Any]:
+def _document(machine: RunMachine, workers: list[WorkerRow] | None, task: TaskView) -> dict[str, Any]:
     from headrace.engine.core.drawing.document import rule_text
 
-    explanation = explained(machine, task)
+    explanation = explained(machine, task, workers)
     return {
         **task_document(task),
         "trigger_rule": rule_text(machine.plan, machine.plan.index[task.id]),
@@ -100,11 +102,11 @@ def _document(machine: RunMachine, task: TaskView) -> dict[str, Any]:
     }
 
 
-def _print(machine: RunMachine, task: TaskView) -> None:
+def _print(machine: RunMachine, workers: list[WorkerRow] | None, task: TaskView) -> None:
     from headrace.engine.core.drawing.document import rule_text
 
     node = machine.plan.index[task.id]
-    explanation = explained(machine, task)
+    explanation = explained(machine, task, workers)
     state = State(task.state, task.reason)
     print(f"{printable(task.written)}  {paint(state, task.state)}")
     for line in sentences(task, explanation, machine.plan.tasks[node].when):

@@ -35,6 +35,7 @@ from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
 from headrace.engine.shell.turning import Turner
+from headrace.engine.shell.upkeep import Upkeep
 from headrace.engine.shell.values import ValueCache
 
 QUIET = (100_000, 20, 100)
@@ -146,6 +147,7 @@ class Engine:
             counters,
         )
         self._membership: Membership | None = None
+        self._upkeep = Upkeep(store, fleet, clock, settings.retention_seconds)
         self._stopping = False
         self._running: asyncio.Task[None] | None = None
         self._thresholds: tuple[int, int, int] | None = None
@@ -188,6 +190,7 @@ class Engine:
             await self._broker.stop()
             raise
         self._membership = membership
+        self._upkeep.start()
 
     async def run(self) -> None:
         """Turn after turn until `stop`. Raises PartLost when another engine has taken the one part."""
@@ -208,6 +211,7 @@ class Engine:
             await asyncio.wait((running,))
         owned = list(self._holdings.parts)
         self._forget()
+        await self._upkeep.stop()
         if self._membership is not None:
             await self._membership.leave(grace)
             self._membership = None
@@ -303,7 +307,7 @@ class Engine:
     @property
     def workers(self) -> int:
         """Workers that were heard in the last seconds."""
-        return self._fleet.fresh(self._clock.steady())
+        return len(self._fleet.fresh(self._clock.steady()))
 
     @property
     def engines(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class Member:
         "beat_at",
         "busy",
         "draining",
+        "held",
         "inbox",
         "incarnation",
         "kinds",
@@ -47,6 +48,7 @@ class Member:
         self.kinds: frozenset[str] = frozenset()  # of tasks it can execute; empty: all
         self.slots = 0
         self.ahead = 0
+        self.held = 0  # by its own count, of all engines
         self.busy = 0
         self.draining = False
         self.sated = False  # it handed work back: nothing more until its next beat
@@ -178,6 +180,7 @@ class Fleet:
         member.kinds = frozenset(beat.kinds)
         member.slots = beat.slots
         member.ahead = beat.ahead
+        member.held = beat.held
         member.draining = beat.draining
         member.sated = False
         member.beat_at = member.silent_from = now
@@ -285,9 +288,9 @@ class Fleet:
             if member.beat_at >= since and (room := member.room(engines)) and member.serves(lane)
         ]
 
-    def fresh(self, now: float) -> int:
-        """How many workers were heard of late."""
-        return sum(member.beat_at >= now - self._fresh_for for member in self._members.values())
+    def fresh(self, now: float) -> list[Member]:
+        """Workers that were heard of late."""
+        return [member for member in self._members.values() if member.beat_at >= now - self._fresh_for]
 
     def sweep(self, now: float, caught_up: Container[int] | None = None, *, workers: bool = True) -> Silence:
         """Look for silence: leases that ended, workers that are gone, attempts that nobody confirmed. Once a second.

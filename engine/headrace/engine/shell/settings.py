@@ -30,6 +30,7 @@ class EngineSettings:
     value_cache_bytes: int = 16 << 20
     artifact_bytes: int = 16 << 20  # larger ones are not loaded into expressions
     quiet_gc: bool = True  # let Python's collector of cycles run rarely: what the engine drops has none
+    retention_seconds: float | None = None  # ended runs are kept for so long; None: for ever
     only: frozenset[int] | None = None  # decide for these runs (and their children) alone; None: for all
     leave_live: bool = False  # what was live at the start is left alone until a command asks for it
     pools: Mapping[str, int] = field(default_factory=dict)  # name → slots; empty: pools do not limit
