@@ -44,7 +44,11 @@ def objects(path: Path) -> dict[str, str]:
 
 def _spelled(sql: str) -> str:
     """One spelling: alembic names no constraint of its own version table differently, only spaces and types."""
-    return re.sub(r"\s+", " ", sql).replace("VARCHAR(32)", "TEXT").strip()
+    return (
+        re.sub(r"\s+(?=[,)]|$)|(?<=\()\s+", "", re.sub(r"\s+", " ", sql))
+        .replace("VARCHAR(32)", "TEXT")
+        .strip()
+    )
 
 
 async def test_what_is_created_is_what_the_migrations_make(tmp_path: Path) -> None:

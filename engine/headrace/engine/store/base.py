@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from headrace.engine.ports.letters import Outgoing
 from headrace.engine.ports.store import (
     Created,
     DeadLetter,
@@ -15,6 +16,7 @@ from headrace.engine.ports.store import (
     Loaded,
     NewRun,
     PoisonLetter,
+    PoisonRow,
     Requeue,
     Requeued,
     RunRow,
@@ -22,7 +24,7 @@ from headrace.engine.ports.store import (
     VersionRow,
     WorkerRow,
 )
-from headrace.engine.store import keeping, letters, reads, writes
+from headrace.engine.store import keeping, letters, outgoing, reads, writes
 
 T = TypeVar("T")
 
@@ -149,6 +151,19 @@ class SharedStore(ABC):
 
     async def discard_poison(self, letters_: Sequence[int], by: str, note: str, at: float) -> list[int]:
         return await self._write(letters.discard_poison, letters_, by, note, at)
+
+    # what job-dlq has not been told --------------------------------------------------------------------------------
+
+    async def park(self, poison: Sequence[PoisonRow]) -> None:
+        if poison:
+            await self._write(outgoing.park, poison)
+
+    async def take_unpublished(self, limit: int, at: float, until: float) -> Outgoing:
+        return await self._write(outgoing.take, limit, at, until)
+
+    async def published(self, letters_: Sequence[int], poison: Sequence[int]) -> None:
+        if letters_ or poison:
+            await self._write(outgoing.settle, letters_, poison)
 
     # workers, and what is kept -------------------------------------------------------------------------------------
 

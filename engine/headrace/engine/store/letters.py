@@ -13,7 +13,7 @@ from headrace.engine.store import tables, writes
 OPEN, REQUEUED, DISCARDED = "open", "requeued", "discarded"
 
 _D = tables.dead_letters.c
-_LETTER: Select[Any] = select(
+LETTER: Select[Any] = select(
     *(
         func.coalesce(tables.runs.c.id, "").label("run_id") if name == "run_id" else _D[name]
         for name in DeadLetter._fields
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 
 def listed(connection: Connection, wanted: Wanted, before: int | None, limit: int) -> list[DeadLetter]:
     """Newest first, below the id `before`. Errors are for reading only and are not checked."""
-    query = wanted.of(_LETTER)
+    query = wanted.of(LETTER)
     if before is not None:
         query = query.where(_D.id < before)
     return [DeadLetter._make(row) for row in connection.execute(query.order_by(_D.id.desc()).limit(limit))]
@@ -50,7 +50,7 @@ def listed(connection: Connection, wanted: Wanted, before: int | None, limit: in
 
 def one(connection: Connection, project: str, letter: int) -> DeadLetter | None:
     """The letter of that id, when it is the project's."""
-    row = connection.execute(_LETTER.where(_D.project == project, _D.id == letter)).first()
+    row = connection.execute(LETTER.where(_D.project == project, _D.id == letter)).first()
     return None if row is None else DeadLetter._make(row)
 
 

@@ -21,17 +21,18 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
     "0001": "the tables",
     "0002": "parts for many engines, workers, dead letters that can be handled",
     "0003": "history in weeks, log chunks",
+    "0004": "dead letters that are published",
 }
 """Every revision and what it brings."""
 
-SPEAKS: Mapping[str, tuple[int, int]] = {"schema": (3, int(HEAD)), "messages": (VERSION, VERSION)}
+SPEAKS: Mapping[str, tuple[int, int]] = {"schema": (4, int(HEAD)), "messages": (VERSION, VERSION)}
 """What this build can work with: the oldest and the newest schema, the oldest and the newest messages."""
 
 SERVES: Mapping[str, tuple[int, int]] = {"schema": (2, int(HEAD)), "messages": (VERSION, VERSION)}

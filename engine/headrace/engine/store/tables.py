@@ -287,10 +287,13 @@ dead_letters = Table(
     Column("handled_at", Double),
     Column("by", Text),
     Column("note", Text),
+    Column("publish_at", Double, server_default=text("0")),
+    Index("dead_letters_unpublished", "publish_at", sqlite_where=text("publish_at IS NOT NULL")),
     Index("dead_letters_once", "run", "generation", "task", "map", "attempt", unique=True),
     Index("dead_letters_listed", "project", "id"),
     sqlite_autoincrement=True,
 )
+"""`publish_at`: when job-dlq is to be told, or told again because nobody has said that it was; null: it was. The same in `poison`."""
 
 poison = Table(
     "poison",
@@ -307,6 +310,8 @@ poison = Table(
     Column("handled_at", Double),
     Column("by", Text),
     Column("note", Text),
+    Column("publish_at", Double, server_default=text("0")),
+    Index("poison_unpublished", "publish_at", sqlite_where=text("publish_at IS NOT NULL")),
     Index("poison_once", "topic", "partition", "offset", "item", unique=True),
     sqlite_autoincrement=True,
 )
