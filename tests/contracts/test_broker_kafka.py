@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from headrace.engine.broker.kafka import publisher, topics
+from headrace.engine.broker.kafka import engine_side, publisher, topics
 from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
 from headrace.engine.broker.kafka.nudger import Nudger
 from headrace.engine.broker.kafka.settings import KafkaSettings
@@ -33,6 +33,7 @@ from tests.contracts.brokers import (
     told,
     until,
 )
+from tests.support.waiting import eventually
 
 JOB = Job("sales", "price", "python", {"function": "shop:price"}, Limits())
 GOOD = b'{"v":1,"type":"Reports","worker":"w%d","incarnation":"i","items":[]}'
@@ -290,6 +291,27 @@ async def test_what_waits_for_a_topic_is_sent_when_it_is_made(house: KafkaHouse)
     assert counts == {"late": INBOXES}
     await asyncio.wait_for(engine.flush(), PATIENCE)
     assert list(engine.refused()) == []
+
+
+async def test_what_nobody_receives_stays_with_the_broker(
+    house: KafkaHouse, stranger: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults 29: memory stays bounded however far behind an engine is."""
+    monkeypatch.setattr(engine_side, "BUFFERED_BYTES", 1_000_000)
+    engine = await house.engine(0, 1)
+    assert isinstance(engine, KafkaEngineSide)
+    topic = house.settings.prefix + topics.STATUS
+    filler = b'{"v":1,"type":"Reports","worker":"w%d","incarnation":"%s","items":[]}'
+    for number in range(400):
+        await stranger.send(topic, filler % (number, b"x" * 50_000), partition=0)
+    await stranger.flush()
+    await asyncio.to_thread(
+        eventually, lambda: engine._buffered >= 1_000_000, "nothing is read ahead", PATIENCE
+    )
+    assert engine._buffered < 4_000_000, "one fetch more than allowed at most"
+    assert not engine.caught_up(0)
+    assert [number_of(each.message) for each in await gather(engine, 400)] == list(range(400))
+    await until(engine, lambda: engine.caught_up(0))
 
 
 # starting ------------------------------------------------------------------------------------------------------------
