@@ -176,7 +176,7 @@ class TestExpiry:
         old = [await self.ended(store, owned.epoch, seq, float(seq)) for seq in range(1, 5)]
         live = await store.create_run(new_run())
         cached = [CacheRow(PROJECT, "k", b"1", None, 3.0), CacheRow(PROJECT, "l", b"1", None, 900.0)]
-        await store.commit([batch(owned.epoch, 9, cache=cached)])
+        await store.commit([batch(owned.epoch, 5, cache=cached)])
         assert await store.expire(3.5, 2) == 2
         assert await store.expire(3.5, 2) == 1
         assert await store.expire(3.5, 2) == 0

@@ -136,9 +136,9 @@ class TestClaims:
     async def test_a_part_changes_hands_and_its_offset_goes_along(self, postgres_database: Database) -> None:
         one, two = await postgres_database.open(), await postgres_database.open()
         owned = await one.claim(3, "engine-1")
-        await one.commit([batch(owned.epoch, 4, part=3, next_offset=17)])
-        assert await two.claim(3, "engine-2", owned.epoch) == Ownership(3, owned.epoch + 1, 4, 17)
-        assert await one.commit([batch(owned.epoch, 5, part=3, next_offset=99)]) == [3]
+        await one.commit([batch(owned.epoch, 1, part=3, next_offset=17)])
+        assert await two.claim(3, "engine-2", owned.epoch) == Ownership(3, owned.epoch + 1, 1, 17)
+        assert await one.commit([batch(owned.epoch, 2, part=3, next_offset=99)]) == [3]
         assert (await two.claim(3, "engine-2")).next_offset == 17
 
 

@@ -334,8 +334,9 @@ class Survey(NamedTuple):
 class Batch:
     """What one engine commits at once for one part: all or nothing, and nothing when the part is no longer its own.
 
-    `seq` is the part's counter after this batch; the store writes it with the fence, so that an unknown outcome
-    can be settled by reading it.
+    `seq` is the part's counter after this batch, one more than before it; the store compares and writes it with the fence, so that
+    an unknown outcome can be settled by reading it, and a database that has gone back (a standby that lagged, a restored
+    copy) is not written to as if nothing had happened: such a part is lost, to be claimed again from what there is.
     """
 
     part: int
@@ -418,7 +419,7 @@ class Store(Protocol):
 
     # the hot path ----------------------------------------------------------------------------------------------
     async def commit(self, batches: Sequence[Batch]) -> list[int]:
-        """Write each batch in one transaction, whole, and durably. Returns the parts that were lost (epoch differs):
+        """Write each batch in one transaction, whole, and durably. Returns the parts that were lost (epoch or counter differ):
         if there is any, nothing of any batch was written. Raises OutcomeUnknown, StoreUnavailable."""
 
     async def settle(self, batches: Sequence[Batch]) -> bool:

@@ -184,7 +184,27 @@ class PostgresStore(SharedStore):
         except asyncpg.ReadOnlySQLTransactionError as error:
             raise self._address.unavailable(error) from error
         ours = {row[0] for row in found}
-        return [batch.part for batch in batches if batch.part not in ours]
+        lost_ = [batch for batch in batches if batch.part not in ours]
+        if lost_:
+            await self._alarm(lost_)
+        return [batch.part for batch in lost_]
+
+    async def _alarm(self, batches: Sequence[Batch]) -> None:
+        """Say so when a part was not taken by another engine but stands where it stood before."""
+        state = await self._read(reads.part_state, [batch.part for batch in batches])
+        for batch in batches:
+            epoch, seq = state.get(batch.part, (0, 0))
+            if epoch < batch.epoch or (epoch == batch.epoch and seq != batch.seq - 1):
+                log.error(
+                    "Part %s of %s has gone back: it stands at (%s, %s), we had written (%s, %s). The server was replaced by one "
+                    "that lagged, or restored from a copy: the part is given up and read again from what there is.",
+                    batch.part,
+                    self._address.shown,
+                    epoch,
+                    seq,
+                    batch.epoch,
+                    batch.seq - 1,
+                )
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
         """Ends what is left of the old connection, locks the parts and compares their counters."""

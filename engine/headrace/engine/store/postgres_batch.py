@@ -1,6 +1,7 @@
 """Batches written to PostgreSQL: one statement, sent once, whose parts read the same arrays and the same fence.
 
-    fence   the rows of `parts` whose epoch is still the batch's, locked; fewer than batches: nothing below writes anything
+    fence   the rows of `parts` whose epoch is still the batch's, and whose counter stands just before it, locked; fewer than
+            batches: nothing below writes anything
     moved   offset and counter of the parts
     …       one common table expression per kind of row that the batches hold
 
@@ -133,7 +134,11 @@ def _statement(kinds: tuple[str, ...]) -> Statement:
     given = _given("part_", tables.parts, ("part", "epoch", "seq", "next_offset"))
     fence = (
         select(p.part)
-        .join_from(tables.parts, given, and_(p.part == given.c.part, p.epoch == given.c.epoch))
+        .join_from(
+            tables.parts,
+            given,
+            and_(p.part == given.c.part, p.epoch == given.c.epoch, p.seq == given.c.seq - 1),
+        )
         .order_by(p.part)
         .with_for_update(of=tables.parts)
         .cte("fence")

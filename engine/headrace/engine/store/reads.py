@@ -165,7 +165,9 @@ def history(connection: Connection, no: int, after: int) -> list[HistoryRow]:
     h = tables.history.c
     found = []
     begun = select(tables.runs.c.created_at - EARLIER).where(tables.runs.c.no == no).scalar_subquery()
-    query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(h.run == no, h.seq > after, h.at >= begun)
+    query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(
+        h.run == no, h.seq > after, h.at >= func.coalesce(begun, 0.0)
+    )
     query = query.order_by(h.seq)
     for *fields, crc in connection.execute(query):
         row = HistoryRow._make(fields)

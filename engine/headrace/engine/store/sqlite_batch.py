@@ -34,12 +34,13 @@ _OUTPUT = rows.TASK_WRITTEN.index("output")
 
 
 def lost(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[int]:
-    """The parts whose epoch is no longer that of their batch. Holds until the transaction ends."""
+    """The parts whose epoch is no longer that of their batch, or that do not stand just before it. Holds until the transaction
+    ends."""
     state = _fence()
     found = []
     for batch in batches:
         row = connection.execute(state.text, (batch.part,)).fetchone()
-        if row is None or row[0] != batch.epoch:
+        if row != (batch.epoch, batch.seq - 1):
             found.append(batch.part)
     return found
 
@@ -177,7 +178,8 @@ def _binds(table: Table) -> dict[str, Any]:
 
 @cache
 def _fence() -> Text:
-    return Text(select(tables.parts.c.epoch).where(tables.parts.c.part == bindparam("part_")))
+    p = tables.parts.c
+    return Text(select(p.epoch, p.seq).where(p.part == bindparam("part_")))
 
 
 @cache
