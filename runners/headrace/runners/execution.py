@@ -75,7 +75,7 @@ class Execution:
             if attempt.dispatch.job is not job:
                 job = attempt.dispatch.job
                 function = None
-                if job.kind in PYTHON_KINDS:
+                if job.kind in PYTHON_KINDS and isinstance(job.work.get("function"), str):
                     if job.isolation == "process" or "env" in attempt.dispatch.inputs:
                         lane = PROCESSES
                     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,6 +21,9 @@ from headrace.runners.values import failure
 
 INLINE = 32 * 1024
 """Bytes of output that travel in a report; more goes to the artifact store."""
+
+ALIVE_EVERY, OFTEN = 5.0, 4
+"""Seconds between two Alives at most, and how many there are at least in the shortest lease of what is held."""
 
 LARGEST_OUTPUT = 256 * 1024 * 1024
 
@@ -82,6 +86,7 @@ class Reporter:
         self._spawn = spawn
         self._seen = seen
         self._app_dir = app_dir
+        self._alive_at = -math.inf
         self._owed: dict[int, bool] = {}  # by part: an Alive is on its way; whether another must follow
 
     # about what is held ------------------------------------------------------------------------------------------
@@ -156,6 +161,19 @@ class Reporter:
         else:
             self._owed[part] = False
             self._spawn(self._say_alive(part))
+
+    def renew_leases(self, now: float) -> float:
+        """Name what is held of every part, if that is due; returns when it will be. Times are monotonic seconds."""
+        lease = min(
+            [attempt.dispatch.job.limits.heartbeat for attempt in self.held.values()], default=math.inf
+        )
+        every = min(ALIVE_EVERY, lease / OFTEN)
+        if now - self._alive_at >= every:
+            self._alive_at = now
+            for part in {attempt.part for attempt in self.held.values()}:
+                self.alive(part)
+            self.finished.forget(self._clock())
+        return self._alive_at + every
 
     async def _say_alive(self, part: int) -> None:
         """Until acknowledged: an engine that has just taken the part over waits for it."""

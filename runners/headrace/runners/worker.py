@@ -7,6 +7,7 @@ threads of their own and hand over what has ended through one queue. One timer (
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections import deque
@@ -35,9 +36,11 @@ from headrace.runners.sentry import ANNOUNCE_AFTER, KILL_MARGIN, Sentry
 from headrace.runners.spill import Spill
 from headrace.runners.threads import SHORT
 
-ALIVE_EVERY = 5.0
 RECONNECT_AFTER = 0.1
 LOOK_FIRST, LOOK_LAST = 0.001, 0.016  # seconds between looks at a backlog of what was thought to be short
+
+
+_logger = logging.getLogger(__name__)
 
 
 class Worker:
@@ -147,7 +150,6 @@ class Worker:
             0  # attempts, as of now and as of the last look at the backlog
         )
         self._collected = asyncio.Event()  # set whenever something ended
-        self._alive_at = 0.0  # monotonic
         self._patrol_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         self._look_after = LOOK_FIRST
@@ -166,7 +168,6 @@ class Worker:
             await asyncio.to_thread(reap, self._state_folder)
         CAPTURE.install()
         await self._side.start()
-        self._alive_at = time.monotonic()
         self._reporter.outbox.resume()
         self._spawn(self._receive())
         await self._heart.beat()
@@ -261,7 +262,10 @@ class Worker:
                 continue
             for told in messages:
                 if self._barrier.admits(told):
-                    self._handle(told.message)
+                    try:
+                        self._handle(told.message)
+                    except Exception:  # a fault of ours must not make the worker deaf
+                        _logger.exception("A message of part %d could not be handled.", told.message.part)
             self._reporter.outbox.flush()
 
     def _handle(self, message: ToWorker) -> None:
@@ -376,15 +380,10 @@ class Worker:
         """Do what is due; be back when the next thing is."""
         self._patrol_timer = None
         now = time.monotonic()
-        due = now + EVERY
+        due = min(now + EVERY, self._reporter.renew_leases(now))
         for attempt in list(self._held.values()):
             if not attempt.reported:
                 due = min(due, self._sentry.look_at(attempt, now))
-        if now - self._alive_at >= ALIVE_EVERY:
-            self._alive_at = now
-            for part in {attempt.part for attempt in self._held.values()}:
-                self._reporter.alive(part)
-            self._reporter.finished.forget(self._clock())
         if self._heart.wants(now):
             self._spawn(self._heart.beat())
         self._reporter.outbox.flush()

@@ -204,6 +204,34 @@ async def test_an_alive_is_said_until_the_broker_takes_it(
     assert failures == 0
 
 
+async def test_a_short_lease_is_renewed_in_time(small: Desk) -> None:
+    small.send(small.make(python("tasks:wait", limits=Limits(heartbeat=0.4))))
+    loop = asyncio.get_running_loop()
+    await small.hear_alive()
+    began = loop.time()
+    for _ in range(5):
+        await small.hear_alive()
+    assert loop.time() - began < 5 * 0.4, "an Alive for every lease, at the least"
+    module(small).gate.set()
+    await small.hear(1, "succeeded")
+
+
+async def test_a_dispatch_that_makes_no_sense_fails_and_leaves_the_worker_well(small: Desk) -> None:
+    from tests.integration.runners.desk import job
+
+    for senseless in (
+        job("python", {}),
+        job("python", {"function": 7}),
+        job("python", {"function": "nowhere"}),
+        job("shell", {}),
+        job("switch", {"function": None}),
+        job("http", {"method": 3}),
+    ):
+        report = await small.run(senseless)
+        assert (report.kind, report.error is not None) == ("failed", True), senseless
+    assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+
+
 async def test_a_result_that_waited_on_disk_goes_out_with_the_delivery_that_counts_then(
     small: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
