@@ -79,6 +79,9 @@ class Admission:
             active.add(admitted[-1].no)
         return admitted
 
+    def ended(self, live: LiveRun) -> None:
+        """The run is final with the batch in the making; its place is free when it has left memory."""
+
     def reset(self) -> None:
         self._active.clear()
         self._waiting.clear()

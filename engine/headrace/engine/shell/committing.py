@@ -17,7 +17,7 @@ from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Counters, Part, Portion, Turn
 from headrace.engine.shell.patient import PatientStore
-from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.sealing import remember, seal
 from headrace.engine.shell.values import ValueCache
 
@@ -44,7 +44,7 @@ class Committer:
         children: Children,
         values: ValueCache,
         fleet: Fleet,
-        pools: Pools,
+        pools: Slots,
         holdings: Holdings,
         counters: Counters,
         lose: Callable[[Part], None],
@@ -96,9 +96,13 @@ class Committer:
             change = live.decision.run
             if change is not None and change.state.final:
                 timers.forget(live.no, batch)
+                self._holdings.admission.ended(live)
                 news = await self._children.ended(live, change, turn.now)
                 if news is not None:
                     batch.inbox_new.append(news)
+        posts, self._holdings.posts = self._holdings.posts, []
+        for live, row in posts:
+            turn.portion(live.part).batch.inbox_new.append(row._replace(at=turn.now))
 
     async def _write(self, turn: Turn, worth: list[Portion]) -> list[Portion]:
         """One commit of all portions; once more without those whose parts were lost. Answers with what was written."""
@@ -138,6 +142,7 @@ class Committer:
         why = f"{type(fault).__name__}: {fault}"
         live.part.broken[live.no] = self._counters.broken[live.no] = why
         turn.drop(live)
+        self._holdings.posts = [post for post in self._holdings.posts if post[0] is not live]
         self._holdings.timers.forget(live.no)
         self._fleet.forget((live.no,))
         self._leave(live)

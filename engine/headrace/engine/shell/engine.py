@@ -9,7 +9,6 @@ committed, and an idle engine only glances at the store. docs/design/protocol.md
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Sequence
 
 from headrace.engine.core.evaluation import Evaluator
@@ -18,6 +17,7 @@ from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.store import Ownership, RunRow, Store
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
+from headrace.engine.shell.claims import ClaimedAdmission, ClaimedPools, Claims
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.committing import Committer, Listener, SetAside
 from headrace.engine.shell.deciding import Decider
@@ -26,20 +26,19 @@ from headrace.engine.shell.gathering import Gatherer
 from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
 from headrace.engine.shell.loading import Loader
+from headrace.engine.shell.mailbox import Mailbox
 from headrace.engine.shell.ownership import Membership
 from headrace.engine.shell.part import Counters, Part
 from headrace.engine.shell.patient import PartLost, PatientStore
 from headrace.engine.shell.plans import Plans
-from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.pools import Pools, Slots
+from headrace.engine.shell.quiet import QuietCollector
 from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
 from headrace.engine.shell.turning import Turner
 from headrace.engine.shell.upkeep import Upkeep
 from headrace.engine.shell.values import ValueCache
-
-QUIET = (100_000, 20, 100)
-"""Thresholds of the collector of cycles: with Python's own, a quarter of the time goes into walking the plans."""
 
 GRACE = 10.0
 """How many seconds `stop` waits for acknowledgements of what was sent."""
@@ -93,7 +92,12 @@ class Engine:
             engine_id, fresh=settings.fresh_seconds, patience=settings.patience_seconds
         )
         self._line = line = Line(one=settings.any_queue)
-        self._pools = pools = Pools(settings.pools)
+        self._claims = claims = Claims(holdings)
+        self._pools: Slots = Pools(settings.pools)
+        if part is None:  # limits act across engines: one part grants, the others ask it
+            self._pools = ClaimedPools(holdings, claims)
+            holdings.admission = ClaimedAdmission(holdings.timers, claims)
+        pools = self._pools
         self._children = Children(
             patient, self._values, resolver or store_resolver(patient, self.plans), check_params, 1
         )
@@ -136,11 +140,9 @@ class Engine:
                 patient,
                 fleet,
                 holdings,
-                self._loader,
-                self._reach,
                 counters,
-                inbox_rows=settings.inbox_rows,
             ),
+            Mailbox(patient, self._loader, self._reach, settings.pools, rows=settings.inbox_rows),
             Decider(patient, self._values),
             Reactor(fleet, line, pools, holdings, self._children, self.plans, picked=settings.picked),
             self._committer,
@@ -150,7 +152,7 @@ class Engine:
         self._upkeep = Upkeep(store, fleet, clock, settings.retention_seconds)
         self._stopping = False
         self._running: asyncio.Task[None] | None = None
-        self._thresholds: tuple[int, int, int] | None = None
+        self._collector = QuietCollector()
         self._settled = asyncio.Event()  # nothing is in flight
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -171,13 +173,12 @@ class Engine:
                 self._reach.leave(live)
             self._adopt(owned, [run for run in live if await self._reach.includes(run)])
         if self._settings.quiet_gc:
-            self._thresholds = gc.get_threshold()
-            gc.set_threshold(*QUIET)
+            self._collector.begin()
 
     async def _join(self) -> None:
         await self._broker.start()
         try:
-            self._children.parts = await self._truth.parts()
+            self._claims.parts = self._children.parts = await self._truth.parts()
             membership = Membership(
                 self._truth,
                 self.id,
@@ -220,9 +221,7 @@ class Engine:
             for part in owned:
                 await self._truth.release(part, self.id)
         await self._broker.stop()
-        if self._thresholds is not None:
-            gc.set_threshold(*self._thresholds)
-            self._thresholds = None
+        self._collector.end()
 
     async def drain(self) -> None:
         """Dispatch nothing more; returns when nothing is in flight. Runs stay live for the next owner."""
@@ -255,6 +254,7 @@ class Engine:
         part = self._holdings.parts.get(self._fixed or 0)
         if part is not None:
             part.to_load.extend(await self._reach.take_up(run))
+            part.read_again()
             self.wake()
 
     def listen(self, listener: Listener, set_aside: SetAside | None = None) -> Callable[[], None]:

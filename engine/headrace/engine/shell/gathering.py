@@ -24,23 +24,19 @@ from headrace.engine.core.events import (
     Event,
     HandedBack,
     Redelivered,
-    RerunAsked,
     WorkerLost,
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.broker import Arrived, Undecodable
 from headrace.engine.ports.broker import Refused as Undelivered
 from headrace.engine.ports.messages import Alive, Beat, Dispatches, ErrorInfo, Lines, Nudge, Report, Reports
-from headrace.engine.ports.store import Batch, InboxRow, PoisonRow, StoreUnavailable
-from headrace.engine.shell.commands import COMMANDS, Refused, event_of, onto
+from headrace.engine.ports.store import Batch, PoisonRow
 from headrace.engine.shell.fleet import Fleet, Flight, Member
-from headrace.engine.shell.history import Refusal
 from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.loading import Loader, draw, over
+from headrace.engine.shell.loading import draw, over
 from headrace.engine.shell.part import Counters, Part, Turn
 from headrace.engine.shell.patient import PatientStore
-from headrace.engine.shell.reach import Reach
 
 _logger = logging.getLogger(__name__)
 _new = tuple.__new__
@@ -71,19 +67,12 @@ class Gatherer:
         store: PatientStore,
         fleet: Fleet,
         holdings: Holdings,
-        loader: Loader,
-        reach: Reach,
         counters: Counters,
-        *,
-        inbox_rows: int,
     ) -> None:
         self._store = store
         self._fleet = fleet
         self._holdings = holdings
-        self._loader = loader
-        self._reach = reach
         self._counters = counters
-        self._inbox_rows = inbox_rows
         self._unknown: dict[int, _Stranger] = {}
         self._known: OrderedDict[int, None] = OrderedDict()  # runs that exist, though they are not in memory
 
@@ -335,64 +324,6 @@ class Gatherer:
                 holdings.timers.fired(run, event, turn.portion(live.part).batch)
                 turn.add(live, event)
 
-    # -- the inbox -----------------------------------------------------------------------------------------------
-
-    async def inbox(self, part: Part, turn: Turn) -> None:
-        """Commands and news from other runs. What cannot join this turn stays where it is for the next."""
-        part.inbox_due = False  # before reading: who writes meanwhile says so again
-        rows: list[InboxRow] = []
-        after, limit = 0, self._inbox_rows
-        while not rows:  # what is out of reach stays there, and must not hide what lies behind it
-            page = await self._store.inbox(part.number, after, limit)
-            rows = [row for row in page if await self._reached(part, row)]
-            if len(page) < limit:
-                break
-            after = page[-1].id
-            part.inbox_due = bool(rows)
-        await self._loader.load(turn, {row.run: part for row in rows if row.run is not None})
-        done = turn.portion(part).batch.inbox_done if rows else []
-        for row in rows:
-            live = None if row.run is None else part.runs.get(row.run)
-            if live is None:
-                _logger.warning("inbox row %d (%s) concerns no run that can be decided", row.id, row.kind)
-                done.append(row.id)
-            elif await self._command(turn, live, row):
-                done.append(row.id)
-            else:
-                part.inbox_due = True
-
-    async def _reached(self, part: Part, row: InboxRow) -> bool:
-        if row.run is None:
-            return True
-        if row.kind in COMMANDS:
-            part.to_load.extend(await self._reach.take_up(row.run))
-        return await self._reach.includes(row.run)
-
-    async def _command(self, turn: Turn, live: LiveRun, row: InboxRow) -> bool:
-        """Whether the row is dealt with in this turn."""
-        if row.kind == "start":
-            return True  # loading has done it
-        command = row.kind in COMMANDS
-        if live.alone or (command and live.commanded):
-            return False
-        try:
-            event = event_of(row, live, turn.now, await onto(row, live, self._store, self._loader.plans))
-        except StoreUnavailable:
-            raise
-        except Exception as refused:
-            if not isinstance(refused, Refused):  # a fault of ours; the command must not come back for ever
-                _logger.exception("inbox row %d (%s) cannot be read", row.id, row.kind)
-            live.refused.append(Refusal(row.kind, by_of(row), str(refused)))
-            turn.touched[live] = None
-            return True
-        if isinstance(event, RerunAsked):
-            if turn.events.get(live):
-                return False
-            live.alone = True
-        live.commanded = live.commanded or command
-        turn.add(live, event)
-        return True
-
 
 def error_of(info: ErrorInfo) -> Error:
     return Error(
@@ -404,13 +335,3 @@ def error_of(info: ErrorInfo) -> Error:
         info.reason,
         info.retryable,
     )
-
-
-def by_of(row: InboxRow) -> str:
-    """Who gave a command, as far as its body says so."""
-    try:
-        body = msgspec.json.decode(row.body)
-    except msgspec.DecodeError:
-        return "unknown"
-    by = body.get("by") if isinstance(body, dict) else None
-    return by if isinstance(by, str) else "unknown"

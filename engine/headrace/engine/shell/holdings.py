@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from headrace.engine.core.events import Continued, SlotsGranted, Started
 from headrace.engine.core.keys import Key
-from headrace.engine.ports.store import Ownership
+from headrace.engine.ports.store import InboxRow, Ownership
 from headrace.engine.shell.admission import Admission
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Part
@@ -27,8 +27,9 @@ class Holdings:
         self.parts: dict[int, Part] = {}
         self.runs: dict[int, LiveRun] = {}
         self.timers = Timers()
-        self.admission = Admission(self.timers)
+        self.admission: Admission = Admission(self.timers)
         self.owed: dict[LiveRun, list[Owed]] = {}
+        self.posts: list[tuple[LiveRun, InboxRow]] = []  # rows for the next batch of a run's part
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -48,6 +49,7 @@ class Holdings:
             for following in self.admission.left(live):
                 if following.part is not part:
                     self.owe(following, Started(0.0))
+        self.posts = [(live, row) for live, row in self.posts if live.part is not part]
         part.runs = {}
         return gone
 
@@ -58,6 +60,7 @@ class Holdings:
         self.timers.reset()
         self.admission.reset()
         self.owed.clear()
+        self.posts.clear()
 
     @property
     def loading(self) -> bool:
@@ -84,6 +87,10 @@ class Holdings:
     def inboxes_due(self) -> list[Part]:
         """The parts whose inbox is to be read, all of whose runs are loaded."""
         return [part for part in self.parts.values() if part.inbox_due and not part.to_load]
+
+    def waits(self) -> bool:
+        """Whether there is something for the next turn already."""
+        return bool(self.owed or self.posts or self.loading or self.inboxes_due())
 
     # -- runs ----------------------------------------------------------------------------------------------------
 

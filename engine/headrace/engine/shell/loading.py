@@ -19,7 +19,7 @@ from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.plans import PlanMissing, Plans
-from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.rows import machine_rows, run_info, run_status
 
 _logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Loader:
         evaluator: Evaluator,
         fleet: Fleet,
         line: Line,
-        pools: Pools,
+        pools: Slots,
         holdings: Holdings,
         *,
         sole: bool,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from headrace.engine.core.events import Event
 from headrace.engine.ports.store import Batch, Ownership
 from headrace.engine.shell.dispatching import Outbox
+from headrace.engine.shell.ledger import Ledger
 from headrace.engine.shell.live import LiveRun
 
 
@@ -19,7 +20,9 @@ class Part:
         "broken",
         "deliveries",
         "epoch",
+        "inbox_after",
         "inbox_due",
+        "ledger",
         "next_offset",
         "number",
         "runs",
@@ -40,6 +43,13 @@ class Part:
         self.to_load: deque[int] = deque(live)
         self.broken: dict[int, str] = {}  # runs that cannot be decided, and why; tried again after a restart
         self.inbox_due = True
+        self.inbox_after = 0  # what is left of the inbox up to here is known, and stays
+        self.ledger: Ledger | None = None  # of the limits of projects that are at home here
+
+    def read_again(self) -> None:
+        """Look at the whole inbox: what could not be reached can be now."""
+        self.inbox_due = True
+        self.inbox_after = 0
 
     def delivery(self) -> int:
         self.deliveries += 1

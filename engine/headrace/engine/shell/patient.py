@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from headrace.engine.ports.store import (
@@ -84,6 +84,9 @@ class PatientStore:
 
     async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]:
         return await self._patiently(self._store.inbox, part, after, limit)
+
+    async def inboxes(self, after: Mapping[int, int], limit: int) -> list[InboxRow]:
+        return await self._patiently(self._store.inboxes, after, limit)
 
     async def changed(self) -> Any:
         return await self._patiently(self._store.changed)

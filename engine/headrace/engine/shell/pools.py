@@ -9,8 +9,27 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from itertools import count
+from typing import Protocol
 
 from headrace.engine.shell.line import Entry
+
+
+class Slots(Protocol):
+    """What the shell asks of pools, whoever grants."""
+
+    def request(self, name: str, entry: Entry, cost: int, priority: int) -> list[Entry]: ...
+
+    def want(self, name: str, entry: Entry, cost: int, priority: int) -> None: ...
+
+    def settle(self) -> list[Entry]: ...
+
+    def take(self, name: str, entry: Entry, cost: int) -> None: ...
+
+    def release(self, name: str, entry: Entry) -> list[Entry]: ...
+
+    def forget(self, run: int) -> list[Entry]: ...
+
+    def reset(self) -> None: ...
 
 
 class _Pool:

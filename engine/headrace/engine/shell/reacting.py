@@ -31,7 +31,7 @@ from headrace.engine.shell.line import Entry, Line
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Portion, Turn
 from headrace.engine.shell.plans import Plans
-from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.rows import cache_row, dead_letter
 
 # plain integers: transitions hold such, and are compared by the thousand
@@ -47,7 +47,7 @@ class Reactor:
         self,
         fleet: Fleet,
         line: Line,
-        pools: Pools,
+        pools: Slots,
         holdings: Holdings,
         children: Children,
         plans: Plans,

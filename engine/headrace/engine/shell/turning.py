@@ -23,9 +23,10 @@ from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import Loader
+from headrace.engine.shell.mailbox import Mailbox
 from headrace.engine.shell.part import Counters, Part, Turn
 from headrace.engine.shell.patient import PatientStore
-from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
 
@@ -54,9 +55,10 @@ class Turner:
         holdings: Holdings,
         fleet: Fleet,
         line: Line,
-        pools: Pools,
+        pools: Slots,
         loader: Loader,
         gatherer: Gatherer,
+        mailbox: Mailbox,
         decider: Decider,
         reactor: Reactor,
         committer: Committer,
@@ -73,6 +75,7 @@ class Turner:
         self._pools = pools
         self._loader = loader
         self._gatherer = gatherer
+        self._mailbox = mailbox
         self._decider = decider
         self._reactor = reactor
         self._committer = committer
@@ -159,8 +162,8 @@ class Turner:
                 self._seen = seen
                 for part in holdings.parts.values():
                     part.inbox_due = True
-        for part in holdings.inboxes_due():
-            await gatherer.inbox(part, turn)
+        if due := holdings.inboxes_due():
+            await self._mailbox.read(turn, due)
 
     async def _load(self, turn: Turn) -> None:
         """Runs of parts that were taken over; a part that is complete is read from where its last owner stood. Before that its
@@ -274,7 +277,7 @@ class Turner:
     def patience(self) -> float:
         """How long the next turn may wait for something to arrive, in seconds."""
         holdings, settings = self._holdings, self._settings
-        if self._again or self._backlog or holdings.owed or holdings.loading or holdings.inboxes_due():
+        if self._again or self._backlog or holdings.waits():
             return 0.0
         now = self._clock.steady()
         wait = self._polled_at + settings.poll_seconds - now

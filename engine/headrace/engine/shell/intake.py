@@ -1,0 +1,208 @@
+"""Runs that are asked for on job-requests: each message becomes a run, or a dead letter that says why it did not.
+
+A message may come again, and an engine may end in the middle of it: its place in the topic is the run's idempotency key
+where it brings none of its own. Messages of one partition are taken in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from headrace.engine.core.problems import InvalidWorkflow
+from headrace.engine.ports.letters import LetterBox
+from headrace.engine.ports.requests import Asked, RunRequest
+from headrace.engine.ports.store import (
+    Created,
+    KeyTaken,
+    NewRun,
+    OutcomeUnknown,
+    PoisonRow,
+    RunRow,
+    Store,
+    StoreLost,
+    StoreUnavailable,
+    VersionRow,
+)
+from headrace.engine.shell.children import CheckParams
+from headrace.engine.shell.clock import Clock
+from headrace.engine.shell.plans import PlanMissing, Plans
+from headrace.engine.shell.submission import begin, new_run
+
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+_decode = msgspec.json.Decoder(RunRequest).decode
+
+AT_ONCE = 4
+"""Partitions whose messages are taken side by side."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+KEPT_BODY = 64 * 1024
+"""Bytes of a message that its dead letter keeps."""
+
+KEPT_REASON = 4_000
+
+
+class RequestStore(Store, LetterBox, Protocol):
+    """Where runs begin and where bad messages are kept."""
+
+
+class Unfit(Exception):
+    """The message asks for no run that could be created; the text says why."""
+
+
+class Intake:
+    """Answers job-requests for one engine.
+
+    Args:
+        store: where runs begin. It is waited for while it cannot be used.
+        plans: plans in use.
+        check: completes and checks parameters.
+        nudge: tells the owner of a part to look at its inbox.
+        clock: where `created_at` comes from.
+        project: of requests that name none.
+    """
+
+    def __init__(
+        self,
+        store: RequestStore,
+        plans: Plans,
+        check: CheckParams,
+        nudge: Callable[[int], None],
+        clock: Clock,
+        *,
+        project: str,
+    ) -> None:
+        self._store = store
+        self._plans = plans
+        self._check = check
+        self._nudge = nudge
+        self._clock = clock
+        self._project = project
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def take(self, asked: Sequence[Asked]) -> None:
+        """Returns when every message has become a run or a dead letter, and only then may the topic forget them."""
+        queues: dict[tuple[str, int], list[Asked]] = {}
+        for one in asked:
+            queues.setdefault((one.topic, one.partition), []).append(one)
+        async with asyncio.TaskGroup() as group:
+            for queue in queues.values():
+                group.create_task(self._in_order(queue))
+
+    async def _in_order(self, queue: Sequence[Asked]) -> None:
+        async with self._places:
+            for one in queue:
+                await self._take(one)
+
+    async def _take(self, asked: Asked) -> None:
+        try:
+            await self._run(asked)
+        except Unfit as unfit:
+            why = str(unfit)
+        except (StoreLost, asyncio.CancelledError):
+            raise
+        except Exception as fault:
+            # a fault of ours: the message must not hold back those behind it for ever
+            _logger.exception("a request could not be taken (%s/%d/%d)", *asked[:3])
+            why = f"It could not be taken: {type(fault).__name__}: {fault}"
+        else:
+            return
+        _logger.warning("a request was refused (%s, partition %d, offset %d): %s", *asked[:3], why)
+        reason = why[:KEPT_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}")
+        row = PoisonRow(*asked[:3], -1, self._clock.now(), reason, asked.body[:KEPT_BODY])
+        await self._patiently(lambda: self._store.park([row]))
+
+    async def _run(self, asked: Asked) -> None:
+        """Raises Unfit."""
+        request = _read(asked.body)
+        project = request.project or self._project
+        version = await self._patiently(
+            lambda: self._store.version(project, request.workflow, request.version)
+        )
+        if version is None:
+            which = "" if request.version is None else f"version {request.version} of "
+            raise Unfit(f'There is no {which}workflow "{request.workflow}" in project "{project}".')
+        digest = blake2b(asked.body, digest_size=12).hexdigest()
+        run = await self._made(asked, request, version, digest)
+        by = request.requested_by or asked.topic
+        try:
+            created = await self._patiently(
+                lambda: begin(self._store, run, request.on_conflict, self._nudge, by=by)
+            )
+        except KeyTaken as taken:
+            raise Unfit(str(taken)) from None
+        if created.existed and request.idempotency is not None and request.key is None:
+            await self._require_same(created, request.idempotency, digest)
+
+    async def _made(self, asked: Asked, request: RunRequest, version: VersionRow, digest: str) -> NewRun:
+        trigger = {
+            "kind": "request",
+            "by": request.requested_by,
+            "topic": asked.topic,
+            "partition": asked.partition,
+            "offset": asked.offset,
+            "request": digest,
+        }
+        try:
+            plan = (await self._plans.get(version.plan)).plan
+            return new_run(
+                plan,
+                version,
+                request.params,
+                now=self._clock.now(),
+                parts=await self._patiently(self._store.parts),
+                trigger=trigger,
+                check=self._check,
+                priority=request.priority,
+                key=request.key,
+                idempotency=_idempotency(asked, request),
+            )
+        except InvalidWorkflow as invalid:
+            raise Unfit(" ".join(problem.message for problem in invalid.problems)) from None
+        except (PlanMissing, ValueError) as problem:
+            raise Unfit(str(problem)) from None
+
+    async def _require_same(self, created: Created, idempotency: str, digest: str) -> None:
+        """Raises Unfit when the run was asked for by a message that said something else."""
+        row: RunRow | None = await self._patiently(lambda: self._store.run(created.no))
+        if row is not None and msgspec.json.decode(row.trigger).get("request") != digest:
+            raise Unfit(
+                f'The idempotency key "{idempotency}" belongs to run {created.id}, '
+                "which another request has asked for."
+            )
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call` answers, once the store can be used. It may be done twice."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                return await call()
+            except StoreLost:
+                raise
+            except (StoreUnavailable, OutcomeUnknown) as problem:
+                _logger.warning("a request waits for the store: %s", problem)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+
+
+def _read(body: bytes) -> RunRequest:
+    """Raises Unfit."""
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unfit(f"It cannot be read as a request: {error}") from None
+    except RecursionError:
+        raise Unfit("It cannot be read as a request: it is nested too deeply") from None
+
+
+def _idempotency(asked: Asked, request: RunRequest) -> str:
+    """By its place, and its time with it: a topic that is made anew counts from nought again."""
+    if request.idempotency is not None:
+        return f"request:{request.idempotency}"
+    return f"{asked.topic}/{asked.partition}/{asked.offset}@{asked.stamp}"

@@ -1,0 +1,172 @@
+"""Who holds what of the limits of a home part's projects: its inbox is the ledger.
+
+A claim stays in the inbox as long as it counts: `slots_wanted` until it is granted, then, from the same batch on,
+`slots_held` until it is freed. So whoever owns the part reads the whole state back from there, and a grant can neither be
+lost nor be given twice. Claims of one limit are granted in the order of class, then age (runs: the oldest run first); one
+that does not fit keeps its place and holds back those behind it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from headrace.engine.ports.store import Batch, InboxRow
+from headrace.engine.shell.claims import (
+    FREED,
+    GRANTED,
+    HELD,
+    RUN_ITSELF,
+    WANTED,
+    Claim,
+    Granted,
+    encode,
+    read_claim,
+)
+
+_logger = logging.getLogger(__name__)
+
+Claimant = tuple[int, int, int, int]
+
+
+class _Limit:
+    """One pool of one project, or the active runs of one workflow."""
+
+    __slots__ = ("held", "rows", "size", "used", "waiting", "wanted")
+
+    def __init__(self, size: int | None) -> None:
+        self.size = size
+        self.used = 0
+        self.held: dict[Claimant, int] = {}  # with the cost
+        self.wanted: dict[Claimant, Claim] = {}
+        self.rows: dict[Claimant, int] = {}  # the inbox row in which the claim stands, once it was read
+        self.waiting: list[tuple[int, int, Claimant]] = []
+
+    def fits(self, cost: int) -> bool:
+        """What costs more than the whole limit is granted alone, rather than never."""
+        return self.size is None or self.used + cost <= self.size or not self.used
+
+    def next(self) -> Iterator[Claim]:
+        """The claims that fit now, in their order; each must be granted before the next is asked for."""
+        while self.waiting:
+            _, _, claimant = self.waiting[0]
+            claim = self.wanted.get(claimant)
+            if claim is not None:
+                if not self.fits(claim.cost):
+                    return
+                del self.wanted[claimant]
+                yield claim
+            heapq.heappop(self.waiting)
+
+
+class Ledger:
+    """The limits of one home part. `sizes`: slots of pools by name; a pool that is not there is unlimited.
+
+    Nothing is granted before the inbox was read to its end once: until then it is not known who holds what.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+        self._limits: dict[tuple[str, str], _Limit] = {}
+        self._rows: dict[int, None] = {}  # claims that were read and stay in the inbox
+        self._touched: dict[tuple[str, str], None] = {}
+        self.complete = False
+
+    def read(self, row: InboxRow, batch: Batch) -> None:
+        """Take in a claim. What has had its effect is deleted with `batch`; the rest stays in the inbox."""
+        if row.id in self._rows:
+            return
+        try:
+            claim = read_claim(row.body)
+        except msgspec.MsgspecError as wrong:
+            _logger.error("inbox row %d (%s) cannot be read: %s", row.id, row.kind, wrong)
+            batch.inbox_done.append(row.id)
+            return
+        limit = self._limit(claim)
+        if row.kind == FREED:
+            batch.inbox_done.append(row.id)
+            self._free(limit, claim.claimant, batch)
+        elif row.kind == HELD:
+            self._hold(limit, claim, row.id, batch)
+        elif row.kind == WANTED:
+            self._want(limit, claim, row.id, batch)
+
+    def grant(self, part: int, batch: Batch) -> None:
+        """Grant what fits now; told with `batch`."""
+        if not self.complete:
+            return
+        touched, self._touched = self._touched, {}
+        for name in touched:
+            limit = self._limits[name]
+            for claim in limit.next():
+                claimant = claim.claimant
+                limit.held[claimant] = claim.cost
+                limit.used += claim.cost
+                self._strike(limit, claimant, batch)
+                batch.inbox_new.append(InboxRow(0, part, None, HELD, encode(claim), batch.at))
+                batch.inbox_new.append(_told(claim, batch.at))
+            if not limit.held and not limit.wanted:
+                del self._limits[name]
+
+    def used(self, project: str, limit: str) -> int:
+        """How much of a limit is held."""
+        found = self._limits.get((project, limit))
+        return 0 if found is None else found.used
+
+    def _limit(self, claim: Claim) -> _Limit:
+        name = claim.project, claim.limit
+        limit = self._limits.get(name)
+        if limit is None:
+            kind, _, pool = claim.limit.partition(":")
+            limit = self._limits[name] = _Limit(self._sizes.get(pool) if kind == "pool" else claim.size)
+        if claim.size is not None:
+            limit.size = claim.size  # of the newest version that was heard of
+        self._touched[name] = None
+        return limit
+
+    def _want(self, limit: _Limit, claim: Claim, row: int, batch: Batch) -> None:
+        claimant = claim.claimant
+        if claimant in limit.held:  # asked again by a new owner, who may have missed the answer
+            batch.inbox_done.append(row)
+            batch.inbox_new.append(_told(claim, batch.at))
+        elif claimant in limit.wanted:
+            batch.inbox_done.append(row)
+        else:
+            limit.wanted[claimant] = claim
+            limit.rows[claimant] = row
+            self._rows[row] = None
+            age = claim.run if claim.task == RUN_ITSELF else row
+            heapq.heappush(limit.waiting, (claim.priority, age, claimant))
+
+    def _hold(self, limit: _Limit, claim: Claim, row: int, batch: Batch) -> None:
+        """A grant of ours, or of an earlier owner, or a place that is taken without asking."""
+        claimant = claim.claimant
+        if claimant in limit.rows and claimant in limit.held:
+            batch.inbox_done.append(row)  # it stands there already
+            return
+        if limit.wanted.pop(claimant, None) is not None:
+            self._strike(limit, claimant, batch)
+        if claimant not in limit.held:
+            limit.held[claimant] = claim.cost
+            limit.used += claim.cost
+        limit.rows[claimant] = row
+        self._rows[row] = None
+
+    def _free(self, limit: _Limit, claimant: Claimant, batch: Batch) -> None:
+        limit.wanted.pop(claimant, None)
+        limit.used -= limit.held.pop(claimant, 0)
+        self._strike(limit, claimant, batch)
+
+    def _strike(self, limit: _Limit, claimant: Claimant, batch: Batch) -> None:
+        row = limit.rows.pop(claimant, None)
+        if row is not None:
+            self._rows.pop(row, None)
+            batch.inbox_done.append(row)
+
+
+def _told(claim: Claim, at: float) -> InboxRow:
+    body = encode(Granted(claim.generation, claim.task, claim.map))
+    return InboxRow(0, claim.part, claim.run, GRANTED, body, at)

@@ -1,0 +1,125 @@
+"""A run that is asked for from outside: its parameters completed and checked, its identity and its part drawn, and begun.
+
+Command line, API, topics and triggers all come through here, so a run is the same whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+import msgspec
+
+from headrace.engine.core.plan import Plan
+from headrace.engine.core.states import RunState
+from headrace.engine.core.workflow import Json
+from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, Store, VersionRow
+from headrace.engine.shell import commands
+from headrace.engine.shell.children import CheckParams, part_of, run_id
+from headrace.engine.shell.times import day_of, rfc3339
+
+LOOK_EVERY = 0.1
+ENDED_WITHIN = 60.0
+"""Seconds that a run has to end in, teardowns included, for one that was to take its place."""
+
+
+def new_run(
+    plan: Plan,
+    version: VersionRow,
+    params: Mapping[str, Json],
+    *,
+    now: float,
+    parts: int,
+    trigger: Mapping[str, Json],
+    check: CheckParams,
+    folder: str | None = None,
+    file: str | None = None,
+    priority: str | None = None,
+    key: str | None = None,
+    idempotency: str | None = None,
+) -> NewRun:
+    """The run to create. `now`: seconds since the epoch; `parts`: how many the database has.
+
+    Raises InvalidWorkflow (invalid_parameter) with all that is wrong.
+    """
+    identity = run_id(now)
+    scope: dict[str, Json] = {
+        "run": {
+            "id": identity,
+            "workflow": plan.workflow.name,
+            "version": version.version,
+            "trigger": str(trigger["kind"]),
+            "scheduled_at": rfc3339(now),
+            "date": day_of(now),
+            "started_at": None,
+        },
+        "event": None,
+    }
+    return NewRun(
+        id=identity,
+        project=version.project,
+        workflow=plan.workflow.name,
+        version=version.version,
+        plan=plan.hash,
+        part=part_of(identity, parts),
+        params=msgspec.json.encode(check(plan, params, scope)),
+        trigger=msgspec.json.encode(dict(trigger)),
+        created_at=now,
+        scheduled_at=now,
+        priority=priority or plan.workflow.priority.value,
+        key=key,
+        idempotency=idempotency,
+        folder=folder,
+        file=file,
+        tags=plan.workflow.tags,
+    )
+
+
+async def begin(
+    store: Store,
+    run: NewRun,
+    on_conflict: str,
+    nudge: Callable[[int], None],
+    *,
+    by: str,
+    within: float = ENDED_WITHIN,
+) -> Created:
+    """Create the run and tell the owner of its part. May be repeated with the same `run`.
+
+    `on_conflict`, when a live run has its key: use_existing | reject | cancel_existing, which cancels that run for `by`
+    and waits at most `within` seconds for its end. Raises KeyTaken, StoreUnavailable, OutcomeUnknown.
+    """
+    if on_conflict != "cancel_existing":
+        created = await store.create_run(run, on_conflict)
+    else:
+        created = await _take_the_place(store, run, nudge, by, within)
+    if not created.existed:
+        nudge(run.part)
+    return created
+
+
+async def _take_the_place(
+    store: Store, run: NewRun, nudge: Callable[[int], None], by: str, within: float
+) -> Created:
+    until = monotonic() + within
+    told: set[str] = set()
+    while True:
+        try:
+            return await store.create_run(run, "reject")
+        except KeyTaken as taken:
+            if monotonic() > until:
+                raise
+            if taken.run not in told:
+                told.add(taken.run)
+                await _cancel(store, run, taken.run, nudge, by)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _cancel(store: Store, run: NewRun, existing: str, nudge: Callable[[int], None], by: str) -> None:
+    for row in await store.find_runs(run.project, existing):
+        if RunState(row.state) is RunState.CANCELLING:
+            continue
+        body = commands.encode("cancel", commands.StopBody(by, f"run {run.id} takes its place"))
+        await store.post(InboxRow(0, row.part, row.no, "cancel", body, run.created_at))
+        nudge(row.part)
