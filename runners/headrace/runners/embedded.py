@@ -30,12 +30,12 @@ from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.engine import Engine
 from headrace.engine.shell.plans import build
 from headrace.engine.shell.settings import EngineSettings
+from headrace.engine.shell.submission import new_run
 from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.secrets import Secrets
-from headrace.runners.submitting import new_run
 from headrace.runners.watching import Watches, follow_history
 from headrace.runners.worker import Worker
 
@@ -231,7 +231,7 @@ class Embedded:
             now=now,
             parts=1,
             trigger=trigger,
-            evaluator=self.evaluator,
+            check=authored.checker(self.evaluator),
             folder=folder,
             file=file,
             priority=priority,

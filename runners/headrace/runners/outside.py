@@ -21,10 +21,10 @@ from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.broker import BrokerUnavailable
 from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable
 from headrace.engine.shell.plans import build
+from headrace.engine.shell.submission import new_run
 from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
-from headrace.runners.submitting import new_run
 from headrace.runners.watching import follow_history
 
 _logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Outside:
         self.project = project
         self.artifacts = open_artifacts(artifacts)
         self.logs = FileLogs(home / "logs")
-        self._evaluator = CelEvaluator()
+        self._check = authored.checker(CelEvaluator())
         self._nudge = nudge
 
     @classmethod
@@ -105,7 +105,7 @@ class Outside:
             now=now,
             parts=await self.store.parts(),
             trigger=trigger,
-            evaluator=self._evaluator,
+            check=self._check,
             priority=priority,
             key=key,
         )
