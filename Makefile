@@ -42,7 +42,7 @@ down: ## end what `make up` started; the data stay
 .env:
 	@cp .env.example .env
 
-test: setup ## every test that needs no service; the last line is the runner's own
+test: setup ## every test; the servers it needs come up by themselves; the last line is the runner's own
 	@$(BIN)/pytest -n 2 $(TESTS)
 
 lint: setup ## ruff: rules and formatting
