@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from headrace.cli import journal
 from headrace.cli.failure import Status, Stop
 from headrace.cli.here import go
 from headrace.cli.output import say
@@ -46,13 +47,15 @@ def worker(
     """
     from headrace.cli.settings import load_settings
 
-    settings = load_settings({"home": home, "slots": concurrency}).settings
+    settings = load_settings({"home": home, "slots": concurrency or None}).settings
     if not settings.kafka:
         raise Stop(
             "a worker takes its tasks from Kafka, and HEADRACE_KAFKA names none.",
             hint="Set it to the bootstrap servers, host:port. Without a cluster, headrace run needs no worker.",
             status=Status.SERVICE,
         )
+    if concurrency is not None and concurrency < 1:
+        raise Stop(f"--concurrency: {concurrency} tasks at once are none.", hint="--concurrency 16")
     if not app_dir.is_dir():
         raise Stop(f"--app-dir: there is no folder {app_dir}.")
     listens, shows = _queues(queues), _labels(labels)
@@ -67,6 +70,7 @@ async def _serve(
     name: str | None,
     grace: float,
 ) -> int:
+    journal.keep()
     identity = _identity(prepare(settings.home), name)
     try:
         made = _made(settings, identity, queues, labels, app_dir)

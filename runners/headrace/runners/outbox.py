@@ -102,13 +102,14 @@ class Outbox:
 
     async def close(self) -> int:
         """Give up sending. Results that are not acknowledged are left on disk for the next incarnation; returns how
-        many reports of this one are lost or left."""
+        many reports could not be sent."""
         senders = list(self._senders.values())
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
         left = self._count
         if self._spill is not None:
+            left += sum([self._spill.waiting(part) for part in self._spill.parts()])
             for waiting in (self._under_way, self._waiting):
                 for part, items in waiting.items():
                     with suppress(OSError):  # the leases of these attempts will end

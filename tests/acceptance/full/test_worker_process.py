@@ -234,6 +234,7 @@ async def test_a_folder_named_by_a_message_is_not_followed(place: Workplace, tmp
         (["--queues", "A B"], "127.0.0.1:1", 2, "'A' is no queue"),
         (["--labels", "zone"], "127.0.0.1:1", 2, "not written as name=value"),
         (["--app-dir", "nowhere"], "127.0.0.1:1", 2, "there is no folder nowhere"),
+        (["--concurrency", "0"], "127.0.0.1:1", 2, "0 tasks at once are none"),
         (["--id", "../x"], "127.0.0.1:1", 2, "is no name"),
     ],
 )

@@ -149,7 +149,7 @@ async def test_results_that_were_never_acknowledged_are_sent_by_the_next_incarna
     rig.put(1, 9)
     rig.put(1, 10, kind="started")
     rig.put(2, 11, kind="handed_back")
-    await rig.outbox.close()
+    assert await rig.outbox.close() == 12
     rig.line.up.set()
     after = Rig(tmp_path, rig.line)
     assert after.outbox.resume() == 10
