@@ -19,8 +19,10 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     ProducerClosed,
+    SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.broker.kafka.wire import RECORD_BYTES
@@ -107,6 +109,14 @@ class Connection:
     async def explain(self, error: BaseException) -> BrokerUnavailable:
         """Why the cluster could not be used: tries each bootstrap server once, and says what the first one did."""
         said = str(error) or type(error).__name__
+        try:
+            return await self._explained(said)
+        finally:
+            await asyncio.sleep(
+                0.1
+            )  # aiokafka closes connections that failed in the background, over a few turns
+
+    async def _explained(self, said: str) -> BrokerUnavailable:
         for host, port in _addresses(self.settings.bootstrap):
             refusal = await self._refusal(host, port)
             if refusal is not None:
@@ -133,8 +143,11 @@ class Connection:
                     request_timeout_ms=REQUEST_SECONDS * 500,
                     **self._secure,
                 )
-            connection.close()
-        except AuthenticationFailedError:
+                try:
+                    await connection.send(MetadataRequest([]))
+                finally:
+                    await connection.close()
+        except (AuthenticationFailedError, SaslAuthenticationFailed):
             return (
                 f'refused the password of user "{self.settings.user}". '
                 "Check HEADRACE_KAFKA_USER and HEADRACE_KAFKA_PASSWORD."
@@ -165,13 +178,14 @@ class Connection:
             return "does not answer. Check the address, the network and the firewall."
         except OSError as refused:
             return f"cannot be reached: {_reason(refused)}. Is it running? HEADRACE_KAFKA names its address."
-        if self.settings.encrypted:
+        with_tls = await _speaks_tls(host, port)
+        if self.settings.encrypted and not with_tls:
             return "does not speak TLS. Set HEADRACE_KAFKA_SECURITY to PLAINTEXT or SASL_PLAINTEXT."
-        if await _speaks_tls(host, port):
+        if with_tls and not self.settings.encrypted:
             return "expects TLS. Set HEADRACE_KAFKA_SECURITY to SSL or SASL_SSL."
         if not self.settings.with_password:
             return (
-                "ends the connection: it may expect a password (HEADRACE_KAFKA_SECURITY=SASL_PLAINTEXT), "
+                "ends the connection: it may expect a password (HEADRACE_KAFKA_SECURITY=SASL_…), "
                 "or be no Kafka."
             )
         return f"ends the connection: {str(error) or type(error).__name__}."

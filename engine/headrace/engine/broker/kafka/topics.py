@@ -164,7 +164,7 @@ async def check(settings: KafkaSettings, parts: int | None, queues: Iterable[str
         found = await _found(admin, settings)
     topics = wanted(settings, parts or 0, queues)
     missing = [topic.name for topic in topics if topic.name not in found]
-    problems = [f"Topics are missing: {', '.join(missing)}. Make them: {ENSURE}"] if missing else []
+    problems = [_missing(settings, missing)] if missing else []
     inboxes = _inboxes(settings, found)
     known = {topic.name for topic in topics} | {name for name in found if _is_queue(settings, name)}
     for name in sorted(known & found.keys()):
@@ -182,8 +182,14 @@ async def require(settings: KafkaSettings, names: Iterable[str]) -> dict[str, in
         found = await _found(admin, settings, configs=False)
     missing = [settings.prefix + name for name in names if settings.prefix + name not in found]
     if missing:
-        raise BrokerUnavailable(f"Topics are missing: {', '.join(missing)}. Make them: {ENSURE}")
+        raise BrokerUnavailable(_missing(settings, missing))
     return {name: found[settings.prefix + name].partitions for name in names}
+
+
+def _missing(settings: KafkaSettings, names: list[str]) -> str:
+    """Kafka does not tell what is not there from what somebody may not see."""
+    hidden = f' (or user "{settings.user}" may not see them)' if settings.with_password else ""
+    return f"Topics are missing{hidden}: {', '.join(names)}. Make them: {ENSURE}"
 
 
 def _queue(settings: KafkaSettings, queue: str, inboxes: int) -> Topic:
