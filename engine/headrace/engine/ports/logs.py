@@ -20,6 +20,16 @@ class LogChunk(NamedTuple):
     body: bytes  # as the writer compressed it
 
 
+class Attempt(NamedTuple):
+    """Whose lines they are."""
+
+    run_id: str
+    task_id: str
+    generation: int
+    map: int
+    attempt: int
+
+
 class LogChunks(Protocol):
     """Kept by time: `Store.tend` drops what is old."""
 
@@ -37,3 +47,6 @@ class LogChunks(Protocol):
         limit: int = 1000,
     ) -> list[LogChunk]:
         """Chunks with seq above `after`, in order. Raises RowDamaged."""
+
+    async def log_ends(self, run_id: str) -> dict[Attempt, int]:
+        """The highest seq of each attempt of the run that has written."""

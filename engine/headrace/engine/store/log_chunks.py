@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from headrace.engine.ports.logs import LogChunk
+from headrace.engine.ports.logs import Attempt, LogChunk
 from headrace.engine.store import tables
 from headrace.engine.store.partitions import EARLIER
 
@@ -38,3 +38,11 @@ def read(
     query = _CHUNK.where(*(_C[name] == value for name, value in zip(names, attempt, strict=True)))
     query = query.where(_C.seq > after, _C.at >= func.coalesce(begun, 0.0)).order_by(_C.seq, _C.at)
     return [LogChunk._make(row) for row in connection.execute(query.limit(limit))]
+
+
+def ends(connection: Connection, run_id: str) -> dict[Attempt, int]:
+    """The highest seq of each attempt of the run that has written."""
+    begun = select(tables.runs.c.created_at - EARLIER).where(tables.runs.c.id == run_id).scalar_subquery()
+    names = [_C[name] for name in Attempt._fields]
+    query = select(*names, func.max(_C.seq)).where(_C.run_id == run_id, _C.at >= func.coalesce(begun, 0.0))
+    return {Attempt(*name): end for *name, end in connection.execute(query.group_by(*names))}

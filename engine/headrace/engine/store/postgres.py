@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from headrace.engine.ports.logs import LogChunk
+from headrace.engine.ports.logs import Attempt, LogChunk
 from headrace.engine.ports.store import (
     Batch,
     InboxRow,
@@ -252,6 +252,9 @@ class PostgresStore(SharedStore):
     ) -> list[LogChunk]:
         key = (run_id, task_id, generation, map, attempt)
         return await self._read(log_chunks.read, key, after, limit)
+
+    async def log_ends(self, run_id: str) -> dict[Attempt, int]:
+        return await self._read(log_chunks.ends, run_id)
 
     async def changed(self) -> str:
         """The server's snapshot: any other transaction that has written since makes it differ."""

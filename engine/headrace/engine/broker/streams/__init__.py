@@ -1,0 +1,1 @@
+"""The topics beside the hot path, by FastStream: requests, logs, dead letters. Importing this imports none of it."""
