@@ -19,13 +19,14 @@ from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.broker import BrokerUnavailable
+from headrace.engine.ports.cache import Cache
 from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable
 from headrace.engine.shell.plans import build
 from headrace.engine.shell.submission import new_run
 from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
-from headrace.runners.watching import follow_history
+from headrace.runners.watching import follow_history, follow_words
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +48,13 @@ class Outside:
     """Whether this process decides: never."""
 
     def __init__(
-        self, store: Store, home: Path, artifacts: str, project: str, nudge: Callable[[int], None]
+        self,
+        store: Store,
+        home: Path,
+        artifacts: str,
+        project: str,
+        nudge: Callable[[int], None],
+        cache: Cache | None = None,
     ) -> None:
         self.store = store
         self.home = home
@@ -56,6 +63,7 @@ class Outside:
         self.logs = FileLogs(home / "logs")
         self._check = authored.checker(CelEvaluator())
         self._nudge = nudge
+        self._cache = cache
 
     @classmethod
     @asynccontextmanager
@@ -67,15 +75,17 @@ class Outside:
         artifacts: str,
         project: str = "default",
         kafka: KafkaSettings | None = None,
+        cache: Cache | None = None,
     ) -> AsyncIterator[Outside]:
-        """`kafka` None, or out of reach: nobody is nudged, and engines see what was written within a second.
+        """`kafka` None, or out of reach: nobody is nudged, and engines see what was written within a second. `cache` None, or
+        degraded: runs are followed by looking at their history again and again. Closing it is the caller's.
 
         Raises StoreUnavailable.
         """
         store = await open_store(database_url)
         try:
             async with _nudging(kafka) as nudge:
-                opened = cls(store, home, artifacts, project, nudge)
+                opened = cls(store, home, artifacts, project, nudge, cache)
                 try:
                     yield opened
                 finally:
@@ -118,7 +128,12 @@ class Outside:
     async def watch(self, row: RunRow) -> AsyncIterator[Change]:
         """The run's changes from now on until it is final, as engines commit them."""
         plan = await self.plan(row.plan)
-        async for change in follow_history(self.store, plan, row.no, None):
+        changes = (
+            follow_history(self.store, plan, row.no, None)
+            if self._cache is None
+            else follow_words(self.store, self._cache, plan, row.no, row.id)
+        )
+        async for change in changes:
             yield change
 
     async def wait(self, row: RunRow) -> RunState:

@@ -10,12 +10,16 @@ from headrace.engine.core.decision import Decision
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
+from headrace.engine.ports.cache import Cache, Commit, Word
 from headrace.engine.ports.store import Created, Store
 from headrace.engine.shell import history
 from headrace.engine.shell.views import Change, Changes
 
 EVERY = 0.1
 """Seconds between looks at another process's history."""
+
+CHECK_EVERY = 2.0
+"""Seconds between looks at history while live events come: one may have been lost on its way to the cache."""
 
 UNWATCHED = 256
 """Runs that have ended before anybody watched them, and whose story is still kept."""
@@ -190,13 +194,54 @@ async def follow_history(store: Store, plan: Plan, run: int, part: int | None) -
         if part is not None and looks % OWNER_EVERY == 0:
             orphaned = 0 if await store.has_owner(part) else orphaned + 1
         looks += 1
-        for entry in await store.history(run, after=seq):
-            seq = entry.seq
-            for change in changes.recorded(history.decode(entry.body, _Nothing())):
-                yield change
+        seq, found = await _recorded(store, run, seq, changes)
+        for change in found:
+            yield change
         if not changes.final:
             if orphaned > 1:
                 raise NobodyDecides(
                     f"No engine lives here, so run {row.id} stands still. headrace run --resume goes on with it."
                 )
             await asyncio.sleep(EVERY)
+
+
+async def follow_words(
+    store: Store, cache: Cache, plan: Plan, run: int, run_id: str
+) -> AsyncIterator[Change]:
+    """Until the run is final, by what the cache is told of its commits. History fills every gap, and is all there is while
+    the cache is degraded: each change comes once, in order, whatever becomes of the cache."""
+    async with cache.follow(run_id) as feed:
+        row = await store.run(run)  # only now that nothing can be missed
+        assert row is not None
+        changes, seq = Changes(plan, RunState(row.state)), row.seq
+        while not changes.final:
+            word = await feed.next(CHECK_EVERY if feed.live else EVERY)
+            commits = _next_commits(word, seq)
+            if commits is None:
+                seq, found = await _recorded(store, run, seq, changes)
+                for change in found:
+                    yield change
+                continue
+            for commit in commits:
+                seq = commit.seq
+                for change in changes.heard(commit.moves):
+                    yield change
+
+
+def _next_commits(word: Word | None, seq: int) -> list[Commit] | None:
+    """Of a word, what comes after the history row `seq`. None: the word does not say all of it."""
+    if word is None:
+        return None
+    if word.status.seq <= seq:
+        return []
+    new = [commit for commit in word.commits or () if commit.seq > seq]
+    return new if [commit.seq for commit in new] == list(range(seq + 1, word.status.seq + 1)) else None
+
+
+async def _recorded(store: Store, run: int, seq: int, changes: Changes) -> tuple[int, list[Change]]:
+    """What history says after the row `seq`, and how far it goes now."""
+    found: list[Change] = []
+    for entry in await store.history(run, after=seq):
+        seq = entry.seq
+        found += changes.recorded(history.decode(entry.body, _Nothing()))
+    return seq, found

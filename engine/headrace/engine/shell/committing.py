@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 from headrace.engine.core.decision import Decision
 from headrace.engine.core.events import Continued, Started
@@ -29,6 +29,14 @@ Listener: TypeAlias = Callable[[int, Decision], None]
 
 SetAside: TypeAlias = Callable[[int, Exception], None]
 """Called with the number of a run that is not decided any longer, and why."""
+
+
+class Onlooker(Protocol):
+    """Looks on after every turn of an engine."""
+
+    def turned(self, committed: Sequence[LiveRun], runs: Mapping[int, LiveRun]) -> None:
+        """The runs that the turn changed, as they were committed and before they go on, and all that are in memory by number;
+        nothing of it may be changed."""
 
 
 class Committer:
@@ -60,6 +68,7 @@ class Committer:
         self._lose = lose
         self.listeners: list[Listener] = []
         self.alarms: list[SetAside] = []
+        self.onlookers: list[Onlooker] = []
 
     async def commit(self, turn: Turn) -> bool:
         """Whether there was anything to commit. Of a part that was lost nothing is written and nothing is sent."""
@@ -76,6 +85,8 @@ class Committer:
             outbox = portion.outbox
             outbox.publish(self._broker)
             counters.dispatched += outbox.dispatched
+        if self.onlookers:
+            self._show(turn)
         for live in turn.touched:
             self._after(live)
         return bool(worth)
@@ -152,6 +163,14 @@ class Committer:
         """Tell who listens that a run is not decided any longer."""
         for told in tuple(self.alarms):
             told(run, fault)
+
+    def _show(self, turn: Turn) -> None:
+        committed = [live for live in turn.touched if live.changed]
+        for onlooker in self.onlookers:
+            try:
+                onlooker.turned(committed, self._holdings.runs)
+            except Exception:
+                _logger.exception("an onlooker failed")
 
     def _after(self, live: LiveRun) -> None:
         """After the commit: tell who listens, keep what will be read, go on or leave memory."""

@@ -36,6 +36,7 @@ from headrace.engine.shell.quiet import QuietCollector
 from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
+from headrace.engine.shell.telling import Teller
 from headrace.engine.shell.turning import Turner
 from headrace.engine.shell.upkeep import Upkeep
 from headrace.engine.shell.values import ValueCache
@@ -271,6 +272,11 @@ class Engine:
                 alarms.remove(set_aside)
 
         return end
+
+    def attach(self, teller: Teller) -> None:
+        """Have the cache told of every commit from now on."""
+        teller.attached(self._broker.wake)
+        self._committer.onlookers.append(teller)
 
     # -- what is going on ----------------------------------------------------------------------------------------
 

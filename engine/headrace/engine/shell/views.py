@@ -21,6 +21,7 @@ from headrace.engine.core.run import RunStatus
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Kind
 from headrace.engine.ports.artifacts import Artifacts
+from headrace.engine.ports.cache import Move
 from headrace.engine.ports.store import RunRow, Store, TaskRow
 from headrace.engine.shell.history import Recorded
 from headrace.engine.shell.plans import Plans
@@ -241,6 +242,14 @@ class Changes:
     def recorded(self, recorded: Recorded) -> list[Change]:
         """What a row of history changed."""
         return self._told(recorded.events, recorded.transitions, recorded.run)
+
+    def heard(self, moves: Iterable[Move]) -> list[Change]:
+        """What a commit changed, as the cache tells it."""
+        changes = [Change(*move) for move in moves]
+        for change in changes:
+            if change.task is None:
+                self._state = RunState[change.after.upper()]
+        return changes
 
     def _told(
         self, events: Sequence[Event], transitions: Iterable[Transition], run: Mapping[str, Any] | None
