@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from headrace.engine.broker.kafka.settings import KafkaSettings
 from tests.integration.shell.team import Team
 from tests.support.postgres import TEMPLATE, Postgres, postgres
+from tests.support.servers import Servers, lab
 
-__all__ = ["postgres"]
+__all__ = ["lab", "postgres"]
 
 
 @pytest.fixture
@@ -22,3 +24,15 @@ async def team(postgres: Postgres) -> AsyncIterator[Team]:
     finally:
         await made.close()
         await postgres.drop(name)
+
+
+@pytest.fixture
+async def kafka_team(lab: Servers) -> AsyncIterator[Team]:
+    """The same over a real Kafka."""
+    url = lab.database_url("team")
+    made = await Team.open(url, KafkaSettings((lab.kafka,), lab.kafka_prefix(), inboxes=4))
+    try:
+        yield made
+    finally:
+        await made.close()
+        lab.drop_database(url)

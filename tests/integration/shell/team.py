@@ -1,4 +1,4 @@
-"""Several engines on one PostgreSQL and one in-process broker, and workers that speak the whole protocol.
+"""Several engines on one PostgreSQL and one broker, in this process or Kafka, and workers that speak the whole protocol.
 
 Nothing runs by itself but the engines' looks at each other: `until` lets everybody take turns until a condition holds.
 """
@@ -6,16 +6,22 @@ Nothing runs by itself but the engines' looks at each other: `until` lets everyb
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
+from headrace.engine.broker.kafka.settings import KafkaSettings
+from headrace.engine.broker.kafka.topics import ensure
+from headrace.engine.broker.kafka.worker_side import KafkaWorkerSide
 from headrace.engine.broker.memory import MemoryBroker
 from headrace.engine.core.canonical import canonical_json, to_document
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.broker import EngineSide, WorkerSide
 from headrace.engine.ports.messages import (
     Abort,
     Alive,
@@ -44,9 +50,9 @@ WITHIN = 30.0
 class HonestWorker:
     """Holds what its body says it holds, drops what comes from an old epoch, answers every question."""
 
-    def __init__(self, broker: MemoryBroker, worker: str = "w1", *, slots: int = 10, inbox: int = 0) -> None:
-        self.side = broker.worker_side(worker, inbox)
-        self.worker, self.incarnation, self.inbox, self.slots = worker, f"{worker}-1", inbox, slots
+    def __init__(self, side: WorkerSide, worker: str = "w1", *, slots: int = 10) -> None:
+        self.side = side
+        self.worker, self.incarnation, self.slots = worker, f"{worker}-1", slots
         self.body: Body = lambda dispatch: Answer()
         self.held: dict[tuple[int, int, int, int, int], tuple[int, Dispatch]] = {}
         self.seen: list[Dispatch] = []
@@ -64,7 +70,7 @@ class HonestWorker:
     async def beat(self) -> None:
         held = len(self.held)
         await self.side.beat(
-            Beat(self.worker, self.incarnation, self.inbox, ["default"], {}, self.slots, 0, held)
+            Beat(self.worker, self.incarnation, self.side.inbox, ["default"], {}, self.slots, 0, held)
         )
 
     async def step(self) -> None:
@@ -145,21 +151,37 @@ class HonestWorker:
 class Team:
     """The engines, by name; the store that whoever stands outside reads and posts to."""
 
-    def __init__(self, url: str, outside: Store, parts: int) -> None:
+    def __init__(self, url: str, outside: Store, parts: int, kafka: KafkaSettings | None) -> None:
         self.url = url
         self.outside = outside
         self.parts = parts
+        self.kafka = kafka
         self.broker = MemoryBroker(parts=parts, inboxes=4)
         self.engines: dict[str, Engine] = {}
         self.stores: dict[str, Store] = {}
         self.workers: list[HonestWorker] = []
+        self._beat_at = 0.0
 
     @classmethod
-    async def open(cls, url: str) -> Team:
+    async def open(cls, url: str, kafka: KafkaSettings | None = None) -> Team:
+        """`kafka` None: an in-process broker."""
         outside = await open_store(url)
-        return cls(url, outside, await outside.parts())
+        parts = await outside.parts()
+        if kafka is not None:
+            await ensure(kafka, parts, ["default"])
+        return cls(url, outside, parts, kafka)
+
+    def engine_side(self, name: str) -> EngineSide:
+        return self.broker.engine_side() if self.kafka is None else KafkaEngineSide(self.kafka, name)
+
+    def worker_side(self, name: str, inbox: int) -> WorkerSide:
+        if self.kafka is None:
+            return self.broker.worker_side(name, inbox)
+        return KafkaWorkerSide(self.kafka, name, ["default"])
 
     async def close(self) -> None:
+        for worker in self.workers:
+            await worker.side.stop()
         for name in list(self.engines):
             await self.leave(name)
         await self.outside.close()
@@ -176,7 +198,7 @@ class Team:
         store = self.stores[name] = await open_store(self.url)
         engine = self.engines[name] = Engine(
             store,
-            self.broker.engine_side(),
+            self.engine_side(name),
             CelEvaluator(),
             None,
             SystemClock(),
@@ -205,7 +227,7 @@ class Team:
         return engine
 
     async def hire(self, name: str = "w1", *, slots: int = 10, inbox: int = 0) -> HonestWorker:
-        worker = HonestWorker(self.broker, name, slots=slots, inbox=inbox)
+        worker = HonestWorker(self.worker_side(name, inbox), name, slots=slots)
         await worker.side.start()
         await worker.beat()
         self.workers.append(worker)
@@ -217,6 +239,11 @@ class Team:
             await engine.turn(0.001)
         for worker in self.workers:
             await worker.step()
+        now = time.monotonic()
+        if now - self._beat_at >= 1.0:
+            self._beat_at = now
+            for worker in self.workers:
+                await worker.beat()
 
     async def until(self, holds: Callable[[], bool | Awaitable[bool]]) -> None:
         """Take turns until it holds."""

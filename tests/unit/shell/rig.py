@@ -16,6 +16,7 @@ from headrace.engine.core.canonical import canonical_json, to_document
 from headrace.engine.core.decision import Decision
 from headrace.engine.core.plan import Plan
 from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.messages import (
     Abort,
     Alive,
@@ -175,10 +176,10 @@ class Rig:
     engine: Engine = field(init=False)
     worker: ScriptedWorker = field(init=False)
 
-    def make(self, store: Store | None = None, **keys: Any) -> Engine:
+    def make(self, store: Store | None = None, side: EngineSide | None = None, **keys: Any) -> Engine:
         self.engine = Engine(
             store or self.store,
-            self.broker.engine_side(),
+            side or self.broker.engine_side(),
             CelEvaluator(),
             None,
             self.clock,

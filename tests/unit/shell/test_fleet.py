@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from headrace.engine.core.decision import Abort
 from headrace.engine.core.keys import Key
-from headrace.engine.ports.messages import Alive, Beat, Limits
+from headrace.engine.ports.messages import Alive, Beat, Limits, Lines
 from headrace.engine.shell.fleet import Fleet, Flight, Member, spread
 from headrace.engine.shell.line import Lane, Line
 from headrace.engine.shell.plans import Profile
@@ -44,14 +44,16 @@ def test_room_is_slots_and_ahead_less_what_flies(lane: Lane) -> None:
     assert [room for _, room in fleet.room(lane, 1.0)] == [3]
 
 
-@pytest.mark.parametrize("why", ["stale", "draining", "sated", "other queue"])
+@pytest.mark.parametrize("why", ["stale", "draining", "sated", "other queue", "other kind"])
 def test_no_room_with_a_worker_that_is(why: str) -> None:
     fleet, line = Fleet(), Line()
     fleet.beat(beat(draining=why == "draining"), 0.0)
     member = fleet.member("w1")
     assert member is not None
     member.sated = why == "sated"
-    lane = line.lane("gpu" if why == "other queue" else "default", {})
+    member.kinds = frozenset(("python",))
+    queue = "gpu" if why == "other queue" else "default"
+    lane = line.lane(queue, {}, "shell" if why == "other kind" else "python")
     assert fleet.room(lane, 6.5 if why == "stale" else 1.0) == []
 
 
@@ -159,3 +161,73 @@ def test_what_is_to_stop_is_told_once_its_worker_was_heard(lane: Lane, landed: b
     fleet.beat(beat(), 1.0)
     assert fleet.stops() == ([] if landed else [(made, stop)])
     assert fleet.stops() == []
+
+
+def test_credit_is_divided_among_the_engines_that_have_work_for_the_queue(lane: Lane) -> None:
+    """E7."""
+    fleet = Fleet("me")
+    fleet.beat(beat(slots=6, ahead=1), 0.0)
+    fleet.lines(Lines("other", {"default": (0, 3, 0)}), 0.0)
+    fleet.lines(Lines("third", {"default": (0, 0, 0), "gpu": (1, 0, 0)}), 0.0)
+    fleet.lines(Lines("me", {"default": (0, 9, 0)}), 0.0)
+    assert [room for _, room in fleet.room(lane, 1.0)] == [4]
+    fleet.beat(beat(slots=6, ahead=1), 6.0)
+    assert [room for _, room in fleet.room(lane, 6.5)] == [7]
+
+
+def test_a_lease_stands_still_while_its_part_is_not_read_to_its_end(lane: Lane) -> None:
+    """E8, faults 18: the broker was away for ten minutes, and nobody could be heard."""
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    one = flight(fleet, lane, 1, 0.0)
+    one.running = True
+    for now in range(1, 600):
+        fleet.beat(beat(), float(now))
+        assert fleet.sweep(float(now), frozenset()).lost == []
+    for now in range(600, 629):
+        assert fleet.sweep(float(now), frozenset((0,))).lost == []
+    assert fleet.sweep(631.0, frozenset((0,))).lost == [one]
+
+
+def test_missing_beats_count_only_while_beats_can_be_read(lane: Lane) -> None:
+    """E8."""
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    one = flight(fleet, lane, 1, 0.0)
+    for now in range(1, 60):
+        assert fleet.sweep(float(now), frozenset((0,)), workers=False).stranded == []
+    assert fleet.room(lane, 59.0) == []
+    stranded = [now for now in range(60, 70) if fleet.sweep(float(now), frozenset((0,))).stranded == [one]]
+    assert stranded[0] == 65
+
+
+def test_another_epoch_of_one_queue_settles_nothing_of_the_other() -> None:
+    """The barrier is per topic: a dispatch may still lie behind the one that was not shown yet."""
+    fleet, line = Fleet(), Line()
+    listens = Beat("w1", "i1", 0, ["default", "gpu"], {}, 2, 1, 0)
+    fleet.beat(listens, 0.0)
+    for task, queue in enumerate(("default", "gpu")):
+        profile = Profile(line.lane(queue, {}), 30.0, None, Limits())
+        made = Flight(0, (1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0)
+        fleet.restore(made, "w1", running=False, now=0.0)
+    first = fleet.alive(Alive("w1", "i1", 0, {"default": 2}, []), 2, 1.0)
+    assert [f.key.task for f in first] == [0]
+    then = fleet.alive(Alive("w1", "i1", 0, {"default": 2, "gpu": 2}, []), 2, 1.0)
+    assert [f.key.task for f in then] == [1]
+
+
+def test_a_part_that_is_left_takes_its_flights_along_and_no_others(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    profile = Profile(lane, 30.0, None, Limits())
+    member = fleet.member("w1")
+    assert member is not None
+    for part in (0, 1):
+        fleet.raise_barrier(part)
+        fleet.sent(Flight(part, (part, Key(0)), 1, 1, 1, member, profile, 0.0))
+    assert [part for part, _ in fleet.unasked()] == [0, 1]
+    fleet.leave(1)
+    assert [flight.part for flight in fleet.flights.values()] == [0]
+    assert member.busy == 1
+    fleet.raise_barrier(1)
+    assert [part for part, _ in fleet.unasked()] == [1]

@@ -137,3 +137,16 @@ def test_nothing_is_lost_and_nothing_comes_twice(operations: list[tuple[str, int
             model.difference_update(picked)
         assert len(line) == lane.depth == len(model)
     assert set(lane.pick(1_000)) == model
+
+
+def test_lanes_that_want_the_same_workers_take_turns_and_a_higher_class_goes_first() -> None:
+    line = Line()
+    plain, zoned, shells = line.lane("q", {}), line.lane("q", {"zone": "b"}), line.lane("q", {}, "shell")
+    for lane in (plain, zoned):
+        lane.push(1, "p", [(id(lane), Key(0))])
+    firsts = [line.lanes()[0] for _ in range(8)]
+    assert set(firsts) == {plain, zoned}
+    shells.push(0, "p", [(1, Key(1))])
+    orders = [line.lanes() for _ in range(30)]
+    assert sum(lanes[0] is shells for lanes in orders) == 27
+    assert sum(lanes[-1] is shells for lanes in orders) == 3

@@ -63,8 +63,8 @@ class Member:
         return max(0, -(-(self.slots + self.ahead) // engines) - self.busy)
 
     def serves(self, lane: Lane) -> bool:
-        """Whether it listens to the lane's queue and has every label."""
-        if lane.queue not in self.queues:
+        """Whether it listens to the lane's queue, executes its kind of task and has every label."""
+        if lane.queue not in self.queues or (self.kinds and lane.kind and lane.kind not in self.kinds):
             return False
         labels = self.labels
         return all(labels.get(name) == value for name, value in lane.labels.items())

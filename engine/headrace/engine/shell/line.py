@@ -1,7 +1,7 @@
 """The waiting line: task runs that are ready, until a worker has room for them.
 
 It lives in the engine and not in a topic, so priorities and fairness act until the last moment. There is one lane per
-(queue, labels); a lane keeps three priority classes, and a class keeps a first-in-first-out line per tenant and serves
+(queue, labels, kind); a lane keeps three priority classes, and a class keeps a first-in-first-out line per tenant and serves
 the tenants in turn. A higher class goes first, but leaves every tenth place to the classes below it, so nothing starves.
 
 Every operation is O(1) per entry. What is withdrawn is only forgotten: its place is skipped when its turn comes.
@@ -68,12 +68,13 @@ class _Class:
 
 
 class Lane:
-    """What waits for one queue and one set of labels."""
+    """What waits for one queue, one set of labels and one kind of task (empty: any)."""
 
-    __slots__ = ("_classes", "_where", "labels", "queue")
+    __slots__ = ("_classes", "_where", "kind", "labels", "queue")
 
-    def __init__(self, queue: str, labels: Mapping[str, str], where: dict[Entry, _Class]) -> None:
+    def __init__(self, queue: str, labels: Mapping[str, str], kind: str, where: dict[Entry, _Class]) -> None:
         self.queue = queue
+        self.kind = kind
         self.labels = dict(labels)
         self._where = where
         self._classes = tuple(_Class() for _ in range(CLASSES))
@@ -87,6 +88,11 @@ class Lane:
         """Entries by class: high, normal, low."""
         high, normal, low = self._classes
         return high.depth, normal.depth, low.depth
+
+    @property
+    def first(self) -> int:
+        """The highest class in which something waits; CLASSES when nothing does."""
+        return next((at for at, cls in enumerate(self._classes) if cls.depth), CLASSES)
 
     def push(self, priority: int, tenant: str, entries: Iterable[Entry], *, front: bool = False) -> None:
         """Add entries of one class (0 high, 1 normal, 2 low), oldest first.
@@ -149,7 +155,8 @@ class Line:
 
     def __init__(self, *, one: bool = False) -> None:
         self._one = one
-        self._lanes: dict[tuple[str, tuple[tuple[str, str], ...]], Lane] = {}
+        self._lanes: dict[tuple[str, tuple[tuple[str, str], ...], str], Lane] = {}
+        self._turns = 0
         self._where: dict[Entry, _Class] = {}
 
     def __len__(self) -> int:
@@ -162,14 +169,25 @@ class Line:
         """The lanes in which something waits."""
         return iter([lane for lane in self._lanes.values() if lane.depth])
 
-    def lane(self, queue: str, labels: Mapping[str, str]) -> Lane:
-        """The lane of a queue and labels, made when first asked for."""
+    def lanes(self) -> list[Lane]:
+        """The lanes in which something waits, in the order in which they may have the workers that several of them want: a
+        higher class goes first, but for every tenth time; lanes of one class take turns."""
+        lanes = [lane for lane in self._lanes.values() if lane.depth]
+        if len(lanes) > 1:
+            self._turns += 1
+            start = self._turns % len(lanes)
+            lanes = lanes[start:] + lanes[:start]
+            lanes.sort(key=lambda lane: lane.first, reverse=self._turns % SHARE == 0)
+        return lanes
+
+    def lane(self, queue: str, labels: Mapping[str, str], kind: str = "") -> Lane:
+        """The lane of a queue, labels and kind of task, made when first asked for."""
         if self._one:
-            queue, labels = "default", {}
-        at = queue, tuple(sorted(labels.items()))
+            queue, labels, kind = "default", {}, ""
+        at = queue, tuple(sorted(labels.items())), kind
         lane = self._lanes.get(at)
         if lane is None:
-            lane = self._lanes[at] = Lane(queue, labels, self._where)
+            lane = self._lanes[at] = Lane(queue, labels, kind, self._where)
         return lane
 
     def depths(self) -> dict[str, tuple[int, int, int]]:

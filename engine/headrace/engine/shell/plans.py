@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from headrace.engine.core.plan import Plan
-from headrace.engine.core.workflow import Priority, Task
+from headrace.engine.core.workflow import Kind, Priority, Task
 from headrace.engine.ports.messages import Job, Limits
 from headrace.engine.shell.line import Lane, Line
 
@@ -52,7 +52,7 @@ class PlanInUse:
         self.read = frozenset(plan.section_names.values()).union(
             *(names.values() for names in plan.names.values())
         )
-        self._shared: dict[tuple[str, int, int, Priority | None], Profile] = {}
+        self._shared: dict[tuple[str, int, int, Priority | None, Kind], Profile] = {}
 
     def profile(self, node: int, line: Line) -> Profile:
         """The task's profile, made at first use."""
@@ -60,20 +60,21 @@ class PlanInUse:
         if known is None:
             task = self.plan.tasks[node]
             # By identity: tasks of one plan mostly share their labels and timeouts, which the plan keeps alive.
-            says = task.queue, id(task.labels), id(task.timeouts), task.priority
+            kind = self.plan.kinds[node]
+            says = task.queue, id(task.labels), id(task.timeouts), task.priority, kind
             known = self._shared.get(says)
             if known is None:
-                known = self._shared[says] = _profile(task, line)
+                known = self._shared[says] = _profile(task, kind, line)
             self.profiles[node] = known
         return known
 
 
-def _profile(task: Task, line: Line) -> Profile:
+def _profile(task: Task, kind: Kind, line: Line) -> Profile:
     timeouts = task.timeouts
     lease = timeouts.heartbeat.total_seconds()
     attempt = None if timeouts.attempt is None else timeouts.attempt.total_seconds()
     return Profile(
-        line.lane(task.queue, task.labels),
+        line.lane(task.queue, task.labels, kind.value),
         lease,
         task.priority,
         Limits(attempt, lease, timeouts.grace.total_seconds()),

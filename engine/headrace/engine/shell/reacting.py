@@ -25,7 +25,7 @@ from headrace.engine.core.states import TaskState
 from headrace.engine.ports.store import Batch, StoreUnavailable
 from headrace.engine.shell.children import CannotStart, Children, Resolved, refusal
 from headrace.engine.shell.deciding import Failure
-from headrace.engine.shell.fleet import Fleet, Flight, spread
+from headrace.engine.shell.fleet import Fleet, Flight, Member, spread
 from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Entry, Line
 from headrace.engine.shell.live import LiveRun
@@ -212,8 +212,14 @@ class Reactor:
         line, runs, now = self._line, self._holdings.runs, turn.now
         if not len(line):
             return False
-        for lane in line:
+        lanes = line.lanes()
+        promised: dict[Member, int] = {}  # to lanes that came before
+        for lane in lanes:
             members = self._fleet.room(lane, turn.mono)
+            if promised:
+                members = [
+                    (member, left) for member, room in members if (left := room - promised.get(member, 0)) > 0
+                ]
             if not members:
                 continue
             budget = self._picked - turn.picked
@@ -226,6 +232,8 @@ class Reactor:
             deferred: list[Entry] = []
             for member, count in spread(members, len(entries)):
                 worker = member.worker
+                if len(lanes) > 1:
+                    promised[member] = promised.get(member, 0) + count
                 for entry in entries[at : at + count]:
                     run, key = entry
                     live = runs.get(run)
