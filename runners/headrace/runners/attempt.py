@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.engine.core.keys import unpack, written
-from headrace.engine.ports.artifacts import Logs
+from headrace.engine.ports.artifacts import LogWriter
 from headrace.engine.ports.messages import Dispatch, ErrorInfo, Report
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Attempt:
     inputs: dict[str, Any] | None = None  # with the holes filled; None: those of the dispatch
     redactor: Redactor | None = None
     handle: Any = None  # what the lane needs to interrupt it: a thread, a task
-    logs: Logs | None = None
+    logs: LogWriter | None = None
     grace = 10.0  # seconds between the polite and the forced end
     _lines: LogLines | None = None
     _view: View | None = None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from headrace.engine.ports.artifacts import Logs
+from headrace.engine.ports.artifacts import LogWriter
 from headrace.engine.ports.messages import Dispatch, Log
 from headrace.runners.redaction import Redactor
 
@@ -20,7 +20,7 @@ class LogLines:
     def __init__(
         self,
         dispatch: Dispatch,
-        logs: Logs,
+        logs: LogWriter,
         redactor: Redactor | None,
         clock: Callable[[], float] = time.time,
     ) -> None:

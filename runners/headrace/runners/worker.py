@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headrace.engine.ports.artifacts import Artifacts, Logs
+from headrace.engine.ports.artifacts import Artifacts, LogWriter
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.messages import Abort, Beat, Dispatches, ToWorker
 from headrace.runners.answering import Answers
@@ -76,7 +76,7 @@ class Worker:
         slots: int = 16,
         app_dir: str | Path | AppDir = ".",
         artifacts: Artifacts | None = None,
-        logs: Logs | None = None,
+        logs: LogWriter | None = None,
         secrets: Secrets | None = None,
         http_policy: HttpPolicy | None = None,
         state_folder: Path | None = None,

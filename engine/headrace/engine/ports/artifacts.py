@@ -22,11 +22,15 @@ class Artifacts(Protocol):
         """Checked against its digest. Raises ArtifactMissing."""
 
 
-class Logs(Protocol):
-    """Log lines per attempt, kept in order of writing."""
+class LogWriter(Protocol):
+    """Where the lines that attempts write go."""
 
     def write(self, lines: Sequence[Log]) -> None:
         """Never blocks on a reader; safe from any thread."""
+
+
+class LogReader(Protocol):
+    """Log lines per attempt, in order of writing."""
 
     async def read(
         self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
@@ -34,3 +38,7 @@ class Logs(Protocol):
         """Lines from number `after` on."""
 
     def follow(self, run_id: str) -> AsyncIterator[Log]: ...
+
+
+class Logs(LogWriter, LogReader, Protocol):
+    """Log lines per attempt, kept in order of writing."""
