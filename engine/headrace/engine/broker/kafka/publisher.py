@@ -204,9 +204,10 @@ class Publisher:
                 except UnknownTopicOrPartitionError:
                     await self._look_for(lane)
                     continue
-                except (KafkaError, OSError) as error:
+                except Exception as error:  # whatever else the client raises: another one may do better
                     if producer is self._producer:
                         self._renew(error)
+                    await asyncio.sleep(FIRST_WAIT)
                     continue
                 if producer is not self._producer or not lane.waiting or lane.waiting[0] is not record:
                     continue  # left meanwhile: it goes again
@@ -307,10 +308,12 @@ class Publisher:
                     async with asyncio.timeout(3 * ACKNOWLEDGED_WITHIN):
                         await producer.start()
                     break
-                except BaseException as error:
+                except Exception as error:
+                    log.debug("Kafka: no new producer yet (%s).", _said(error))
                     await producer.abandon()
-                    if not isinstance(error, (KafkaError, OSError, TimeoutError)):
-                        raise
+                except BaseException:
+                    await producer.abandon()
+                    raise
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
             self.renewals += 1

@@ -10,11 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from headrace.engine.broker.kafka.connection import FETCH_SECONDS, Connection
 
@@ -23,6 +22,12 @@ FRESH_SECONDS = 1.5
 
 SILENT_SECONDS = 30.0
 """Without any answer for so long, a new consumer is made."""
+
+WORRY_SECONDS = 5.0
+"""A partition that was not answered for so long is told of in the log, once."""
+
+AGAIN_SECONDS = 0.2
+"""Between two tries after an error."""
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +73,8 @@ class Reader:
         self._awake_since = 0
         self._answered = 0.0
         self._stamp = 0
+        self._since = 0.0
+        self._worried = False
 
     async def start(self) -> None:
         """Raises BrokerUnavailable."""
@@ -161,17 +168,13 @@ class Reader:
         while True:
             try:
                 await self._read()
-            except asyncio.CancelledError:
-                raise
             except OffsetOutOfRangeError as error:
                 await self._mend(error.args[0])
-            except (KafkaError, IllegalStateError, OSError) as error:
+            except Exception as error:  # whatever the client raises: reading must go on
                 log.warning(
                     "Kafka: reading failed, and is tried again (%s).", str(error) or type(error).__name__
                 )
-                if isinstance(error, CorruptRecordException):
-                    await asyncio.sleep(1.0)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def _read(self) -> None:
         while True:
@@ -201,12 +204,24 @@ class Reader:
         self._ticked = now
 
     def _silent(self, consumer: AIOKafkaConsumer) -> bool:
-        """Whether the broker has said nothing for long."""
-        now, stamp = time.monotonic(), self._stamp
-        with suppress(AssertionError):
-            stamp = max((consumer.last_poll_timestamp(each) or 0 for each in self._positions), default=0)
-        if stamp != self._stamp:
-            self._stamp, self._answered = stamp, now
+        """Whether the broker has said nothing for long, of any partition. One that stays silent alone is told of."""
+        now, wall = time.monotonic(), time.time() * 1000
+        try:
+            stamps = {each: consumer.last_poll_timestamp(each) or 0 for each in self._positions}
+        except AssertionError:  # not assigned yet
+            return False
+        newest = max(stamps.values(), default=0)
+        if newest != self._stamp:
+            self._stamp, self._answered = newest, now
+        late = {
+            each for each, stamp in stamps.items() if wall - (stamp or self._since) > WORRY_SECONDS * 1000
+        }
+        if late and not self._worried:
+            named = ", ".join(sorted(f"{each.topic} [{each.partition}]" for each in late))
+            log.warning("Kafka has not answered for %g s and more for %s.", WORRY_SECONDS, named)
+        elif self._worried and not late:
+            log.warning("Kafka answers again for all partitions that are read.")
+        self._worried = bool(late)
         return now - self._answered > SILENT_SECONDS
 
     async def _anew(self) -> None:
@@ -225,6 +240,7 @@ class Reader:
 
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """A new assignment drops what was fetched and not delivered; it is fetched again from the positions."""
+        self._since = time.time() * 1000
         consumer.assign(list(self._positions))
         for partition, offset in self._positions.items():
             consumer.seek(partition, offset)
@@ -237,7 +253,7 @@ class Reader:
             first = await consumer.beginning_offsets(list(wanted))
             end = await consumer.end_offsets(list(wanted))
         except (KafkaError, OSError, TimeoutError):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(AGAIN_SECONDS)
             return  # it is met again
         for partition, offset in wanted.items():
             if self._positions.get(partition) != offset:
