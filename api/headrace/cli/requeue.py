@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from headrace.cli.dead_letters import Fingerprint, Json, Letter, Task, Which, Workflow, chosen, task_name
 from headrace.cli.failure import Status, Stop
-from headrace.cli.here import embedded, go, me, reading
+from headrace.cli.here import embedded, go, has_engines, me, reading
 from headrace.cli.output import print_json, say
 from headrace.cli.references import short
 from headrace.cli.runs import Timeout, seconds
@@ -129,8 +129,8 @@ def _told(outcome: Outcome, kept: int, canary: DeadLetter | None, tried: str | N
 
 @asynccontextmanager
 async def desk(settings: Settings) -> AsyncIterator[tuple[Store, Embedded | None]]:
-    """The store, and this machine's engine where no cluster is named."""
-    if settings.kafka:
+    """The store; and this machine's engine, where no cluster's engines decide."""
+    if await has_engines(settings):
         async with reading(settings) as store:
             yield store, None
         return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.store import tables
+from headrace.engine.store.writes import insert_absent
 
 PARTS = 16
 """On PostgreSQL: more than anyone needs engines, few enough to look at four times a second. A SQLite file has one."""
@@ -28,7 +29,7 @@ def spread(connection: Connection, wanted: int | None) -> int:
         if part not in there
     ]
     if made:
-        connection.execute(insert(tables.parts), made)
+        connection.execute(insert_absent(connection.dialect.name, tables.parts), made)
     return count
 
 

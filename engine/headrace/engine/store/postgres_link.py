@@ -99,6 +99,8 @@ def _advice(error: BaseException) -> str:
         return "is read-only, so it is a standby. Point HEADRACE_DATABASE_URL at the primary."
     if code == "42P01":
         return "lacks tables of Headrace. Run `headrace db upgrade`."
+    if code == "55P03":
+        return "is busy: a lock was not free in time. Nothing was changed; try again."
     if code == "57P03":
         return "is starting or shutting down. Try again in a moment."
     if isinstance(error, PoolTimeout):

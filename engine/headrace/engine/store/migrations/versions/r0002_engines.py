@@ -18,6 +18,8 @@ _LETTER = ("run", "generation", "task", "map", "attempt")
 
 def upgrade() -> None:
     connection = op.get_bind()
+    if connection.dialect.name != "sqlite":
+        op.execute("SET LOCAL lock_timeout = '5s'")  # engines must not queue up behind one who waits
     spread(connection, context.config.attributes.get("parts"))
     op.create_table(
         "spoken",
