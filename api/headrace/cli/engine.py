@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import secrets
 import signal
 import socket
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
+from headrace.cli import journal
 from headrace.cli.failure import Status, Stop
 from headrace.cli.here import go
 from headrace.cli.output import say
@@ -21,9 +22,13 @@ from headrace.cli.settings import mask_password
 from headrace.cli.where import HERE, Where, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from headrace.cli.settings import Settings
     from headrace.engine.ports.store import Store
     from headrace.engine.shell.engine import Engine
+
+    Beside: TypeAlias = Callable[[], Coroutine[None, None, None]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -34,6 +39,10 @@ def engine(
     grace: Annotated[
         float, Parameter(help="Seconds after SIGTERM in which what was sent must be acknowledged.")
     ] = 10.0,
+    intake: Annotated[
+        bool,
+        Parameter(help="Answer job-requests, keep job-logs and fill job-dlq too, beside others that do."),
+    ] = True,
     where: Where = HERE,
 ) -> int:
     """Decide for the runs of a cluster.
@@ -58,7 +67,7 @@ def engine(
         )
     if id is not None and _NAME.fullmatch(id) is None:
         raise Stop(f"--id: {id!r} is no name.", hint="Use letters, digits, dots, _ and -, at most 100.")
-    return go(_serve(settings, id or _drawn(), grace))
+    return go(_serve(settings, id or _drawn(), grace, intake))
 
 
 def _drawn() -> str:
@@ -67,8 +76,8 @@ def _drawn() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-async def _serve(settings: Settings, name: str, grace: float) -> int:
-    _log_to_stderr()
+async def _serve(settings: Settings, name: str, grace: float, intake: bool) -> int:
+    journal.keep()
     ending = asyncio.Event()
 
     def end() -> None:
@@ -80,7 +89,7 @@ async def _serve(settings: Settings, name: str, grace: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     async with AsyncExitStack() as closing:
-        made = await _made(settings, name, closing)
+        made, beside = await _made(settings, name, closing)
         starting = asyncio.create_task(made.start())
         interrupted = asyncio.create_task(ending.wait())
         closing.callback(interrupted.cancel)
@@ -91,7 +100,7 @@ async def _serve(settings: Settings, name: str, grace: float) -> int:
             return Status.OK
         await starting
         try:
-            await _until(made, interrupted, settings)
+            await _until(made, interrupted, settings, beside if intake else None)
             if ending.is_set():
                 say(
                     f"Engine {made.id} gives up {_counted(len(made.parts), 'part')}; {grace:g} s for what is on its way. "
@@ -102,30 +111,30 @@ async def _serve(settings: Settings, name: str, grace: float) -> int:
     return Status.OK
 
 
-async def _until(made: Engine, interrupted: asyncio.Task[bool], settings: Settings) -> None:
-    """Let the engine run, and say so, until it is interrupted or fails."""
+async def _until(
+    made: Engine, interrupted: asyncio.Task[bool], settings: Settings, beside: Beside | None
+) -> None:
+    """Let the engine run, and say so, until it is interrupted or fails. `beside` begins when it has joined the others."""
     turning = asyncio.create_task(made.run(), name="headrace-engine")
     joined = asyncio.create_task(made.joined())
     await asyncio.wait((turning, joined, interrupted), return_when=asyncio.FIRST_COMPLETED)
+    serving: asyncio.Task[None] | None = None
     if joined.done():
         say(_introduced(made, settings))
+        if beside is not None:
+            serving = asyncio.create_task(beside(), name="headrace-beside")
     joined.cancel()
     await asyncio.wait((turning, interrupted), return_when=asyncio.FIRST_COMPLETED)
+    if serving is not None:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
     if turning.done():
         await turning
 
 
-def _log_to_stderr() -> None:
-    """What an engine has to say while it runs: its parts, what is wrong with the services, runs that it set aside."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    ours = logging.getLogger("headrace")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(handler)
-    ours.propagate = False
-
-
-async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> Engine:
+async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> tuple[Engine, Beside]:
+    """The engine, and what it does beside the hot path."""
+    from headrace.cli.beside import serve
     from headrace.engine.artifacts import open_artifacts
     from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
     from headrace.engine.expressions import CelEvaluator
@@ -140,20 +149,23 @@ async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> Engin
     closing.push_async_callback(store.close)
     await _check_topics(settings, store)
     evaluator = CelEvaluator()
-    return Engine(
+    side, check = KafkaEngineSide(settings.kafka_settings, name), authored.checker(evaluator)
+    clock = SystemClock((await store.survey()).now)
+    made = Engine(
         store,
-        KafkaEngineSide(settings.kafka_settings, name),
+        side,
         evaluator,
         open_artifacts(settings.artifact_store),
-        SystemClock((await store.survey()).now),
+        clock,
         part=None,
         engine_id=name,
         settings=EngineSettings.shared(
             retention_seconds=None if settings.retention is None else settings.retention * 86_400.0
         ),
         resolver=authored.resolver(store),
-        check_params=authored.checker(evaluator),
+        check_params=check,
     )
+    return made, partial(serve, settings, name, store, made.plans, check, side.nudge, clock)
 
 
 async def _check_topics(settings: Settings, store: Store) -> None:

@@ -19,9 +19,12 @@ from headrace.cli.references import TaskRef, find_run, short, task_ref
 from headrace.cli.where import HERE, RunRef, TaskName, Where
 from headrace.engine.core.keys import unpack, written
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.artifacts import Logs
+from headrace.engine.ports.artifacts import LogReader
 from headrace.engine.ports.messages import Log
 from headrace.engine.ports.store import RunRow, Store, TaskRow
+
+TRAIL = 2.0
+"""Seconds for which lines may still be on their way when the run has ended: to the files, or over Kafka to the store."""
 
 
 def logs(
@@ -44,11 +47,11 @@ def logs(
 async def _logs(
     where: Where, run: str, task: str | None, follow: bool, attempt: int | None, tail: int | None, json: bool
 ) -> int:
-    from headrace.engine.artifacts import FileLogs
+    from headrace.engine.artifacts import open_logs
 
     settings = where.settings()
-    files: Logs = FileLogs(settings.home / "logs")
     async with reading(settings) as store:
+        kept = open_logs(store, settings.home / "logs")
         row = await find_run(store, settings.project, run)
         plan = await plan_of(store, row.plan)
         ref = task_ref(task, plan.index) if task else None
@@ -57,14 +60,14 @@ async def _logs(
             for entry in await store.task_rows(row.no)
             if entry.generation == row.generation and _means(ref, plan.ids[entry.task], entry.map)
         ]
-        lines = await _written_so_far(files, row, wanted, plan.ids, attempt)
+        lines = await _written_so_far(kept, row, wanted, plan.ids, attempt)
         shown = Counter(map(_attempt, lines))
         if tail is not None:
             lines = lines[max(len(lines) - tail, 0) :]
         several = ref is None or len({(line.task_id, line.map) for line in lines}) > 1
         _show(lines, several, json)
         if follow and not RunState(row.state).final:
-            await _go_on(store, files, row, ref, attempt, shown, json)
+            await _go_on(store, kept, row, ref, attempt, shown, json)
         elif not lines and not json:
             said = f"{ref} of run {short(row.id)}" if ref else f"run {short(row.id)}"
             say(f"{said} wrote nothing (the run is {state_word(row)}).")
@@ -72,20 +75,20 @@ async def _logs(
 
 
 async def _written_so_far(
-    files: Logs, row: RunRow, wanted: Iterable[TaskRow], ids: tuple[str, ...], attempt: int | None
+    kept: LogReader, row: RunRow, wanted: Iterable[TaskRow], ids: tuple[str, ...], attempt: int | None
 ) -> list[Log]:
     lines: list[Log] = []
     for entry in wanted:
         attempts = range(1, entry.attempt + 1) if attempt is None else (attempt,)
         for number in attempts:
-            lines += await files.read(row.id, ids[entry.task], entry.map, entry.generation, number)
+            lines += await kept.read(row.id, ids[entry.task], entry.map, entry.generation, number)
     lines.sort(key=lambda line: line.at)  # stable: lines of one attempt stay in the order of writing
     return lines
 
 
 async def _go_on(
     store: Store,
-    files: Logs,
+    kept: LogReader,
     row: RunRow,
     ref: TaskRef | None,
     attempt: int | None,
@@ -95,7 +98,7 @@ async def _go_on(
     """Print what is written from now on, until the run has ended and nothing more comes."""
 
     async def print_all() -> None:
-        async for line in files.follow(row.id):
+        async for line in kept.follow(row.id):
             if not _means(ref, line.task_id, line.map) or attempt not in (None, line.attempt):
                 continue
             if line.generation != row.generation:
@@ -110,7 +113,7 @@ async def _go_on(
         while not printing.done():
             now = await store.run(row.no)
             if now is None or RunState(now.state).final:
-                await asyncio.wait([printing], timeout=1)  # what is still on its way to the files
+                await asyncio.wait([printing], timeout=TRAIL)
                 break
             await asyncio.wait([printing], timeout=0.25)
     finally:

@@ -82,38 +82,40 @@ def show(
 
 
 async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
-    from headrace.engine.artifacts import FileLogs, open_artifacts
+    from headrace.engine.artifacts import open_artifacts, open_logs
     from headrace.engine.shell.views import run_view
 
     settings = where.settings()
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
         view = await run_view(store, row.no, artifacts=open_artifacts(settings.artifact_store))
-    if json:
-        print_json(run_document(view))
-        return 0
-    tasks = [
-        task
-        for task in view.tasks
-        if everything or not task.map_path or task.state not in ("succeeded", "skipped")
-    ]
-    print_table(
-        ("task", "state", "attempts", "began", "took"),
-        (
+        if json:
+            print_json(run_document(view))
+            return 0
+        tasks = [
+            task
+            for task in view.tasks
+            if everything or not task.map_path or task.state not in ("succeeded", "skipped")
+        ]
+        print_table(
+            ("task", "state", "attempts", "began", "took"),
             (
-                task.written,
-                State(task.state, task.reason),
-                task.attempts,
-                clock_time(task.started_at) if task.started_at else None,
-                span(task.duration_seconds),
+                (
+                    task.written,
+                    State(task.state, task.reason),
+                    task.attempts,
+                    clock_time(task.started_at) if task.started_at else None,
+                    span(task.duration_seconds),
+                )
+                for task in tasks
+            ),
+            empty="The run has no tasks.",
+        )
+        if len(tasks) < len(view.tasks):
+            print(
+                f"… and {len(view.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"
             )
-            for task in tasks
-        ),
-        empty="The run has no tasks.",
-    )
-    if len(tasks) < len(view.tasks):
-        print(f"… and {len(view.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)")
-    await tell(view, FileLogs(settings.home / "logs"))
+        await tell(view, open_logs(store, settings.home / "logs"))
     return 0
 
 

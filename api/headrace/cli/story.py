@@ -10,7 +10,7 @@ from headrace.cli.output import SIGNS, coloured, paint, printable, say, span
 from headrace.cli.references import short
 
 if TYPE_CHECKING:
-    from headrace.engine.ports.artifacts import Logs
+    from headrace.engine.ports.artifacts import LogReader
     from headrace.engine.shell.views import RunView, TaskView
 
 LAST_LINES = 10
@@ -21,7 +21,7 @@ FAILURES = 3
 """How many failed tasks are told in full; the others are named."""
 
 
-async def tell(view: RunView, logs: Logs, *, brief: bool = False) -> None:
+async def tell(view: RunView, logs: LogReader, *, brief: bool = False) -> None:
     """Write the story to stderr. `brief`: only its first line."""
     row = view.run
     state = state_word(row)
@@ -55,7 +55,7 @@ async def tell(view: RunView, logs: Logs, *, brief: bool = False) -> None:
         say(f"output: {_shortened(row.output)}")
 
 
-async def _failure(view: RunView, task: TaskView, logs: Logs) -> None:
+async def _failure(view: RunView, task: TaskView, logs: LogReader) -> None:
     attempts = f" after {task.attempts} attempts" if task.attempts > 1 else ""
     reason = f" ({task.reason})" if task.reason else ""
     say(

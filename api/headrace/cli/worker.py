@@ -18,6 +18,7 @@ from headrace.cli.where import prepare
 
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
+    from headrace.engine.ports.artifacts import LogWriter
     from headrace.runners.identity import Identity
     from headrace.runners.worker import Worker
 
@@ -72,8 +73,12 @@ async def _serve(
 ) -> int:
     journal.keep()
     identity = _identity(prepare(settings.home), name)
+    logs = None
     try:
-        made = _made(settings, identity, queues, labels, app_dir)
+        from headrace.engine.broker.streams.worker_logs import KafkaLogs
+
+        logs = KafkaLogs(settings.kafka_settings, identity.id)
+        made = _made(settings, identity, queues, labels, app_dir, logs)
         ending = asyncio.Event()
 
         def end() -> None:
@@ -104,14 +109,21 @@ async def _serve(
             )
         return Status.OK
     finally:
+        if logs is not None:
+            await asyncio.to_thread(logs.close)
         identity.release()
 
 
 def _made(
-    settings: Settings, identity: Identity, queues: list[str], labels: dict[str, str], app_dir: Path
+    settings: Settings,
+    identity: Identity,
+    queues: list[str],
+    labels: dict[str, str],
+    app_dir: Path,
+    logs: LogWriter,
 ) -> Worker:
     from headrace.cli.files import workflows_below
-    from headrace.engine.artifacts import FileLogs, open_artifacts
+    from headrace.engine.artifacts import open_artifacts
     from headrace.engine.broker.kafka.worker_side import KafkaWorkerSide
     from headrace.runners.app_dir import AppDir
     from headrace.runners.http_policy import HttpPolicy
@@ -126,7 +138,7 @@ def _made(
         slots=settings.slots or max(16, 4 * (os.cpu_count() or 1)),
         app_dir=AppDir(app_dir, workflows_below),
         artifacts=open_artifacts(settings.artifact_store),
-        logs=FileLogs(settings.home.absolute() / "logs"),
+        logs=logs,
         secrets=Secrets.usual(settings.secrets_dir),
         http_policy=HttpPolicy(allow=settings.http_allow),
         state_folder=identity.folder,

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine.artifacts import FileLogs, open_artifacts
+from headrace.engine.artifacts import open_artifacts, open_logs
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
@@ -60,7 +60,7 @@ class Outside:
         self.home = home
         self.project = project
         self.artifacts = open_artifacts(artifacts)
-        self.logs = FileLogs(home / "logs")
+        self.logs = open_logs(store, home / "logs")
         self._check = authored.checker(CelEvaluator())
         self._nudge = nudge
         self._cache = cache
@@ -85,11 +85,7 @@ class Outside:
         store = await open_store(database_url)
         try:
             async with _nudging(kafka) as nudge:
-                opened = cls(store, home, artifacts, project, nudge, cache)
-                try:
-                    yield opened
-                finally:
-                    opened.logs.close()
+                yield cls(store, home, artifacts, project, nudge, cache)
         finally:
             await store.close()
 

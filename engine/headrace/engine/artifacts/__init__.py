@@ -10,7 +10,7 @@ from headrace.engine.artifacts.files import FileArtifacts
 from headrace.engine.artifacts.logs import FileLogs
 
 if TYPE_CHECKING:
-    from headrace.engine.ports.artifacts import Artifacts
+    from headrace.engine.ports.artifacts import Artifacts, LogReader
 
 
 class UnusableStore(ValueError):
@@ -19,7 +19,7 @@ class UnusableStore(ValueError):
 
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 
-__all__ = ["FileArtifacts", "FileLogs", "UnusableStore", "open_artifacts"]
+__all__ = ["FileArtifacts", "FileLogs", "UnusableStore", "open_artifacts", "open_logs"]
 
 
 def open_artifacts(place: str | Path) -> Artifacts:
@@ -48,3 +48,16 @@ def open_artifacts(place: str | Path) -> Artifacts:
     except Exception as error:  # each kind of store raises its own
         reason = str(error).partition("\n")[0]
         raise UnusableStore(f"{named} names no artifact store: {reason}") from error
+
+
+def open_logs(store: object, folder: str | Path) -> LogReader:
+    """What tasks wrote: in the store, where workers of a cluster send it to, and in this machine's folder, where
+    embedded runs keep it."""
+    from headrace.engine.ports.logs import LogChunks
+
+    files = FileLogs(folder)
+    if not isinstance(store, LogChunks):
+        return files
+    from headrace.engine.artifacts.chunks import EitherLogs, StoredLogs
+
+    return EitherLogs(StoredLogs(store), files)

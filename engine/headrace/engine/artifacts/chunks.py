@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from headrace.engine.ports.artifacts import LogReader
 from headrace.engine.ports.logs import Attempt, LogChunk, LogChunks
 from headrace.engine.ports.messages import Log
 
@@ -76,6 +77,42 @@ class StoredLogs:
             if len(chunks) < AT_ONCE:
                 return found
             after = chunks[-1].seq
+
+
+class EitherLogs:
+    """Logs of which each attempt's are in one of two places: the store's, or files of this machine."""
+
+    def __init__(self, stored: LogReader, files: LogReader) -> None:
+        self._both = (stored, files)
+
+    async def read(
+        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
+    ) -> list[Log]:
+        for logs in self._both:
+            if lines := await logs.read(run_id, task_id, map, generation, attempt, after):
+                return lines
+        return []
+
+    async def follow(self, run_id: str) -> AsyncIterator[Log]:
+        lines: asyncio.Queue[Log] = asyncio.Queue(maxsize=1_000)
+
+        async def hear(logs: LogReader) -> None:
+            async for line in logs.follow(run_id):
+                await lines.put(line)
+
+        hearing = [asyncio.create_task(hear(logs)) for logs in self._both]
+        try:
+            while True:
+                waiting = asyncio.ensure_future(lines.get())
+                done, _ = await asyncio.wait((waiting, *hearing), return_when=asyncio.FIRST_COMPLETED)
+                for failed in done - {waiting}:
+                    waiting.cancel()
+                    await failed
+                yield await waiting
+        finally:
+            for task in hearing:
+                task.cancel()
+            await asyncio.gather(*hearing, return_exceptions=True)
 
 
 def _unpacked(chunks: Iterable[LogChunk]) -> list[Log]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class LogChunk(NamedTuple):
@@ -30,6 +30,7 @@ class Attempt(NamedTuple):
     attempt: int
 
 
+@runtime_checkable
 class LogChunks(Protocol):
     """Kept by time: `Store.tend` drops what is old."""
 

@@ -10,12 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from headrace.engine.core.problems import InvalidWorkflow
-from headrace.engine.ports.letters import LetterBox
 from headrace.engine.ports.requests import Asked, RunRequest
 from headrace.engine.ports.store import (
     Created,
@@ -24,11 +23,11 @@ from headrace.engine.ports.store import (
     OutcomeUnknown,
     PoisonRow,
     RunRow,
-    Store,
     StoreLost,
     StoreUnavailable,
     VersionRow,
 )
+from headrace.engine.ports.team import TeamStore
 from headrace.engine.shell.children import CheckParams
 from headrace.engine.shell.clock import Clock
 from headrace.engine.shell.plans import PlanMissing, Plans
@@ -46,10 +45,6 @@ KEPT_BODY = 64 * 1024
 """Bytes of a message that its dead letter keeps."""
 
 KEPT_REASON = 4_000
-
-
-class RequestStore(Store, LetterBox, Protocol):
-    """Where runs begin and where bad messages are kept."""
 
 
 class Unfit(Exception):
@@ -70,7 +65,7 @@ class Intake:
 
     def __init__(
         self,
-        store: RequestStore,
+        store: TeamStore,
         plans: Plans,
         check: CheckParams,
         nudge: Callable[[int], None],

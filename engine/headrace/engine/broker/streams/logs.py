@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from headrace.engine.artifacts.chunks import pack
 from headrace.engine.broker.streams.messages import Unreadable, decode_lines
 from headrace.engine.broker.streams.streams import Records
-from headrace.engine.ports.letters import LetterBox
-from headrace.engine.ports.logs import LogChunk, LogChunks
+from headrace.engine.ports.logs import LogChunk
 from headrace.engine.ports.store import OutcomeUnknown, PoisonRow, StoreLost, StoreUnavailable
+from headrace.engine.ports.team import TeamStore
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 KEPT_BODY = 64 * 1024
@@ -21,14 +20,10 @@ KEPT_BODY = 64 * 1024
 _logger = logging.getLogger(__name__)
 
 
-class LogStore(LogChunks, LetterBox, Protocol):
-    """Where log lines are kept, and messages that are none."""
-
-
 class LogKeeper:
     """Takes batches of job-logs. The store is waited for while it cannot be used. `now`: seconds since the epoch."""
 
-    def __init__(self, store: LogStore, now: Callable[[], float]) -> None:
+    def __init__(self, store: TeamStore, now: Callable[[], float]) -> None:
         self._store = store
         self._now = now
 

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.broker.kafka.topics import DEAD, LOGS, REQUESTS
 from headrace.engine.broker.streams.letters import DeadLetters
-from headrace.engine.broker.streams.logs import LogKeeper, LogStore
+from headrace.engine.broker.streams.logs import LogKeeper
 from headrace.engine.broker.streams.streams import Reading, Records, Streams
 from headrace.engine.ports.requests import Asked
+from headrace.engine.ports.team import TeamStore
 
 TakeRequests = Callable[[Sequence[Asked]], Awaitable[None]]
 
@@ -31,7 +32,7 @@ class EngineStreams:
         settings: KafkaSettings,
         name: str,
         requests: TakeRequests,
-        store: LogStore,
+        store: TeamStore,
         now: Callable[[], float],
     ) -> None:
         prefix = settings.prefix
