@@ -22,15 +22,16 @@ ENVELOPE = 500
 
 def job_of(live: LiveRun, node: int, limits: Limits) -> Job:
     """What all attempts of a task share; made once per plan, task and folder."""
-    jobs = live.using.jobs
     folder = live.row.folder
-    at = node, folder
-    job = jobs.get(at)
+    jobs = live.using.jobs.get(folder)
+    if jobs is None:
+        jobs = live.using.jobs[folder] = {}
+    job = jobs.get(node)
     if job is None:
         plan = live.using.plan
         task = plan.tasks[node]
         kind = plan.kinds[node]
-        job = jobs[at] = Job(
+        job = jobs[node] = Job(
             plan.workflow.name,
             plan.ids[node],
             _WORDS[kind],
@@ -73,24 +74,6 @@ def hole_of(hole: CoreHole) -> Hole:
     return Hole(list(hole.path), parts)
 
 
-def dispatch_of(live: LiveRun, send: Send, profile: Profile) -> Dispatch:
-    (task, map_), attempt, epoch, n, _, inputs = send
-    return Dispatch(
-        live.no,
-        live.row.id,
-        live.decision.generation,
-        task,
-        map_,
-        attempt,
-        epoch,
-        n,
-        job_of(live, task, profile.limits),
-        inputs.value,
-        [hole_of(hole) for hole in inputs.holes] if inputs.holes else [],
-        live.priority(profile),
-    )
-
-
 class Outbox:
     """What one turn sends once it is committed."""
 
@@ -103,13 +86,29 @@ class Outbox:
         self._again: list[tuple[str, int, ToWorker]] = []
         self.dispatched = 0
 
-    def send(self, live: LiveRun, effect: Send, flight: Flight) -> None:
-        profile = flight.profile
-        at = flight.member, profile.lane.queue
+    def send(self, live: LiveRun, effect: Send, member: Member, profile: Profile) -> None:
+        (task, map_), attempt, epoch, n, _, inputs = effect
+        at = member, profile.lane.queue
         items = self._sends.get(at)
         if items is None:
             items = self._sends[at] = []
-        items.append(dispatch_of(live, effect, profile))
+        row = live.row
+        items.append(
+            Dispatch(
+                row.no,
+                row.id,
+                live.decision.generation,
+                task,
+                map_,
+                attempt,
+                epoch,
+                n,
+                job_of(live, task, profile.limits),
+                inputs.value,
+                [hole_of(hole) for hole in inputs.holes] if inputs.holes else [],
+                live.priority(profile),
+            )
+        )
 
     def abort(self, live: LiveRun, effect: AbortEffect, member: Member, queue: str) -> None:
         key = effect.key

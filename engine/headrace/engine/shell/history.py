@@ -87,14 +87,16 @@ def encode(
     )
 
 
+_NAMES: dict[type, tuple[Any, ...]] = {kind: (name,) for name, kind in EVENTS.items()}
+
+
 def _event(event: Event) -> tuple[Any, ...]:
     if isinstance(event, AttemptSucceeded):
-        if event.output is None and event.artifact is None:  # what most tasks return
-            return ("AttemptSucceeded", *event)
-        return ("AttemptSucceeded", *event[:7], _digest(event.output), _named(event.artifact))
-    if isinstance(event, ChildEnded):
+        if event.output is not None or event.artifact is not None:
+            return ("AttemptSucceeded", *event[:7], _digest(event.output), _named(event.artifact))
+    elif isinstance(event, ChildEnded):
         return ("ChildEnded", *event[:4], _digest(event.output), _named(event.artifact), event.error)
-    return (type(event).__name__, *event)
+    return _NAMES[type(event)] + event
 
 
 def _digest(output: bytes | None) -> bytes | None:

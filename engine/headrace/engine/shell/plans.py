@@ -48,7 +48,7 @@ class PlanInUse:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.profiles: dict[int, Profile] = {}
-        self.jobs: dict[tuple[int, str | None], Job] = {}
+        self.jobs: dict[str | None, dict[int, Job]] = {}  # by folder, by task
         self.read = frozenset(plan.section_names.values()).union(
             *(names.values() for names in plan.names.values())
         )

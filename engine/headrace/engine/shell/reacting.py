@@ -19,7 +19,7 @@ from headrace.engine.core.decision import (
     StartChild,
     StoreCache,
 )
-from headrace.engine.core.events import ChildEnded, ChildRefused, Picked, SlotsGranted
+from headrace.engine.core.events import ChildEnded, ChildRefused, Event, Picked, SlotsGranted
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import TaskState
 from headrace.engine.ports.store import Batch, StoreUnavailable
@@ -30,7 +30,7 @@ from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Entry, Line
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Portion, Turn
-from headrace.engine.shell.plans import Plans
+from headrace.engine.shell.plans import Plans, Profile
 from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.rows import cache_row, dead_letter
 
@@ -111,39 +111,40 @@ class Reactor:
         no, line = live.no, self._line
         ready = live.new_ready()
         if ready:
-            task = -1
+            profile: Profile | None = None
             entries: list[Entry] = []
             first: list[Entry] = []
             for key, _ in ready:
-                if key.task != task:
-                    self._push(live, task, entries, first)
-                    task, entries, first = key.task, [], []
+                shared = live.profile(key.task, line)
+                if shared is not profile:  # tasks that say the same go in together
+                    if profile is not None:
+                        self._push(live, profile, entries, first)
+                    profile, entries, first = shared, [], []
                 if returned is not None and key in returned:
                     first.append((no, key))
                 else:
                     entries.append((no, key))
-            self._push(live, task, entries, first)
+            if profile is not None:
+                self._push(live, profile, entries, first)
         if live.decision.withdrawn:
             line.withdraw(live.new_withdrawn())
 
-    def _push(self, live: LiveRun, task: int, entries: list[Entry], first: list[Entry]) -> None:
-        if entries or first:
-            profile = live.profile(task, self._line)
-            lane, priority = profile.lane, live.priority(profile)
-            if entries:
-                lane.push(priority, live.tenant, entries)
-            if first:
-                lane.push(priority, live.tenant, first, front=True)
+    def _push(self, live: LiveRun, profile: Profile, entries: list[Entry], first: list[Entry]) -> None:
+        lane, priority = profile.lane, live.priority(profile)
+        if entries:
+            lane.push(priority, live.tenant, entries)
+        if first:
+            lane.push(priority, live.tenant, first, front=True)
 
     def _send(self, live: LiveRun, turn: Turn, portion: Portion, effect: Send) -> None:
         key, attempt, epoch, n, worker, _ = effect
-        member = self._fleet.member(worker)
+        fleet = self._fleet
+        member = fleet.member(worker)
         if member is None:  # it went between picking and deciding: the next sweep finds nobody there
             return
         profile = live.profile(key.task, self._line)
-        flight = Flight(portion.part.number, (live.no, key), attempt, epoch, n, member, profile, turn.mono)
-        self._fleet.sent(flight)
-        portion.outbox.send(live, effect, flight)
+        fleet.sent(Flight(portion.part.number, (live.no, key), attempt, epoch, n, member, profile, turn.mono))
+        portion.outbox.send(live, effect, member, profile)
 
     async def _other(self, live: LiveRun, turn: Turn, portion: Portion, effect: Effect) -> None:
         no, batch, timers = live.no, portion.batch, self._holdings.timers
@@ -234,16 +235,18 @@ class Reactor:
                 worker = member.worker
                 if len(lanes) > 1:
                     promised[member] = promised.get(member, 0) + count
+                last, events = -1, list[Event]()
                 for entry in entries[at : at + count]:
                     run, key = entry
-                    live = runs.get(run)
-                    if live is None:
-                        continue
-                    if live.alone:
-                        deferred.append(entry)
-                        continue
-                    part = live.part
-                    turn.of(live).append(_new(Picked, (now, key, worker, part.epoch, part.delivery())))
+                    if run != last:
+                        found = runs.get(run)
+                        if found is None:
+                            continue
+                        if found.alone:
+                            deferred.append(entry)
+                            continue
+                        last, part, events = run, found.part, turn.of(found)
+                    events.append(_new(Picked, (now, key, worker, part.epoch, part.delivery())))
                 at += count
             for entry in deferred:
                 live = runs[entry[0]]

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any
-from zlib import crc32
 
 from sqlalchemy import CTE, BigInteger, bindparam, column, delete, func, insert, select, tuple_, update
 from sqlalchemy import values as values_of
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.schema import Table
 
-from headrace.engine.ports.store import Batch, InboxRow, NewRun, PoisonRow, StoredValue, TimerKey
+from headrace.engine.ports.store import Batch, InboxRow, NewRun, PoisonRow, StoredValue, TaskRow, TimerKey
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.reads import inbox_of, inbox_rows, stored_values
@@ -30,7 +29,8 @@ from headrace.engine.store.writes import EMPTY, START, inbox_values, insert_abse
 _KEY = ("run", "generation", "task", "map")
 _START = ("part", "run", "kind", "body", "body_crc", "at")
 _KEPT = frozenset(("inputs", "inputs_crc", "child", "items"))  # an empty one leaves what is stored
-_OUTPUT = rows.TASK_WRITTEN.index("output")
+_payloads = itemgetter(*map(TaskRow._fields.index, ("output", "artifact", "error", "inputs")))
+_NO_PAYLOADS, _NO_CHECKSUMS = (None,) * 4, (None,) * 2
 
 
 def lost(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[int]:
@@ -117,42 +117,38 @@ def values(connection: sqlite3.Connection, keys: Sequence[tuple[int, int, int, i
 class _Shape:
     """Rows of task_runs that fill the same columns, on their way to one statement."""
 
-    def __init__(self, row: list[Any]) -> None:
+    def __init__(self, row: Sequence[Any]) -> None:
         self.filled = bytes([value is not None for value in row])
         self.take = itemgetter(*(place for place, filled in enumerate(self.filled) if filled))
-        self._count = row.count(None)
-        empty = [place for place, filled in enumerate(self.filled) if not filled]
-        self._empties: Callable[[list[Any]], object] = itemgetter(*empty) if empty else _nothing
-        self._nothing = self._empties(row)
+        self.empty = row.count(None)
         self.rows: list[tuple[Any, ...]] = []
-
-    def fits(self, row: list[Any]) -> bool:
-        """Whether the row fills just these columns; far cheaper than working out which it fills."""
-        return row.count(None) == self._count and bool(self._empties(row) == self._nothing)
-
-
-def _nothing(row: list[Any]) -> None:
-    """What a row with no empty column has in its empty columns."""
 
 
 def _write_tasks(connection: sqlite3.Connection, batch: Batch) -> None:
     shapes: dict[bytes, _Shape] = {}
     for task in batch.tasks:
-        row: list[Any] = list(task)
-        output, inputs = task.output, task.inputs
-        if output is not None:
-            row[_OUTPUT] = bytearray(output)
-        row.append(checksum(output, task.artifact, task.error))
-        row.append(None if inputs is None else crc32(inputs))
+        row: tuple[Any, ...] = (
+            task + _NO_CHECKSUMS if _payloads(task) == _NO_PAYLOADS else _with_checksums(task)
+        )
+        empty = row.count(None)
         for shape in shapes.values():  # a batch has a handful
-            if shape.fits(row):
-                break
+            if shape.empty == empty:
+                filled = shape.take(row)
+                if None not in filled:  # so all that is empty is where it is in the others
+                    shape.rows.append(filled)
+                    break
         else:
             shape = _Shape(row)
             shapes[shape.filled] = shape
-        shape.rows.append(shape.take(row))
+            shape.rows.append(shape.take(row))
     for shape in shapes.values():
         _upsert_tasks(shape.filled).execute(connection, shape.rows)
+
+
+def _with_checksums(task: TaskRow) -> tuple[Any, ...]:
+    """The row in the order of TASK_WRITTEN, ready to be bound."""
+    *row, result_crc, inputs_crc = rows.task_values(task)
+    return (*(bytearray(value) if type(value) is bytes else value for value in row), result_crc, inputs_crc)
 
 
 @cache

@@ -25,37 +25,45 @@ from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.core.workflow import Kind, PythonCall, Retry, RetryRule
+from headrace.engine.core.workflow import PythonCall, Retry, RetryRule
 
-_IN_FLIGHT = (TaskState.DISPATCHED, TaskState.RUNNING)
+_IN_FLIGHT = bytes((TaskState.DISPATCHED, TaskState.RUNNING))
 _MOST_RETRY_AFTER = 3600.0
 _NONE = Filled({})
 _new = tuple.__new__
+# plain integers, as the board holds them; to look a member up in its enumeration takes longer than to compare it
+_SUCCEEDED, _DISPATCHED, _RETRYING = map(int, (TaskState.SUCCEEDED, TaskState.DISPATCHED, TaskState.RETRYING))
 
 
-def constant_inputs(plan: Plan, node: int) -> Filled | None:
-    """The inputs of a task whose templates hold no expression: the same for every run, never stored."""
+def constant_inputs(board: Board, node: int) -> Filled | None:
+    """The inputs of a task whose templates hold no expression: the same for every run, never stored. None: they are judged."""
+    known = board.static.inputs
+    try:
+        return known[node]
+    except KeyError:
+        return known.setdefault(node, _constant_inputs(board.plan, node))
+
+
+def _constant_inputs(plan: Plan, node: int) -> Filled | None:
     task = plan.tasks[node]
     if not task.with_ and not task.env and isinstance(task.work, PythonCall):
         return _NONE
-    known = plan.memo.get(("constant", node), 0)
-    if known == 0:
-        inputs = templates_of(plan, node).inputs
-        known = plan.memo[("constant", node)] = Filled(inputs.value) if inputs.constant else None
-    return known  # type: ignore[return-value]
+    inputs = templates_of(plan, node).inputs
+    return Filled(inputs.value) if inputs.constant else None
 
 
 def picked(board: Board, event: Picked) -> bool:
     """The line gave a ready task run to a worker. False when it is no longer ready."""
-    spot = board.locate(event.key)
-    if spot is None or not spot[0].mark[spot[1]] & READY:
+    key = event.key
+    spot = board.locate(key)
+    if spot is None:
         return False
     block, slot = spot
+    if not block.mark[slot] & READY:
+        return False
     line.picked(board, block, slot)
-    key = event.key
-    task = board.plan.tasks[key.task]
-    if task.cache is None and board.replacement(key) is None:
-        constant = constant_inputs(board.plan, key.task)
+    if board.plan.tasks[key.task].cache is None and board.replacement(key) is None:
+        constant = constant_inputs(board, key.task)
         if constant is not None:
             dispatch(board, block, slot, event, constant, keep=False)
             return True
@@ -72,22 +80,22 @@ def unpicked(board: Board, block: Block, slot: int) -> None:
 
 def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Filled, *, keep: bool) -> None:
     """An attempt is sent. A task run that was handed back repeats its attempt; any other begins the next."""
-    key = event.key
+    _, key, worker, epoch, n = event
     live = board.live.get(key)
     if live is None:
         live = board.live[key] = Live()
-    if live.attempt == 0 or block.state[slot] == TaskState.RETRYING:
+    if live.attempt == 0 or block.state[slot] == _RETRYING:
         live.attempt += 1
     if board.since:
         since = board.since.pop(key, None)
         if since is not None:
             live.ready_at, live.timed = since, True
-    live.epoch, live.n, live.worker = event.epoch, event.n, event.worker
+    live.epoch, live.n, live.worker = epoch, n, worker
     live.started_at = live.due_at = None
-    row = board.move(block, slot, TaskState.DISPATCHED, None, key)
+    row = board.move(block, slot, _DISPATCHED, None, key)
     if keep:
         row.inputs = inputs
-    board.decision.effects.append(_new(Send, (key, live.attempt, event.epoch, event.n, event.worker, inputs)))
+    board.decision.effects.append(_new(Send, (key, live.attempt, epoch, n, worker, inputs)))
 
 
 def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
@@ -96,9 +104,11 @@ def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[B
     if live is None or live.attempt != attempt or live.n != n or live.epoch != epoch:
         return None
     spot = board.locate(key)
-    if spot is None or spot[0].state[spot[1]] not in _IN_FLIGHT:
+    if spot is None:
         return None
-    return spot[0], spot[1], live
+    block, slot = spot
+    state = block.state[slot]
+    return (block, slot, live) if state in _IN_FLIGHT else None
 
 
 def started(board: Board, event: AttemptStarted) -> bool:
@@ -114,18 +124,18 @@ def started(board: Board, event: AttemptStarted) -> bool:
 
 
 def succeeded(board: Board, event: AttemptSucceeded) -> bool:
-    found = current(board, event.key, event.attempt, event.epoch, event.n)
+    at, key, attempt, epoch, n, started_at, finished_at, output, artifact = event
+    found = current(board, key, attempt, epoch, n)
     if found is None:
         return False
     block, slot, live = found
-    live.started_at = event.started_at
-    plan = board.plan
-    node = event.key.task
-    task = plan.tasks[node]
+    live.started_at = started_at
+    node = key.task
+    static, task = board.static, board.plan.tasks[node]
     if task.pool is not None:
-        release_slots(board, event.key)
-    if plan.kinds[node] is Kind.SWITCH:
-        chosen = branching.chosen_of(event.output)
+        release_slots(board, key)
+    if static.switch[node]:
+        chosen = branching.chosen_of(output)
         if chosen is None:
             error = Error(
                 "switch",
@@ -138,14 +148,14 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
             branching.switch(board, block, slot, chosen)
         return True
     if task.cache is not None and live.cache_key is not None:
-        expires = event.at + task.cache.ttl.total_seconds()
-        board.decision.effects.append(StoreCache(live.cache_key, event.output, event.artifact, expires))
-    row = board.finish(block, slot, TaskState.SUCCEEDED, output=event.output)
-    row.finished_at = event.finished_at
-    if event.artifact is not None:
-        row.artifact = event.artifact
-        if board.static.read[node]:
-            board.fresh[event.key] = event.artifact
+        expires = at + task.cache.ttl.total_seconds()
+        board.decision.effects.append(StoreCache(live.cache_key, output, artifact, expires))
+    row = board.finish(block, slot, _SUCCEEDED, output=output, key=key)
+    row.finished_at = finished_at
+    if artifact is not None:
+        row.artifact = artifact
+        if static.read[node]:
+            board.fresh[key] = artifact
     return True
 
 
@@ -317,7 +327,7 @@ def redelivered(board: Board, event: Redelivered) -> bool:
     if board.plan.tasks[event.key.task].on_lost == "fail":
         return lost(board, WorkerLost(event.at, event.key, live.attempt, 0.5))
     live.epoch, live.n, live.worker = event.epoch, event.n, event.worker
-    constant = constant_inputs(board.plan, event.key.task)
+    constant = constant_inputs(board, event.key.task)
     if constant is not None and board.replacement(event.key) is None:
         send_again(board, block, slot, constant)
     else:

@@ -37,7 +37,8 @@ _new = tuple.__new__  # a NamedTuple's own constructor costs twice as much
 _STATES = tuple(TaskState)
 _PENDING = TaskState.PENDING
 _WAITING = TaskState.WAITING
-_FINAL = TaskState.SUCCEEDED
+_FINAL = int(TaskState.SUCCEEDED)
+_NOTHING = Live()  # what is known of a task run that is neither in flight nor waiting; never changed
 
 
 class Board:
@@ -63,7 +64,7 @@ class Board:
         self.live: dict[Key, Live] = {}
         self.since: dict[Key, float] = {}  # ready_at of ready task runs that have timers
         self.open = list(self.static.open)  # unfinished slots of region 0 by section
-        self.phase = Section.MAIN
+        self.phase: int = Section.MAIN  # as far as the run has come
         self.killed = False
         self.busy = 0  # in the line or in flight, counted where active_tasks is limited
         self.waiting_room: deque[tuple[Block, int]] = deque()
@@ -151,7 +152,8 @@ class Board:
     ) -> Row:
         """Check the table, move, record. Returns the row to be written, for the caller to fill in. `key`: the slot's,
         where the caller has it."""
-        before = block.state[slot]
+        states = block.state
+        before = states[slot]
         if key is None:
             key = block.key(slot)
         if not _LEGAL[before * 12 + after]:
@@ -162,25 +164,35 @@ class Board:
                 TaskState(after),
                 events[self.cause] if self.cause < len(events) else None,
             )
-        block.state[slot] = after
-        live = self.live.get(key)
-        attempt = live.attempt if live is not None else 0
+        states[slot] = after
+        live = self.live.get(key) or _NOTHING
         decision = self.decision
-        decision.transitions.append(_new(Transition, (self.cause, key, before, after, reason, attempt)))
+        decision.transitions.append(_new(Transition, (self.cause, key, before, after, reason, live.attempt)))
         row = decision.rows.get(key)
         if row is None:
-            row = decision.rows[key] = Row(_STATES[after], reason, attempt)
+            row = decision.rows[key] = Row(
+                _STATES[after],
+                reason,
+                live.attempt,
+                live.epoch,
+                live.n,
+                live.worker,
+                live.ready_at,
+                live.started_at,
+                None,
+                live.due_at,
+            )
         else:
             row.state = _STATES[after]
             row.reason = reason
-        if live is not None:
-            row.attempt = attempt
-            row.epoch = live.epoch
-            row.n = live.n
-            row.worker = live.worker
-            row.started_at = live.started_at
-            row.ready_at = live.ready_at
-            row.due_at = live.due_at
+            if live is not _NOTHING:
+                row.attempt = live.attempt
+                row.epoch = live.epoch
+                row.n = live.n
+                row.worker = live.worker
+                row.started_at = live.started_at
+                row.ready_at = live.ready_at
+                row.due_at = live.due_at
         if after >= _FINAL:
             row.finished_at = self.at
             row.due_at = None
@@ -209,12 +221,13 @@ class Board:
         *,
         output: bytes | None = None,
         error: Error | None = None,
+        key: Key | None = None,
     ) -> Row:
-        """Give a task run its final state and let what follows from it follow."""
-        mark = block.mark[slot]
-        if mark:
+        """Give a task run its final state and let what follows from it follow. `key`: the slot's, where the caller has it."""
+        if block.mark[slot]:
             line.leave(self, block, slot)
-        key = block.key(slot)
+        if key is None:
+            key = block.key(slot)
         row = self.move(block, slot, state, reason, key)
         if output is not None:
             row.output = output
@@ -235,6 +248,10 @@ class Board:
         """What a final state changes on the board: tallies downstream, the books of its group and map, open counts."""
         shown = SHOWN[state]
         plan = self.plan
+        if block.parent is None and self.static.plain[slot]:
+            self.show_directly(block, slot, shown)
+            self.count_down(plan.sections[slot])
+            return
         if block.parent is not None and slot % block.k == 0:
             self.item_ended(block, slot, state, shown)
             return
@@ -243,10 +260,7 @@ class Board:
         if plan.down_start[node] != plan.down_start[node + 1]:
             self.show(block, slot, node, shown if unexpanded else 0, True)
         if block.parent is None:
-            section = plan.sections[node]
-            self.open[section] -= 1
-            if not self.open[section]:
-                self.ending = True
+            self.count_down(plan.sections[node])
         elif unexpanded and slot % block.k in self.static.leaves[block.region.index]:
             self.leaf_shown(block, shown)
         group = plan.group[node]
@@ -258,6 +272,12 @@ class Board:
                     self.exits.append((block, gslot))
         if self.static.is_group[node] and node not in plan.items:
             self.push_members(block, slot, node)
+
+    def count_down(self, section: int) -> None:
+        """A slot of region 0 has ended."""
+        left = self.open[section] = self.open[section] - 1
+        if not left:
+            self.ending = True
 
     def push_members(self, block: Block, slot: int, group: int) -> None:
         """Have every member of a group looked at again: it was entered, or settled without being entered."""
@@ -292,9 +312,10 @@ class Board:
         """`show` and `tally` for a node whose downstream tasks are all plain ones beside it: a step for each edge, and most
         runs consist of little else."""
         plan, early = self.plan, self.static.early
+        first, end = plan.down_start[node : node + 2]
         seen, unmet, candidates = block.seen, block.unmet, self.candidates
         failed = shown & (FAILED | UPSTREAM)
-        for target in plan.down[plan.down_start[node] : plan.down_start[node + 1]]:
+        for target in plan.down[first:end]:
             before = seen[target]
             unmet[target] = left = unmet[target] - 1
             if before | shown != before:

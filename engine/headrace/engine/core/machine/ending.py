@@ -6,50 +6,36 @@ from headrace.engine.core.decision import ClearTimers
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import DEADLINE, Board
-from headrace.engine.core.plan import Plan, Section
+from headrace.engine.core.plan import Section
 from headrace.engine.core.states import RunState, TaskState
+
+_FINALLY = int(Section.FINALLY)
+_FAILED = bytes((TaskState.FAILED, TaskState.UPSTREAM_FAILED))
+_FAILED_OR_CANCELLED = bytes((*_FAILED, TaskState.CANCELLED))
 
 
 def outcome(board: Board) -> tuple[RunState, str | None]:
     """What the main tasks (and handlers with `fails_run`) have come to (docs/trigger_rules.md, last section)."""
     status = board.status
-    asked = status.state is RunState.CANCELLING
-    deadline = status.reason == DEADLINE
-    states = board.root.state
-    worst = False
-    for leaf in board.plan.run_leaves:
-        state = states[leaf]
-        if state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED) or (
-            state == TaskState.CANCELLED and not asked
-        ):
-            worst = True
-            break
-    if deadline:
+    if status.reason == DEADLINE:
         return RunState.FAILED, DEADLINE
-    if worst or any(_fails_run(board, node) for node in _loud(board.plan)):
+    states = board.root.state
+    asked = status.state is RunState.CANCELLING
+    bad = _FAILED if asked else _FAILED_OR_CANCELLED
+    for leaf in board.plan.run_leaves:
+        if states[leaf] in bad:
+            return RunState.FAILED, "tasks_failed"
+    if any(_fails_run(board, node) for node in board.static.loud):
         return RunState.FAILED, "tasks_failed"
     if asked:
         return RunState.CANCELLED, status.reason
     return RunState.SUCCEEDED, None
 
 
-def _loud(plan: Plan) -> tuple[int, ...]:
-    """The handlers with `fails_run`, those inside groups and maps too."""
-    known = plan.memo.get("loud")
-    if not isinstance(known, tuple):
-        known = plan.memo["loud"] = tuple(
-            node
-            for node, task in enumerate(plan.tasks)
-            if task.fails_run and plan.sections[node] > Section.MAIN
-        )
-    return known
-
-
 def _fails_run(board: Board, node: int) -> bool:
     for block in board.blocks.get(board.plan.home[node], ()):
         for slot in range(block.local(node), len(block.state), block.k):
-            failed = block.state[slot] in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
-            if failed and not _tolerated(block, slot):
+            if block.state[slot] in _FAILED and not _tolerated(block, slot):
                 return True
     return False
 
@@ -68,16 +54,16 @@ def advance(board: Board) -> None:
     """All tasks of a section have ended: go on to the next one, or to the end."""
     board.ending = False
     while board.open[board.phase] == 0:
-        if board.phase is Section.FINALLY:
+        if board.phase == _FINALLY:
             finish_run(board)
             return
-        board.phase = Section(board.phase + 1)
+        board.phase += 1
         if not board.static.open[board.phase]:
             continue
         handlers = [node for node in range(len(board.root.state)) if board.plan.sections[node] == board.phase]
         if board.killed:
             _settle_all(board, handlers, TaskState.CANCELLED, "run_cancelled")
-        elif board.phase is Section.ON_FAILURE and outcome(board)[0] is not RunState.FAILED:
+        elif board.phase == Section.ON_FAILURE and outcome(board)[0] is not RunState.FAILED:
             _settle_all(board, handlers, TaskState.SKIPPED, "not_failed")
         else:
             for node in handlers:
@@ -97,7 +83,7 @@ def finish_run(board: Board) -> None:
     """Everything has ended. The output is judged of a run that succeeded; then the run is final."""
     if board.status.state.final:
         return
-    if outcome(board)[0] is RunState.SUCCEEDED and board.plan.workflow.output is not None:
+    if board.plan.workflow.output is not None and outcome(board)[0] is RunState.SUCCEEDED:
         board.judgements.append(("output", board.root, -1, None))
     else:
         close(board)

@@ -32,6 +32,7 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 
+_QUEUED = RunState.QUEUED
 SLICE = 2_000
 """How many transitions of consequences one batch holds at most (docs/design/protocol.md)."""
 
@@ -130,10 +131,11 @@ class RunMachine:
             board.decision = decision
             board.fresh.clear()
             decision.generation = board.status.generation
-        decision.rounds.append(len(decision.events))
+        taken = decision.events
+        decision.rounds.append(len(taken))
         for event in events:
-            board.cause = len(decision.events)
-            decision.events.append(event)
+            board.cause = len(taken)
+            taken.append(event)
             board.at = event.at
             if not HANDLERS[type(event)](board, event):
                 decision.stale += 1
@@ -148,7 +150,7 @@ class RunMachine:
                 return
             if board.judgements:
                 yield from judging.judge_all(board, self.evaluator)
-            elif board.ending and board.status.state is not RunState.QUEUED:
+            elif board.ending and board.status.state is not _QUEUED:
                 ending.advance(board)
             else:
                 return

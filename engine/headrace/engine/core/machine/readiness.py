@@ -19,8 +19,8 @@ from headrace.engine.core.workflow import Child, Gate, Kind, Pool, Sleep, Switch
 # plain integers, as the table holds them
 _WAIT, _RUN, _SKIP = map(int, (Verdict.WAIT, Verdict.RUN, Verdict.SKIP))
 _EXPRESSION = int(Rule.EXPRESSION)
-_PENDING = TaskState.PENDING
-_WAITING = TaskState.WAITING
+_PENDING, _WAITING = int(TaskState.PENDING), int(TaskState.WAITING)
+_CANCELLING = RunState.CANCELLING
 
 
 def settle(board: Board, block: Block, slot: int) -> None:
@@ -49,7 +49,7 @@ def settle(board: Board, block: Block, slot: int) -> None:
     verdict = judge_rule(board, block, slot, node)
     if verdict == _WAIT:
         return
-    cancelling = board.status.state is RunState.CANCELLING
+    cancelling = board.status.state is _CANCELLING
     if cancelling and not spared(board, node):
         board.finish(block, slot, TaskState.CANCELLED, "run_cancelled")
     elif verdict == _RUN:

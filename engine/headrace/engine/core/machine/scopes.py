@@ -180,7 +180,7 @@ class Judge:
             "date": info.date,
             "started_at": rfc3339(status.started_at) if status.started_at is not None else None,
         }
-        if board.phase is not Section.MAIN:
+        if board.phase != Section.MAIN:
             scope["state"] = ending.outcome(board)[0].word
             scope["failed"] = [
                 written(board.plan.ids[key.task], key.map)

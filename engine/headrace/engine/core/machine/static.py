@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
+from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.plan import Plan, Rule, Section
 from headrace.engine.core.planning.templates import NodeTemplates, compiled
 from headrace.engine.core.workflow import WORKER_KINDS, Group, Kind, Priority, Switch
@@ -26,6 +27,10 @@ class Static:
     unmet: tuple[array[int], ...]  # by region: initial number of open sources by local
     leaves: tuple[frozenset[int], ...]  # by region: locals
     direct: bytes  # by node: all its downstream tasks are plain ones of its own region, with a rule from the table
+    plain: bytes  # by node: `direct`, and itself in no group, no group and without a map, in region 0
+    switch: bytes  # by node: a function whose output chooses among its downstream tasks
+    inputs: dict[int, Filled | None]  # by node, as far as they were asked for: see `given`
+    loud: tuple[int, ...]  # the handlers with `fails_run`, those inside groups and maps too
     open: tuple[int, int, int]  # slots of region 0 by section
     counted: bytes  # by node: a rule expression downstream reads it
     cross: frozenset[int]  # nodes with a downstream in a deeper region
@@ -82,6 +87,11 @@ def _make(plan: Plan) -> Static:
         all(plain[target] and plan.home[target] == plan.home[node] for target in plan.downstream(node))
         for node in range(count)
     )
+    plain = bytearray(
+        direct[node]
+        and not (plan.home[node] or node in plan.items or is_group[node] or plan.group[node] >= 0)
+        for node in range(count)
+    )
     counted = bytearray(
         any(plan.rules[target] == Rule.EXPRESSION for target in plan.downstream(node))
         for node in range(count)
@@ -97,6 +107,14 @@ def _make(plan: Plan) -> Static:
         tuple(unmet),
         tuple(frozenset(region.leaves) for region in plan.regions),
         bytes(direct),
+        bytes(plain),
+        bytes(kind is Kind.SWITCH for kind in plan.kinds),
+        {},
+        tuple(
+            node
+            for node, task in enumerate(plan.tasks)
+            if task.fails_run and plan.sections[node] > Section.MAIN
+        ),
         (slots.count(Section.MAIN), slots.count(Section.ON_FAILURE), slots.count(Section.FINALLY)),
         bytes(counted),
         cross,
