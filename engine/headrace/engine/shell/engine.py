@@ -233,7 +233,8 @@ class Engine:
             await self._settled.wait()
 
     async def joined(self) -> None:
-        """Return when this engine has found its place among the others: it owns what was free, the rest follows."""
+        """Return when this engine, which must be turning, has found its place among the others: it owns what was free, the
+        rest follows."""
         if self._membership is not None:
             await self._membership.settled()
 

@@ -98,7 +98,8 @@ class Membership:
         self._unwanted: set[int] = set()
         self._look = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
-        self._seen = asyncio.Event()  # what there was to claim at first is claimed
+        self._looked = False
+        self._settled = asyncio.Event()  # what the first look found is in the engine's hands
         self._blind = False  # the store could not be looked at, and that was said
         self.live: tuple[str, ...] = ()
         """The live engines, as of the last look."""
@@ -123,8 +124,8 @@ class Membership:
         self._leaving.clear()
 
     async def settled(self) -> None:
-        """Return when the first look is over: what was free then, and due to this engine, is claimed."""
-        await self._seen.wait()
+        """Return when the first look is over, and the engine has what was free then and due to it."""
+        await self._settled.wait()
 
     def broken(self) -> BaseException | None:
         """What ended the looking, if anything did."""
@@ -136,6 +137,8 @@ class Membership:
     def changes(self) -> Changes | None:
         """What has come up since the last call. The engine drops the parts that are lost, lets go of those that are unwanted
         (`let_go`) and loads those that were taken."""
+        if self._looked:
+            self._settled.set()
         if not (self._lost or self._unwanted or self._taken):
             return None
         unwanted = sorted(self._unwanted - self._lost)
@@ -170,7 +173,9 @@ class Membership:
                     await self._follow(survey)
                     if before != self._held.keys():
                         self._say(survey)
-                    self._seen.set()
+                    if not self._looked:
+                        self._looked = True
+                        self._wake()
                 else:
                     await self._rejoin()
             except StoreLost:
