@@ -12,7 +12,6 @@ import pytest
 from tests.acceptance.full.workplace import Workplace, opened
 from tests.support.office import key_of, python, report_key
 from tests.support.servers import BreakableServers
-from tests.support.servers import breakable_lab as breakable_lab
 from tests.support.waiting import PATIENCE, appears
 
 TASKS = """

@@ -14,7 +14,6 @@ from tests.acceptance.examples.cases import CASES, WORKFLOWS, Case, Ended, Servi
 from tests.acceptance.examples.command import Home
 from tests.acceptance.examples.conftest import services as services
 from tests.support.servers import Servers
-from tests.support.servers import lab as lab
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ import pytest
 from tests.acceptance.full.workplace import Workplace, names_sharing_an_inbox, opened, stopped
 from tests.support.office import key_of, python, report_key, shell
 from tests.support.servers import Servers
-from tests.support.servers import lab as lab
 from tests.support.waiting import alive, eventually, gone_meanwhile
 
 TASKS = """
