@@ -8,10 +8,12 @@ use another prefix. The queues' topics may not be widened either, for a worker's
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -178,8 +180,9 @@ async def check(settings: KafkaSettings, parts: int | None, queues: Iterable[str
 
 async def require(settings: KafkaSettings, names: Iterable[str]) -> dict[str, int]:
     """The partitions of these topics, named without the prefix. Raises BrokerUnavailable when one is missing."""
+    names = list(names)
     async with _admin(settings) as admin:
-        found = await _found(admin, settings, configs=False)
+        found = await _seen(admin, settings, [settings.prefix + name for name in names], within=2.0)
     missing = [settings.prefix + name for name in names if settings.prefix + name not in found]
     if missing:
         raise BrokerUnavailable(_missing(settings, missing))
@@ -272,6 +275,19 @@ async def _found(
     return found
 
 
+async def _seen(
+    admin: AIOKafkaAdminClient, settings: KafkaSettings, names: Collection[str], within: float
+) -> dict[str, Found]:
+    """The topics that are there, all of `names` if they turn up within so many seconds: brokers hear of a new topic a
+    moment after whoever made it."""
+    until = monotonic() + within
+    while True:
+        found = await _found(admin, settings, configs=False)
+        if found.keys() >= set(names) or monotonic() > until:
+            return found
+        await asyncio.sleep(0.1)
+
+
 async def _create(
     admin: AIOKafkaAdminClient, settings: KafkaSettings, topics: list[Topic]
 ) -> tuple[int, dict[str, str]]:
@@ -293,4 +309,5 @@ async def _create(
         if code != 0 and error is not TopicAlreadyExistsError:
             why = (message[0] if message else None) or error.description
             refusals[name] = f"{name} cannot be made: {why}"
+    await _seen(admin, settings, [each.name for each in topics if each.name not in refusals], within=10.0)
     return replicas, refusals
