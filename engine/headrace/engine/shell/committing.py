@@ -12,14 +12,11 @@ from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.store import RowDamaged, StoreUnavailable
 from headrace.engine.shell.children import Children
 from headrace.engine.shell.deciding import Failure
-from headrace.engine.shell.fleet import Fleet
-from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.live import LiveRun
-from headrace.engine.shell.part import Counters, Part, Portion, Turn
+from headrace.engine.shell.memory import Memory
+from headrace.engine.shell.part import Part, Portion, Turn
 from headrace.engine.shell.patient import PatientStore
-from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.sealing import remember, seal
-from headrace.engine.shell.values import ValueCache
 
 _logger = logging.getLogger(__name__)
 
@@ -50,21 +47,17 @@ class Committer:
         store: PatientStore,
         broker: EngineSide,
         children: Children,
-        values: ValueCache,
-        fleet: Fleet,
-        pools: Slots,
-        holdings: Holdings,
-        counters: Counters,
+        memory: Memory,
         lose: Callable[[Part], None],
     ) -> None:
         self._store = store
         self._broker = broker
         self._children = children
-        self._values = values
-        self._fleet = fleet
-        self._pools = pools
-        self._holdings = holdings
-        self._counters = counters
+        self._values = memory.values
+        self._fleet = memory.fleet
+        self._pools = memory.pools
+        self._holdings = memory.holdings
+        self._counters = memory.counters
         self._lose = lose
         self.listeners: list[Listener] = []
         self.alarms: list[SetAside] = []

@@ -27,8 +27,9 @@ from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
 from headrace.engine.shell.loading import Loader
 from headrace.engine.shell.mailbox import Mailbox
+from headrace.engine.shell.memory import Memory
 from headrace.engine.shell.ownership import Membership
-from headrace.engine.shell.part import Counters, Part
+from headrace.engine.shell.part import Part
 from headrace.engine.shell.patient import PartLost, PatientStore
 from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.pools import Pools, Slots
@@ -77,7 +78,6 @@ class Engine:
     ) -> None:
         settings = settings or EngineSettings()
         self.id = engine_id
-        self.counters = counters = Counters()
         self._truth = store
         self._broker = broker
         self._clock = clock = clock or SystemClock()
@@ -85,42 +85,30 @@ class Engine:
         self._settings = settings
         self._store = patient = PatientStore(store)
         self.plans = Plans(patient)
-        self._values = ValueCache(
-            artifacts, limit=settings.value_cache_bytes, largest=settings.artifact_bytes
-        )
-        self._holdings = holdings = Holdings()
-        self._fleet = fleet = Fleet(
-            engine_id, fresh=settings.fresh_seconds, patience=settings.patience_seconds
-        )
-        self._line = line = Line(one=settings.any_queue)
+        holdings = Holdings()
         self._claims = claims = Claims(holdings)
-        self._pools: Slots = Pools(settings.pools)
+        pools: Slots = Pools(settings.pools)
         if part is None:  # limits act across engines: one part grants, the others ask it
-            self._pools = ClaimedPools(holdings, claims)
+            pools = ClaimedPools(holdings, claims)
             holdings.admission = ClaimedAdmission(holdings.timers, claims)
-        pools = self._pools
-        self._children = Children(
-            patient, self._values, resolver or store_resolver(patient, self.plans), check_params, 1
-        )
-        self._committer = Committer(
-            patient,
-            broker,
-            self._children,
-            self._values,
-            fleet,
-            pools,
+        self._memory = memory = Memory(
             holdings,
-            counters,
-            self._lose,
+            Fleet(engine_id, fresh=settings.fresh_seconds, patience=settings.patience_seconds),
+            Line(one=settings.any_queue),
+            pools,
+            ValueCache(artifacts, limit=settings.value_cache_bytes, largest=settings.artifact_bytes),
         )
-        self._loader = Loader(
+        self.counters = memory.counters
+        self._holdings, self._fleet, self._line = holdings, memory.fleet, memory.line
+        self._children = children = Children(
+            patient, memory.values, resolver or store_resolver(patient, self.plans), check_params, 1
+        )
+        self._committer = Committer(patient, broker, children, memory, self._lose)
+        self._loader = loader = Loader(
             patient,
             self.plans,
             evaluator,
-            fleet,
-            line,
-            pools,
-            holdings,
+            memory,
             sole=settings.sole,
             grants=bool(settings.pools),
             alarm=self._committer.alarm,
@@ -132,25 +120,16 @@ class Engine:
             broker,
             clock,
             settings,
-            holdings,
-            fleet,
-            line,
-            pools,
-            self._loader,
-            Gatherer(
-                patient,
-                fleet,
-                holdings,
-                counters,
-            ),
-            Mailbox(patient, self._loader, self._reach, settings.pools, rows=settings.inbox_rows),
-            Decider(patient, self._values),
-            Reactor(fleet, line, pools, holdings, self._children, self.plans, picked=settings.picked),
+            memory,
+            loader,
+            Gatherer(patient, memory),
+            Mailbox(patient, loader, self._reach, settings.pools, rows=settings.inbox_rows),
+            Decider(patient, memory.values),
+            Reactor(memory, children, self.plans, picked=settings.picked),
             self._committer,
-            counters,
         )
         self._membership: Membership | None = None
-        self._upkeep = Upkeep(store, fleet, clock, settings.retention_seconds)
+        self._upkeep = Upkeep(store, memory.fleet, clock, settings.retention_seconds)
         self._stopping = False
         self._running: asyncio.Task[None] | None = None
         self._collector = QuietCollector()
@@ -396,21 +375,12 @@ class Engine:
     def _drop(self, part: Part) -> None:
         """Forget everything of one part."""
         self._turner.leave(part)
-        self._line.withdraw_runs(part.runs)
-        self._fleet.leave(part.number)
-        for run in part.runs:
-            for granted, key in self._pools.forget(run):
-                self._holdings.grant(granted, key)
-        self._holdings.drop(part)
+        self._memory.drop(part)
         self._loader.forget()
 
     def _forget(self) -> None:
         """Forget everything: the parts are lost, or given up, or memory and store no longer agree."""
         self._turner.clear()
-        self._holdings.clear()
+        self._memory.clear()
         self._loader.forget()
-        self._line.clear()
-        self._fleet.reset()
-        self._pools.reset()
-        self._values.clear()
         self._settled.set()

@@ -31,11 +31,11 @@ from headrace.engine.ports.broker import Arrived, Undecodable
 from headrace.engine.ports.broker import Refused as Undelivered
 from headrace.engine.ports.messages import Alive, Beat, Dispatches, ErrorInfo, Lines, Nudge, Report, Reports
 from headrace.engine.ports.store import Batch, PoisonRow
-from headrace.engine.shell.fleet import Fleet, Flight, Member
-from headrace.engine.shell.holdings import Holdings
+from headrace.engine.shell.fleet import Flight, Member
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import draw, over
-from headrace.engine.shell.part import Counters, Part, Turn
+from headrace.engine.shell.memory import Memory
+from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.patient import PatientStore
 
 _logger = logging.getLogger(__name__)
@@ -62,17 +62,11 @@ class _Stranger(NamedTuple):
 class Gatherer:
     """Turns messages, beats, inbox rows, timers and silence into the events of a turn."""
 
-    def __init__(
-        self,
-        store: PatientStore,
-        fleet: Fleet,
-        holdings: Holdings,
-        counters: Counters,
-    ) -> None:
+    def __init__(self, store: PatientStore, memory: Memory) -> None:
         self._store = store
-        self._fleet = fleet
-        self._holdings = holdings
-        self._counters = counters
+        self._fleet = memory.fleet
+        self._holdings = memory.holdings
+        self._counters = memory.counters
         self._unknown: dict[int, _Stranger] = {}
         self._known: OrderedDict[int, None] = OrderedDict()  # runs that exist, though they are not in memory
 

@@ -12,14 +12,12 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.store import Loaded, RowDamaged, RunRow
-from headrace.engine.shell.fleet import Fleet, Flight, Member
-from headrace.engine.shell.holdings import Holdings
-from headrace.engine.shell.line import Line
+from headrace.engine.shell.fleet import Flight, Member
 from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.memory import Memory
 from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.plans import PlanMissing, Plans
-from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.rows import machine_rows, run_info, run_status
 
 _logger = logging.getLogger(__name__)
@@ -47,10 +45,7 @@ class Loader:
         store: PatientStore,
         plans: Plans,
         evaluator: Evaluator,
-        fleet: Fleet,
-        line: Line,
-        pools: Slots,
-        holdings: Holdings,
+        memory: Memory,
         *,
         sole: bool,
         grants: bool,
@@ -60,10 +55,10 @@ class Loader:
         self._store = store
         self.plans = plans
         self._evaluator = evaluator
-        self._fleet = fleet
-        self._line = line
-        self._pools = pools
-        self._holdings = holdings
+        self._fleet = memory.fleet
+        self._line = memory.line
+        self._pools = memory.pools
+        self._holdings = memory.holdings
         self._sole = sole
         self._grants = grants
         self._offered: dict[int, RunRow] = {}

@@ -25,13 +25,12 @@ from headrace.engine.core.states import TaskState
 from headrace.engine.ports.store import Batch, StoreUnavailable
 from headrace.engine.shell.children import CannotStart, Children, Resolved, refusal
 from headrace.engine.shell.deciding import Failure
-from headrace.engine.shell.fleet import Fleet, Flight, Member, spread
-from headrace.engine.shell.holdings import Holdings
-from headrace.engine.shell.line import Entry, Line
+from headrace.engine.shell.fleet import Flight, Member, spread
+from headrace.engine.shell.line import Entry
 from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.memory import Memory
 from headrace.engine.shell.part import Portion, Turn
 from headrace.engine.shell.plans import Plans, Profile
-from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.rows import cache_row, dead_letter
 
 # plain integers: transitions hold such, and are compared by the thousand
@@ -45,19 +44,16 @@ class Reactor:
 
     def __init__(
         self,
-        fleet: Fleet,
-        line: Line,
-        pools: Slots,
-        holdings: Holdings,
+        memory: Memory,
         children: Children,
         plans: Plans,
         *,
         picked: int,
     ) -> None:
-        self._fleet = fleet
-        self._line = line
-        self._pools = pools
-        self._holdings = holdings
+        self._fleet = memory.fleet
+        self._line = memory.line
+        self._pools = memory.pools
+        self._holdings = memory.holdings
         self._children = children
         self._plans = plans
         self._picked = picked

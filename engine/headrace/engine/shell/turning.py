@@ -17,16 +17,13 @@ from headrace.engine.ports.messages import Dispatches, Lines, Reports
 from headrace.engine.shell.clock import Clock
 from headrace.engine.shell.committing import Committer
 from headrace.engine.shell.deciding import Decider
-from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.gathering import Gatherer
-from headrace.engine.shell.holdings import Holdings
-from headrace.engine.shell.line import Line
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import Loader
 from headrace.engine.shell.mailbox import Mailbox
-from headrace.engine.shell.part import Counters, Part, Turn
+from headrace.engine.shell.memory import Memory
+from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.patient import PatientStore
-from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
 
@@ -52,34 +49,30 @@ class Turner:
         broker: EngineSide,
         clock: Clock,
         settings: EngineSettings,
-        holdings: Holdings,
-        fleet: Fleet,
-        line: Line,
-        pools: Slots,
+        memory: Memory,
         loader: Loader,
         gatherer: Gatherer,
         mailbox: Mailbox,
         decider: Decider,
         reactor: Reactor,
         committer: Committer,
-        counters: Counters,
     ) -> None:
         self._engine = engine
         self._store = store
         self._broker = broker
         self._clock = clock
         self._settings = settings
-        self._holdings = holdings
-        self._fleet = fleet
-        self._line = line
-        self._pools = pools
+        self._holdings = memory.holdings
+        self._fleet = memory.fleet
+        self._line = memory.line
+        self._pools = memory.pools
         self._loader = loader
         self._gatherer = gatherer
         self._mailbox = mailbox
         self._decider = decider
         self._reactor = reactor
         self._committer = committer
-        self._counters = counters
+        self._counters = memory.counters
         self._backlog: deque[Arrived] = deque()
         self._unread: set[Part] = set()  # parts that are still being loaded: their reports come after that
         self._seen: object = None
