@@ -306,8 +306,10 @@ class Deployment:
         """Ask for a run, as `headrace trigger` does, without a process for it."""
         return self.go(self._submit(made, params, priority, key))
 
-    def submit_all(self, made: Sequence[Plan], **params: Any) -> list[RunRow]:
-        """One run of each."""
+    def submit_all(
+        self, made: Sequence[Plan], values: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> list[RunRow]:
+        """One run of each, eight at once; `values` are the parameters of all."""
 
         async def ask() -> list[RunRow]:
             outside = await self.outside()
@@ -322,7 +324,14 @@ class Deployment:
             async def one(of: Plan) -> RunRow:
                 asked_by = {"kind": "manual", "by": "tests"}
                 new = new_run(
-                    of, versions[of.hash], params, now=now, parts=parts, trigger=asked_by, check=check
+                    of,
+                    versions[of.hash],
+                    values or {},
+                    now=now,
+                    parts=parts,
+                    trigger=asked_by,
+                    check=check,
+                    key=key,
                 )
                 async with room:
                     row = await store.run((await store.create_run(new)).no)

@@ -1,0 +1,211 @@
+"""What is typed beside a running cluster: every command that starts, steers and explains (A1, A2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from headrace.engine.ports.store import RunRow
+from tests.support.deployment import Deployment, opened
+from tests.support.servers import Servers
+
+STEPS = """
+workflow: steps
+params: {go: {type: string}}
+tasks:
+  first: {python: bodies:until, with: {path: "${{ params.go }}"}}
+  second: {python: bodies:note, with: {value: "${{ tasks.first.output }}"}}
+finally:
+  close: {python: bodies:note}
+output: "${{ tasks.second.output }}"
+"""
+FAILING = """
+workflow: failing
+params: {go: {type: string}}
+defaults: {retry: 1}
+tasks:
+  before: {python: bodies:note}
+  work: {python: bodies:fail, with: {path: "${{ params.go }}"}, depends_on: before}
+  after: {python: bodies:note, depends_on: work}
+output: "${{ tasks.work.output }}"
+"""
+GPU = """
+workflow: gpu
+tasks:
+  train: {python: bodies:note, queue: gpu}
+  big: {python: bodies:note, labels: {disk: ssd}}
+"""
+SLOW = """
+workflow: slow
+tasks:
+  again: {python: bodies:fail, with: {path: /nowhere/at/all}, retry: {attempts: 2, delay: 1h, jitter: none}}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with opened(lab, tmp_path_factory.mktemp("commands"), queues=("default", "gpu")) as made:
+        made.team(("e1", "e2"), ("w1",), slots=32)
+        yield made
+
+
+def stepping(cluster: Deployment, tmp_path: Path) -> RunRow:
+    """A run whose first task waits for `go`."""
+    run = cluster.submit(cluster.plan(STEPS), go=str(tmp_path / "go"))
+    cluster.until_state(run, "first", "running")
+    return run
+
+
+def test_a_workflow_is_registered_triggered_followed_and_explained(
+    cluster: Deployment, tmp_path: Path
+) -> None:
+    file = cluster.write("flows/steps.yaml", STEPS)
+    registered = cluster("register", str(file), "--json")
+    assert registered.document["registered"][0]["workflow"] == "steps"
+    (tmp_path / "go").touch()
+    done = cluster("trigger", "steps", "-p", f"go={tmp_path / 'go'}", "--wait", "--timeout", "50s", "--json")
+    assert done.status == 0, done.err
+    run = done.document
+    assert (run["state"], run["output"]) == ("succeeded", "done")
+    assert cluster("runs", "show", run["run"], "--json").document == run
+    assert run["run"] in [row["run"] for row in cluster("runs", "list", "--json").document["items"]]
+    assert "succeeded; so did every task" in cluster("why", run["run"]).out
+    assert cluster("replay", run["run"]).status == 0
+    waited = cluster("runs", "wait", run["run"])
+    assert waited.status == 0, waited.err
+
+
+def test_what_a_task_says_is_read_beside_the_cluster(cluster: Deployment) -> None:
+    made = cluster.plan("workflow: talks\ntasks: {say: {shell: 'echo what it says'}}\n")
+    run = cluster.submit(made)
+    cluster.wait(run)
+    cluster.eventually(lambda: "what it says" in cluster("logs", run.id, "say").out, "its log never came")
+
+
+def test_one_key_a_hundred_times_at_once_is_one_run(cluster: Deployment, tmp_path: Path) -> None:
+    """faults 70, without HTTP: from processes and from connections."""
+    file = cluster.write("flows/steps.yaml", STEPS)
+    assert cluster("register", str(file)).status == 0
+    go = tmp_path / "go"
+    words = ("trigger", "steps", "-p", f"go={go}", "--key", "order-7", "--json")
+    with ThreadPoolExecutor(4) as threads:
+        typed = list(threads.map(lambda _: cluster(*words), range(8)))
+    assert [done.status for done in typed] == [0] * 8
+    [run] = {done.document["run"] for done in typed}
+    plan = cluster.plan(STEPS)
+    rows = cluster.submit_all([plan] * 92, key="order-7", values={"go": str(go)})
+    assert {row.id for row in rows} == {run}
+    kept = cluster.rows("SELECT id FROM runs WHERE key = 'order-7'")
+    assert [row["id"] for row in kept] == [run]
+    go.touch()
+    cluster.wait(rows[0])
+    assert sum(start.run == run and start.task == "first" for start in cluster.starts()) == 1
+
+
+def test_pause_and_resume(cluster: Deployment, tmp_path: Path) -> None:
+    run = stepping(cluster, tmp_path)
+    paused = cluster("runs", "pause", run.id)
+    assert (paused.status, "paused" in paused.err) == (0, True), paused.err
+    (tmp_path / "go").touch()
+    cluster.until_state(run, "first", "succeeded")
+    why = cluster("why", run.id, "second", "--json").document
+    assert "paused" in [blocker["code"] for blocker in why["blockers"]]
+    assert cluster("runs", "resume", run.id).status == 0
+    cluster.wait(run)
+    assert cluster.state(run) == "succeeded"
+    again = cluster("runs", "resume", run.id)
+    assert again.status == 2
+    assert "has ended: succeeded" in again.err
+
+
+def test_cancel_stops_what_runs_and_runs_what_is_final(cluster: Deployment, tmp_path: Path) -> None:
+    made = cluster.plan(
+        "workflow: stopped\ntasks: {a: {shell: 'sleep 1000'}, b: {noop: {}, depends_on: a}}\n"
+        "finally: {close: {python: bodies:note}}\n"
+    )
+    run = cluster.submit(made)
+    cluster.until_state(run, "a", "running")
+    cancelled = cluster("runs", "cancel", run.id, "--reason", "not today")
+    assert cancelled.status == 0, cancelled.err
+    cluster.wait(run)
+    assert cluster.state(run) == "cancelled"
+    assert cluster.states(run) == {"a": "cancelled", "b": "cancelled", "close": "succeeded"}
+
+
+def test_kill_runs_nothing_more(cluster: Deployment, tmp_path: Path) -> None:
+    run = stepping(cluster, tmp_path)
+    assert cluster("runs", "kill", run.id).status == 0
+    cluster.wait(run)
+    assert cluster.state(run) == "cancelled"
+    assert set(cluster.states(run).values()) == {"cancelled"}
+    (tmp_path / "go").touch()
+
+
+def test_rerun_goes_on_where_it_failed(cluster: Deployment, tmp_path: Path) -> None:
+    run = cluster.submit(cluster.plan(FAILING), go=str(tmp_path / "go"))
+    cluster.wait(run)
+    assert cluster.states(run) == {"before": "succeeded", "work": "failed", "after": "upstream_failed"}
+    (tmp_path / "go").touch()
+    done = cluster("runs", "rerun", run.id, "--json")
+    assert done.status == 0, done.err
+    assert (done.document["state"], done.document["output"]) == ("succeeded", "at last")
+    tries = [start.task for start in cluster.starts() if start.run == run.id]
+    assert tries == ["before", "work", "work", "after"]
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (("succeed", "--output", '"told"'), "succeeded"),
+        (("skip",), "skipped"),
+        (("cancel",), "cancelled"),
+    ],
+)
+def test_a_task_is_decided_by_hand(
+    cluster: Deployment, tmp_path: Path, words: tuple[str, ...], state: str
+) -> None:
+    run = stepping(cluster, tmp_path)
+    done = cluster("tasks", words[0], run.id, "first", *words[1:], "--reason", "by hand")
+    assert done.status == 0, done.err
+    cluster.wait(run)
+    assert cluster.states(run)["first"] == state
+    if state == "succeeded":
+        assert cluster.view(run).run.output == b'"told"'
+    (tmp_path / "go").touch()
+    cluster.agree(run)
+
+
+def test_a_retry_that_waits_is_made_now(cluster: Deployment) -> None:
+    run = cluster.submit(cluster.plan(SLOW))
+    cluster.until_state(run, "again", "retrying")
+    assert "attempt 1 of 2 failed" in cluster("why", run.id, "again").out
+    assert cluster("tasks", "retry", run.id, "again").status == 0
+    cluster.wait(run)
+    [task] = cluster.view(run).tasks
+    assert (task.state, task.attempts) == ("failed", 2)
+
+
+def test_why_names_the_worker_that_is_missing(cluster: Deployment) -> None:
+    run = cluster.submit(cluster.plan(GPU))
+    cluster.eventually(
+        lambda: "no worker listens on queue gpu" in cluster("why", run.id, "train").out,
+        lambda: cluster("why", run.id).out,
+    )
+    why = cluster("why", run.id, "big").out
+    assert "labels disk=ssd" in why, why
+    cluster.worker("w2", "--queues", "gpu").ready()
+    cluster.worker("w3", "--labels", "disk=ssd").ready()
+    cluster.wait(run)
+    rows = cluster.rows("SELECT worker FROM task_runs WHERE run = $1 ORDER BY task", run.no)
+    order = {cluster.plan(GPU).index[name]: worker for name, worker in (("train", "w2"), ("big", "w3"))}
+    assert [row["worker"] for row in rows] == [order[index] for index in sorted(order)]
+
+
+def test_an_unknown_run_is_told(cluster: Deployment) -> None:
+    for words in (("runs", "cancel", "0000ffff"), ("why", "0000ffff"), ("runs", "rerun", "0000ffff")):
+        done = cluster(*words)
+        assert (done.status, "Traceback" in done.err) == (2, False), done.err
+        assert "0000ffff" in done.err
