@@ -63,6 +63,9 @@ def _told(url: str, revision: str, json: bool) -> int:
         print_json({"schema": 1, "database": mask_password(url), "revision": revision, "speaks": ranges})
     else:
         say(f"{mask_password(url)} has the schema {revision}, which is current.")
-        said = ", ".join(f"{what} {first} to {last}" for what, (first, last) in spoken.items())
+        said = ", ".join(
+            f"{what} {first}" if first == last else f"{what} {first} to {last}"
+            for what, (first, last) in spoken.items()
+        )
         say(f"This Headrace works with {said}.")
     return Status.OK
