@@ -9,6 +9,7 @@ from headrace.cli.output import instant
 from headrace.engine.core.states import RunState
 
 if TYPE_CHECKING:
+    from headrace.engine.ports.cache import Degraded, Status
     from headrace.engine.ports.store import RunRow
     from headrace.engine.shell.views import RunView, TaskView
 
@@ -42,6 +43,24 @@ def run_entry(row: RunRow) -> dict[str, Any]:
     }
 
 
+def status_document(status: Status, degraded: Degraded | None) -> dict[str, Any]:
+    """The object of `runs show --status --json`."""
+    return {
+        "schema": 1,
+        "run": status.run,
+        "workflow": status.workflow,
+        "version": status.version,
+        "state": standing_word(status),
+        "reason": status.reason,
+        "generation": status.generation,
+        "created_at": instant(status.created_at),
+        "started_at": instant(status.started_at),
+        "finished_at": instant(status.finished_at),
+        "tasks": status.tasks,
+        "degraded": None if degraded is None else {"why": degraded.why, "since": instant(degraded.since)},
+    }
+
+
 def task_document(task: TaskView) -> dict[str, Any]:
     """The task run of CLI and API."""
     return {
@@ -63,8 +82,16 @@ def task_document(task: TaskView) -> dict[str, Any]:
 
 def state_word(row: RunRow) -> str:
     """The state as people read it; a paused run that is not final is `paused`."""
-    state = RunState(row.state)
-    return "paused" if row.paused and not state.final and state is not RunState.CANCELLING else state.word
+    return _as_read(RunState(row.state), row.paused)
+
+
+def standing_word(status: Status) -> str:
+    """The same of a status."""
+    return _as_read(RunState[status.state.upper()], status.paused)
+
+
+def _as_read(state: RunState, paused: bool) -> str:
+    return "paused" if paused and not state.final and state is not RunState.CANCELLING else state.word
 
 
 def _json(data: bytes | None) -> Any:

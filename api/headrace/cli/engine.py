@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from headrace.cli import journal
+from headrace.cli import journal, telling
 from headrace.cli.failure import Status, Stop
 from headrace.cli.here import go
 from headrace.cli.output import say
@@ -47,13 +47,14 @@ def engine(
 ) -> int:
     """Decide for the runs of a cluster.
 
-    It needs PostgreSQL (HEADRACE_DATABASE_URL), Kafka (HEADRACE_KAFKA) and the artifact store (HEADRACE_ARTIFACTS). Any
-    number of engines share the parts of the database; when one comes, goes or dies, the others rearrange by themselves.
-    SIGTERM or Ctrl-C: it finishes its batch, gives its parts up and ends; a second signal ends it at once, which costs
-    nothing but the time until the others notice.
+    It needs PostgreSQL (HEADRACE_DATABASE_URL), Kafka (HEADRACE_KAFKA) and the artifact store (HEADRACE_ARTIFACTS). With
+    Redis (HEADRACE_REDIS_URL) status look-ups and live views are faster; runs go on without it. Any number of engines
+    share the parts of the database; when one comes, goes or dies, the others rearrange by themselves. SIGTERM or Ctrl-C:
+    it finishes its batch, gives its parts up and ends; a second signal ends it at once, which costs nothing but the time
+    until the others notice.
     """
     settings = where.settings()
-    if settings.database_url is None or settings.database_url.startswith("sqlite"):
+    if not settings.on_postgres:
         raise Stop(
             "an engine needs a PostgreSQL database, and HEADRACE_DATABASE_URL names none.",
             hint="Set it to postgresql://user@host/name. Without a cluster, headrace run needs no engine.",
@@ -165,6 +166,7 @@ async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> tuple
         resolver=authored.resolver(store),
         check_params=check,
     )
+    await telling.attach(made, settings, closing)
     return made, partial(serve, settings, name, store, made.plans, check, side.nudge, clock)
 
 

@@ -62,7 +62,11 @@ def _from_the_engine(error: BaseException) -> Status | None:
     if isinstance(error, StoreUnavailable | RowDamaged):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.SERVICE
-    if isinstance(error, KeyTaken) or _is(error, "headrace.engine.shell.commands", "Refused"):
+    if (
+        isinstance(error, KeyTaken)
+        or _is(error, "headrace.engine.shell.commands", "Refused")
+        or _is(error, "headrace.engine.ports.cache", "CacheMisconfigured")
+    ):
         print(f"headrace: {error}", file=sys.stderr)
         return Status.USAGE
     if _is(error, "headrace.engine.shell.patient", "PartLost"):

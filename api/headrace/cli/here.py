@@ -17,6 +17,7 @@ from headrace.cli.where import prepare
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
     from headrace.engine.core.plan import Plan
+    from headrace.engine.ports.cache import Cache
     from headrace.engine.ports.store import Store
     from headrace.runners.embedded import Embedded
     from headrace.runners.outside import Outside
@@ -83,20 +84,39 @@ async def steering(settings: Settings) -> AsyncIterator[Embedded | Outside]:
         return
     from headrace.runners.outside import Outside
 
-    async with Outside.open(
-        prepare(settings.home),
-        settings.database,
-        artifacts=settings.artifact_store,
-        project=settings.project,
-        kafka=settings.kafka_settings if settings.kafka else None,
-    ) as outside:
+    async with (
+        caching(settings) as cache,
+        Outside.open(
+            prepare(settings.home),
+            settings.database,
+            artifacts=settings.artifact_store,
+            project=settings.project,
+            kafka=settings.kafka_settings if settings.kafka else None,
+            cache=cache,
+        ) as outside,
+    ):
         yield outside
+
+
+@asynccontextmanager
+async def caching(settings: Settings) -> AsyncIterator[Cache | None]:
+    """The cluster's cache, where one is named; whether it answers is another matter."""
+    if settings.redis_url is None or not settings.on_postgres:
+        yield None
+        return
+    from headrace.engine.cache import open_cache
+
+    cache = open_cache(settings.redis_url, prefix=settings.redis_prefix)
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 async def has_engines(settings: Settings, store: Store | None = None) -> bool:
     """Whether a cluster's engines decide here. A process that runs workflows embedded is none, and neither is a SQLite
     file's."""
-    if settings.database_url is None or settings.database_url.startswith("sqlite"):
+    if not settings.on_postgres:
         return False
     if settings.kafka:
         return True

@@ -60,6 +60,11 @@ async def find_run(store: Store, project: str, text: str) -> RunRow:
     return found[0]
 
 
+def is_whole_id(text: str) -> bool:
+    """Whether it is a run's id and no beginning of one."""
+    return len(text) == 36 and _ID.fullmatch(text) is not None
+
+
 def short(run: str) -> str:
     """The beginning of a run's id that people are shown: it holds the time to the millisecond, so it is rarely shared."""
     return run[:13]

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import run_document, run_entry, state_word
+from headrace.cli.documents import run_document, run_entry, standing_word, state_word, status_document
 from headrace.cli.failure import Stop
 from headrace.cli.follow import follow
-from headrace.cli.here import go, plan_of, reading, steering
-from headrace.cli.output import State, clock_time, instant, print_json, print_table, span
-from headrace.cli.references import find_run, short
+from headrace.cli.here import caching, go, plan_of, reading, steering
+from headrace.cli.output import State, clock_time, instant, print_json, print_table, say, span
+from headrace.cli.references import find_run, is_whole_id, short
 from headrace.cli.story import tell
+from headrace.cli.telling import told
 from headrace.cli.where import HERE, RunRef, Where
 from headrace.engine.core.states import RunState
 
@@ -74,11 +75,39 @@ def show(
     /,
     *,
     all: Annotated[bool, Parameter(help="Every item of every map, not only what did not succeed.")] = False,
+    status: Annotated[
+        bool,
+        Parameter(
+            help="Only how it stands and how many tasks are in each state; from Redis where there is one."
+        ),
+    ] = False,
     json: Json = False,
     where: Where = HERE,
 ) -> int:
     """One run and the state of its tasks."""
-    return go(_show(where, run, all, json))
+    if status and all:
+        raise Stop("--status counts the tasks, --all lists them: give one of them.")
+    return go(_status(where, run, json) if status else _show(where, run, all, json))
+
+
+async def _status(where: Where, run: str, json: bool) -> int:
+    from headrace.engine.shell.standing import status_of
+
+    settings = where.settings()
+    async with reading(settings) as store, caching(settings) as cache:
+        status = None if cache is None or not is_whole_id(run) else await cache.status(run.lower())
+        if status is None or status.project != settings.project:
+            row = await find_run(store, settings.project, run)
+            status = await status_of(store, settings.project, row.id, cache=cache)
+        degraded = None if cache is None else cache.degraded
+    if json:
+        print_json(status_document(status, degraded))
+        return 0
+    counts = ", ".join(f"{number} {state}" for state, number in status.tasks.items())
+    print(f"{standing_word(status)}  {status.workflow}  run {status.run}  {counts or 'no tasks'}")
+    if degraded is not None:
+        say(told(degraded))
+    return 0
 
 
 async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
@@ -86,7 +115,8 @@ async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
     from headrace.engine.shell.views import run_view
 
     settings = where.settings()
-    async with reading(settings) as store:
+    async with reading(settings) as store, caching(settings) as cache:
+        degraded = None if cache is None else await cache.probe()
         row = await find_run(store, settings.project, run)
         view = await run_view(store, row.no, artifacts=open_artifacts(settings.artifact_store))
         if json:
@@ -116,6 +146,8 @@ async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
                 f"… and {len(view.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"
             )
         await tell(view, open_logs(store, settings.home / "logs"))
+    if degraded is not None:
+        say(told(degraded))
     return 0
 
 

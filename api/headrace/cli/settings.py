@@ -91,12 +91,21 @@ class Settings(BaseSettings):
         16, ge=1, le=10_000, description="partitions of a queue's topic when the first one is made"
     )
     redis_url: str | None = Field(
-        None, repr=False, description="redis://…; unset: no cache outside the process"
+        None,
+        repr=False,
+        description="redis://… or rediss://…, for a cluster; unset: no cache outside the process",
+    )
+    redis_prefix: str = Field(
+        "headrace:",
+        pattern=r"^[A-Za-z0-9._:-]{0,100}$",
+        description="stands before every key and channel in Redis",
     )
     server: str | None = Field(None, description="the API to talk to, https://…; unset: this machine")
     token: SecretStr | None = Field(None, description="the API token that goes with server")
     retention: int | None = Field(
-        None, ge=1, description="days that ended runs are kept in full mode, with history and logs; unset: for ever"
+        None,
+        ge=1,
+        description="days that ended runs are kept in full mode, with history and logs; unset: for ever",
     )
     project: str = Field("default", description="the owner of workflows, runs, pools and secrets")
     slots: int | None = Field(
@@ -141,6 +150,11 @@ class Settings(BaseSettings):
             cert=_text(self.kafka_cert),
             cert_key=_text(self.kafka_cert_key),
         )
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the database is one that several processes share."""
+        return self.database_url is not None and not self.database_url.startswith("sqlite")
 
     @property
     def database(self) -> str:

@@ -55,9 +55,10 @@ class Link:
                 retry=Retry(NoBackoff(), 0),
                 client_name="headrace",
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError):  # whose words may hold a part of the password
             raise CacheMisconfigured(
-                f"HEADRACE_REDIS_URL cannot be used: {str(error).rstrip('.')}. Give redis://[user:password@]host:port/0."
+                "HEADRACE_REDIS_URL is no address: give redis://[user:password@]host:port/0, rediss://… for TLS, or "
+                "unix:///path. Write special characters of a password as %XX."
             ) from None
         self._client = Redis(connection_pool=self._pool)
         self._probe_key = probe_key
