@@ -39,10 +39,9 @@ def engine(
     grace: Annotated[
         float, Parameter(help="Seconds after SIGTERM in which what was sent must be acknowledged.")
     ] = 10.0,
-    intake: Annotated[
-        bool,
-        Parameter(help="Answer job-requests, keep job-logs and fill job-dlq too, beside others that do."),
-    ] = True,
+    no_intake: Annotated[
+        bool, Parameter(help="Leave job-requests, job-logs and job-dlq to other engines.")
+    ] = False,
     where: Where = HERE,
 ) -> int:
     """Decide for the runs of a cluster.
@@ -68,7 +67,7 @@ def engine(
         )
     if id is not None and _NAME.fullmatch(id) is None:
         raise Stop(f"--id: {id!r} is no name.", hint="Use letters, digits, dots, _ and -, at most 100.")
-    return go(_serve(settings, id or _drawn(), grace, intake))
+    return go(_serve(settings, id or _drawn(), grace, not no_intake))
 
 
 def _drawn() -> str:
