@@ -157,7 +157,7 @@ async def test_who_follows_a_run_hears_it_and_no_other(make: Callable[[], Cache]
     ]
     async with follower.follow(run) as feed:
         assert feed.live
-        assert await teller.tell([word(run + "x"), Word(status(run), commits)]) == {run}
+        assert await teller.tell([word(run + "x"), Word(status(run), commits)]) == frozenset({run})
         assert await heard(feed) == Word(status(run), commits)
     assert await teller.tell([word(run, 2)]) == frozenset()
 
@@ -177,7 +177,7 @@ async def test_several_follow_one_run_and_each_leaves_alone(make: Callable[[], C
         async with follower.follow(run) as second:
             await teller.tell([word(run, 1)])
             assert (await heard(second)).status.seq == (await heard(first)).status.seq == 1
-        assert await teller.tell([word(run, 2)]) == {run}
+        assert await teller.tell([word(run, 2)]) == frozenset({run})
         assert (await heard(first)).status.seq == 2
     async with follower.follow(run) as again:
         assert again.live
