@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import asyncpg
 import pytest
 
 from headrace.engine.ports.messages import Dispatches
@@ -112,6 +115,32 @@ async def test_an_engine_that_was_taken_for_dead_writes_and_sends_nothing_and_be
     await team.until(lambda: team.ended(run))
     assert worker.names == ["a", "b"]
     await team.agrees(run)
+
+
+async def test_an_engine_whose_connections_are_cut_finds_its_way_back(team: Team) -> None:
+    """faults 34: the session lock went with its connection, so everything is claimed anew; nothing runs twice."""
+    one = await team.enter("one")
+    worker = await team.hire(slots=100)
+    worker.body = lambda d: HOLD
+    await team.until(team.settled)
+    runs = [await team.submit(flow(py("a"), py("b", "a")), part) for part in range(4)]
+    await team.until(lambda: len(worker.held) == 4)
+    connection: Any = await asyncpg.connect(team.url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND datname = current_database()"
+        )
+    finally:
+        await connection.close()
+    worker.body = lambda d: Answer()
+    await worker.finish_all()
+    await team.until(lambda: team.ended(*runs))
+    await team.until(team.settled)
+    assert sorted(worker.names) == ["a"] * 4 + ["b"] * 4
+    assert one.trouble is None
+    for run in runs:
+        await team.agrees(run)
 
 
 async def test_a_lost_part_does_not_hold_back_the_commit_of_the_others(team: Team) -> None:

@@ -364,13 +364,16 @@ class Engine:
             self._adopt(taken.owned, taken.live)
 
     def _adopt(self, owned: Ownership, live: Sequence[int]) -> None:
+        before = self._holdings.parts.get(owned.part)
+        if before is not None:  # an epoch of ours that is over, though no fence has shown it yet
+            self._drop(before)
         self._turner.adopt(self._holdings.adopt(owned, live, self._clock.steady()))
 
     def _lose(self, part: Part) -> None:
         """The fence has shown it: another engine owns the part."""
         self._drop(part)
         if self._membership is not None:
-            self._membership.lost(part.number)
+            self._membership.lost(part.number, part.epoch)
 
     def _drop(self, part: Part) -> None:
         """Forget everything of one part."""

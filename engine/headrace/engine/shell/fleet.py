@@ -51,7 +51,7 @@ class Member:
         self.held = 0  # by its own count, of all engines
         self.busy = 0
         self.draining = False
-        self.sated = False  # it handed work back: nothing more until its next beat
+        self.sated = False  # it handed work back, or let a lease end: nothing more until its next beat
         self.asked: set[int] = set()  # parts for which it was asked what it holds, since their takeover
         self.beat_at = now  # when it was last heard: what it says counts for a while
         self.silent_from = now  # the same, less the time in which it could not have been heard
@@ -319,6 +319,7 @@ class Fleet:
                 if flight.seen_at < now - flight.profile.lease:
                     if read:
                         found.lost.append(flight)
+                        member.sated = True  # the next attempt is for whoever is known to live
                 elif flight.seen_at < now - flight.profile.lease / 2 and flight.asked_at < impatient:
                     found.ask.setdefault(member, []).append(flight)
                     flight.asked_at = now

@@ -155,9 +155,10 @@ class Membership:
             self._leaving.add(part)
             self._look.set()
 
-    def lost(self, part: int) -> None:
-        """The fence has shown that the part is another engine's."""
-        self._held.pop(part, None)
+    def lost(self, part: int, epoch: int) -> None:
+        """The fence has shown that this epoch of the part is over. It may be ours again by now, with a higher one."""
+        if self._held.get(part) == epoch:
+            del self._held[part]
 
     # -- beside them ---------------------------------------------------------------------------------------------
 
