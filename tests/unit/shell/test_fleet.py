@@ -81,6 +81,19 @@ def test_a_lease_is_renewed_by_alive_and_lost_without(lane: Lane) -> None:
     raise AssertionError("the lease never ended")
 
 
+def test_a_worker_that_let_a_lease_end_gets_nothing_before_its_next_beat(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    one = flight(fleet, lane, 1, 0.0)
+    one.running = True
+    fleet.sweep(29.0)
+    fleet.beat(beat(), 29.5)
+    assert fleet.sweep(31.0).lost == [one]
+    assert fleet.room(lane, 31.0) == []
+    fleet.beat(beat(), 31.5)
+    assert [room for _, room in fleet.room(lane, 31.5)] == [2]
+
+
 def test_an_alive_of_another_incarnation_or_attempt_renews_nothing(lane: Lane) -> None:
     """faults 54."""
     fleet = Fleet()
