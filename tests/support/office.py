@@ -85,12 +85,14 @@ class Office:
         self.engine.send(queue or self.queue, self.inbox, message)
 
     def abort(self, *items: Dispatch, grace: float = 2.0, epoch: int = 1) -> None:
-        message = Abort(self.to, self.part, epoch, [key_of(item) for item in items], grace)
+        deliveries = [(item.epoch, item.n) for item in items]
+        message = Abort(self.to, self.part, epoch, [key_of(item) for item in items], grace, deliveries)
         self.engine.send(self.queue, self.inbox, message)
 
     def ask(self, *items: Dispatch, epoch: int = 1, queue: str | None = None) -> None:
         keys = [key_of(item) for item in items] if items else None
-        self.engine.send(queue or self.queue, self.inbox, Ask(self.to, self.part, epoch, keys))
+        deliveries = [(item.epoch, item.n) for item in items]
+        self.engine.send(queue or self.queue, self.inbox, Ask(self.to, self.part, epoch, keys, deliveries))
 
     async def hear(self, count: int, *kinds: str, within: float = 30.0) -> list[Report]:
         """The next reports of these kinds (without any: all but `started`), in order of arrival."""

@@ -6,13 +6,18 @@ from typing import cast
 
 from headrace.engine.ports.messages import Abort, Ask
 from headrace.runners.attempt import RUNNING, AttemptKey
+from headrace.runners.finished import DECLINED
 from headrace.runners.line import Line
 from headrace.runners.reporting import Reporter
 from headrace.runners.sentry import Sentry
 
 
 class Answers:
-    """Used on the worker's loop; every answer is a report or an Alive, later."""
+    """Used on the worker's loop; every answer is a report or an Alive, later.
+
+    Both questions name the delivery that counts beside each attempt. Every answer bears it, for the engine passes over
+    any other: who holds the attempt takes the delivery over if it is higher than its own.
+    """
 
     def __init__(self, line: Line, reporter: Reporter, sentry: Sentry) -> None:
         self._line = line
@@ -20,19 +25,22 @@ class Answers:
         self._sentry = sentry
 
     def abort(self, message: Abort) -> bool:
-        """Stop what is held, remember what is not known. Returns whether something runs that has to be watched."""
+        """Stop what is held; of what is not, remember that it never starts. Returns whether something runs that has to be watched."""
         running = False
-        for each in message.keys:
+        reporter, part = self._reporter, message.part
+        for each, (epoch, n) in zip(message.keys, message.deliveries, strict=True):
             key = cast(AttemptKey, tuple(each))
-            attempt = self._reporter.held.get(key)
+            attempt = reporter.held.get(key)
             if attempt is None:
-                finished = self._reporter.finished.reports.get(key)
-                if finished is None:
-                    self._reporter.cancel_unseen(message.part, key, message.epoch)
+                known = reporter.finished.reports.get(key)
+                if known is None or known.kind in DECLINED:
+                    reporter.cancel_unseen(part, key, epoch, n)
                 else:
-                    self._reporter.repeat(message.part, key, finished.epoch, finished.n)
-            elif self._line.withdraw(attempt):
-                self._reporter.cancel(attempt)
+                    reporter.repeat(part, key, epoch, n)
+                continue
+            reporter.adopt(attempt, epoch, n)
+            if self._line.withdraw(attempt):
+                reporter.cancel(attempt)
             elif attempt.state == RUNNING:
                 self._sentry.stop(attempt, "cancelled", message.grace)
                 running = True
@@ -41,15 +49,17 @@ class Answers:
     def ask(self, message: Ask) -> None:
         """Of keys: an Alive that names the held ones, the report of a finished one again, or that it is unknown. Of
         everything: an Alive, which stands behind the reports of all it does not name."""
+        reporter, part = self._reporter, message.part
         whole = message.keys is None
-        for each in message.keys or ():
+        for each, (epoch, n) in zip(message.keys or (), message.deliveries, strict=True):
             key = cast(AttemptKey, tuple(each))
-            finished = self._reporter.finished.reports.get(key)
-            if key in self._reporter.held:
+            attempt = reporter.held.get(key)
+            if attempt is not None:
+                reporter.adopt(attempt, epoch, n)
                 whole = True
-            elif finished is not None:
-                self._reporter.repeat(message.part, key, finished.epoch, finished.n)
+            elif key in reporter.finished.reports:
+                reporter.repeat(part, key, epoch, n)
             else:
-                self._reporter.unknown(message.part, key, message.epoch)
+                reporter.deny(part, key, epoch, n)
         if whole:
-            self._reporter.alive(message.part)
+            reporter.alive(part)

@@ -1,4 +1,4 @@
-"""What a worker remembers of attempts it has reported, so that the same attempt sent again is answered, not repeated."""
+"""What a worker remembers of attempts it has answered for, so that the same attempt sent again is answered, not repeated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ MOST_BYTES = 32 * 1024 * 1024
 OLDEST = 600.0
 """Seconds."""
 
+DECLINED = frozenset(("handed_back", "unknown"))
+"""Kinds of answers to which the engine may send the attempt again, here or elsewhere: then the delivery is higher."""
+
 
 class Finished:
-    """The last reports, oldest first: at most 10,000, 32 MiB of outputs, 10 minutes."""
+    """The last reports, oldest first: at most 10,000, 32 MiB of outputs, 10 minutes.
+
+    Those of finished attempts, whatever delivery comes; and those of attempts that were declined, against copies of the
+    delivery that was declined.
+    """
 
     def __init__(self) -> None:
         # ordered, for a plain dict passes over every place that was emptied at its front to find its first
@@ -32,6 +39,21 @@ class Finished:
             self._bytes += len(report.output)
         while len(reports) > MOST or self._bytes > MOST_BYTES:
             self._drop(next(iter(reports)))
+
+    def recall(self, key: AttemptKey, report: Report) -> None:
+        """Keep a report that was sent without being held, unless one is kept that knows more or is newer."""
+        known = self.reports.get(key)
+        if known is None or known.kind in DECLINED:
+            self.keep(key, report)
+
+    def admits(self, key: AttemptKey, epoch: int, n: int) -> bool:
+        """Whether a delivery of a remembered attempt is to be executed: it was declined and has been sent here once more.
+        Then it is remembered no longer."""
+        report = self.reports[key]
+        if report.kind not in DECLINED or (epoch, n) <= (report.epoch, report.n):
+            return False
+        self._drop(key)
+        return True
 
     def again(self, key: AttemptKey, epoch: int, n: int) -> Report:
         """The report for a newer delivery of the attempt; remembered as such."""

@@ -142,15 +142,20 @@ class Reporter:
 
     # about what is not -------------------------------------------------------------------------------------------
     def repeat(self, part: int, key: AttemptKey, epoch: int, n: int) -> None:
-        """What was finished here was asked for again."""
+        """What was answered for here was asked for again."""
         self.outbox.put(part, key, self.finished.again(key, epoch, n))
 
-    def unknown(self, part: int, key: AttemptKey, epoch: int) -> None:
-        self.outbox.put(part, key, Report(*key, epoch, 0, "unknown"))
+    def deny(self, part: int, key: AttemptKey, epoch: int, n: int) -> None:
+        """Asked after an attempt that was never seen. The engine takes that for its end, or sends a higher delivery: this
+        one is refused from now on (W7)."""
+        self._answer(part, key, epoch, n, "unknown")
 
-    def cancel_unseen(self, part: int, key: AttemptKey, epoch: int) -> None:
+    def cancel_unseen(self, part: int, key: AttemptKey, epoch: int, n: int) -> None:
         """An abort came before the dispatch: when that comes, it is over already (W8)."""
-        report = Report(*key, epoch, 0, "cancelled", finished_at=self._clock())
+        self._answer(part, key, epoch, n, "cancelled")
+
+    def _answer(self, part: int, key: AttemptKey, epoch: int, n: int, kind: str) -> None:
+        report = Report(*key, epoch, n, kind, finished_at=self._clock())
         self.finished.keep(key, report)
         self.outbox.put(part, key, report)
 
@@ -277,14 +282,11 @@ class Reporter:
         for key, report in items:
             attempt = held.get(key)
             if attempt is None:
-                if (
-                    report.kind in FINAL
-                ):  # of an earlier incarnation, from disk: sent again, it is not done again
-                    keep(key, report)
+                if report.kind in FINAL:  # of an earlier incarnation, from disk: it is not done again
+                    self.finished.recall(key, report)
             elif attempt.last_report is report:
                 del held[key]
-                if report.kind != "handed_back":
-                    keep(key, report)
+                keep(key, report)
         self.acknowledged.set()
 
     def _spilled(self, items: list[Sent]) -> None:

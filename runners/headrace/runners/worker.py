@@ -279,13 +279,14 @@ class Worker:
 
     def _accept(self, message: Dispatches) -> None:
         now = time.monotonic()
-        held, finished, part, logs = self._held, self._reporter.finished.reports, message.part, self._logs
+        held, finished, part, logs = self._held, self._reporter.finished, message.part, self._logs
+        answered = finished.reports
         prepared, fresh = self._preparation.at_once, list[Attempt]()
         for dispatch in message.items:
             key = (dispatch.run, dispatch.generation, dispatch.task, dispatch.map, dispatch.attempt)
             if key in held:
                 self._reporter.adopt(held[key], dispatch.epoch, dispatch.n)
-            elif key in finished:
+            elif key in answered and not finished.admits(key, dispatch.epoch, dispatch.n):
                 self._reporter.repeat(part, key, dispatch.epoch, dispatch.n)
             else:
                 ready = prepared(dispatch)

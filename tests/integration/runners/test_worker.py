@@ -152,6 +152,21 @@ async def test_what_does_not_get_a_slot_within_a_second_is_handed_back(small: De
     assert (done.n, done.output) == (2, b"1"), "handed back is not finished: sent again it runs"
 
 
+async def test_a_late_copy_of_what_was_handed_back_is_not_started(small: Desk) -> None:
+    """W3: it may run elsewhere by now. Only a higher delivery says that it is to run here after all."""
+    running, waiting = small.make(python("tasks:wait")), small.make(python("tasks:count"), n=2)
+    small.send(running, waiting)
+    await small.hear(1, "handed_back")
+    module(small).gate.set()
+    await small.hear(1, "succeeded")
+    small.send(waiting)
+    small.send(small.make(python("tasks:count"), task=waiting.task, n=1))
+    assert [(report.kind, report.n) for report in await small.hear(2)] == [("handed_back", 2)] * 2
+    small.send(small.make(python("tasks:count"), task=waiting.task, n=3))
+    (done,) = await small.hear(1)
+    assert (done.kind, done.n, done.output) == ("succeeded", 3, b"1")
+
+
 async def test_who_hands_back_takes_less_until_tasks_are_short_again(tmp_path: Path) -> None:
     """Short tasks made it say that it takes a thousand ahead; then come long ones."""
     async with opened(tmp_path, slots=20, ahead=1000) as desk:
@@ -323,6 +338,55 @@ async def test_asked_about_keys_it_tells_what_it_knows(small: Desk) -> None:
     module(small).gate.set()
 
 
+async def test_answers_bear_the_delivery_that_was_asked_after(small: Desk) -> None:
+    """W7: the engine compares; with any other delivery the answer is stale, and the question is asked for ever."""
+    finished, running = small.make(python("tasks:noop")), small.make(python("tasks:wait"))
+    small.send(finished, running)
+    await small.hear(1, "succeeded")
+    small.ask(
+        small.make(finished.job, task=finished.task, epoch=3, n=7),
+        small.make(finished.job, task=77, epoch=3, n=8),
+        epoch=3,
+    )
+    assert [(report.kind, report.epoch, report.n) for report in await small.hear(2)] == [
+        ("succeeded", 3, 7),
+        ("unknown", 3, 8),
+    ]
+    small.ask(small.make(running.job, task=running.task, epoch=3, n=9), epoch=3)
+    await small.hear_alive()
+    module(small).gate.set()
+    (done,) = await small.hear(1)
+    assert (done.kind, done.epoch, done.n) == ("succeeded", 3, 9)
+
+
+async def test_what_was_denied_is_refused_when_it_comes_after_all(small: Desk) -> None:
+    """W7: the engine may have ended the attempt because of that answer."""
+    late = small.make(python("tasks:count"), n=4)
+    small.ask(late)
+    (denied,) = await small.hear(1)
+    small.send(late)
+    (again,) = await small.hear(1)
+    assert [(each.kind, each.n) for each in (denied, again)] == [("unknown", 4)] * 2
+    small.send(small.make(late.job, task=late.task, n=5))
+    (done,) = await small.hear(1)
+    assert (done.kind, done.n, done.output) == ("succeeded", 5, b"1")
+    small.ask(late)
+    (repeated,) = await small.hear(1)
+    assert (repeated.kind, repeated.n) == ("succeeded", 5), "an old answer on its way has not displaced it"
+
+
+async def test_abort_of_what_was_denied_or_handed_back_ends_it(small: Desk) -> None:
+    """W8: it is remembered as cancelled: no delivery of it runs any more."""
+    denied = small.make(python("tasks:count"))
+    small.ask(denied)
+    await small.hear(1, "unknown")
+    small.abort(small.make(denied.job, task=denied.task, n=2))
+    (cancelled,) = await small.hear(1)
+    small.send(small.make(denied.job, task=denied.task, n=3))
+    (again,) = await small.hear(1)
+    assert [(each.kind, each.n) for each in (cancelled, again)] == [("cancelled", 2), ("cancelled", 3)]
+
+
 async def test_abort_of_a_waiting_attempt(small: Desk) -> None:
     running, waiting = small.make(python("tasks:wait")), small.make(python("tasks:count"))
     small.send(running, waiting)
@@ -345,12 +409,27 @@ async def test_abort_of_a_running_attempt_raises_inside_of_it_and_frees_the_slot
 
 
 async def test_abort_before_the_dispatch_wins(small: Desk) -> None:
-    late = small.make(python("tasks:count"))
+    late = small.make(python("tasks:count"), n=6)
     small.abort(late)
-    await small.hear(1, "cancelled")
+    (cancelled,) = await small.hear(1, "cancelled")
+    assert (cancelled.epoch, cancelled.n) == (1, 6)
     small.send(late)
     (answer,) = await small.hear(1)
-    assert (answer.kind, answer.epoch, answer.n) == ("cancelled", 1, 1)
+    assert (answer.kind, answer.epoch, answer.n) == ("cancelled", 1, 6)
+
+
+async def test_abort_brings_the_delivery_that_counts(small: Desk) -> None:
+    """W8: who stops what it holds answers for the delivery that the engine names."""
+    running, finished = small.make(python("tasks:wait")), small.make(python("tasks:noop"))
+    small.send(finished)
+    await small.hear(1)
+    small.send(running)
+    await small.hear(1, "started")
+    small.abort(
+        *(small.make(each.job, task=each.task, epoch=2, n=3) for each in (running, finished)), epoch=2
+    )
+    told = {(report.task, report.kind, report.epoch, report.n) for report in await small.hear(2)}
+    assert told == {(running.task, "cancelled", 2, 3), (finished.task, "succeeded", 2, 3)}
 
 
 async def test_a_task_that_ignores_its_end_is_given_up_and_another_thread_takes_its_place(
