@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from headrace.engine.broker import asyncapi
 from headrace.engine.broker.kafka import schema
 from headrace.engine.core.states import MOVES, RUN_MOVES, RunState, TaskState
 
@@ -69,7 +70,7 @@ def _diagram(moves: Mapping[State, frozenset[State]]) -> str:
     return "\n".join([*lines, "```", ""])
 
 
-PAGES = {"messages.schema.json": schema.text, "states.md": states}
+PAGES = {"asyncapi.yaml": asyncapi.text, "messages.schema.json": schema.text, "states.md": states}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from headrace.engine.broker.kafka import wire
 from headrace.engine.broker.kafka.schema import MESSAGES, document
+from headrace.engine.broker.streams.messages import DeadLetter, UnreadableMessage, decode_lines
+from headrace.engine.ports.requests import RunRequest
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "messages.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"### (\w+)\n(?:(?!###).)*?```json\n(.*?)```", PAGE, re.S))
@@ -20,6 +23,15 @@ READERS: dict[str, tuple[Callable[[bytes], wire.Decoded[Any]], Callable[[Any], b
     "job-tasks": (wire.decode_to_worker, lambda message: wire.encode_to_worker(message)[0][1]),
     "job-status": (wire.decode_to_engine, lambda message: wire.encode_to_engine(message)[0][1]),
     "job-workers": (wire.decode_workers, wire.enveloped),
+    "job-requests": (
+        lambda body: wire.Decoded(msgspec.json.decode(body, type=RunRequest)),
+        msgspec.json.encode,
+    ),
+    "job-logs": (lambda body: wire.Decoded(decode_lines(body)), msgspec.json.encode),
+    "job-dlq": (
+        lambda body: wire.Decoded(msgspec.json.decode(body, type=DeadLetter | UnreadableMessage)),
+        wire.enveloped,
+    ),
 }
 TOPIC_OF = {
     struct.__name__.removeprefix("Wire"): topic for topic, carried in MESSAGES.items() for struct in carried

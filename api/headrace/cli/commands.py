@@ -87,6 +87,12 @@ COMMANDS = (
         "topics:ensure",
         OPERATE,
     ),
+    Command(
+        "topics describe",
+        "All topics and their messages, for programs that take part.",
+        "topics:describe",
+        OPERATE,
+    ),
     Command("bench", "How fast the engine is on this machine.", "bench:bench", OPERATE),
     Command("completion", "Complete commands in your shell.", "completion:completion", OPERATE),
     Command("version", "The version of Headrace and of Python.", "version:version", OPERATE),

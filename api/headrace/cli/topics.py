@@ -1,9 +1,10 @@
-"""`headrace topics ensure`: the topics that engines, workers and the API need on Kafka."""
+"""`headrace topics ensure|describe`: the topics that engines, workers and the API need on Kafka, and what they carry."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -56,6 +57,22 @@ def ensure(
             "\n  ".join(str(each.problem) for each in problems),
             status=Status.SERVICE,
         )
+    return Status.OK
+
+
+def describe(
+    *,
+    format: Annotated[
+        Literal["asyncapi", "json-schema"],
+        Parameter(help="asyncapi: topics and messages, as YAML; json-schema: the messages alone [asyncapi]."),
+    ] = "asyncapi",
+) -> int:
+    """All topics and their messages, for programs that take part."""
+    if format == "asyncapi":
+        from headrace.engine.broker.asyncapi import text
+    else:
+        from headrace.engine.broker.kafka.schema import text
+    sys.stdout.write(text())
     return Status.OK
 
 

@@ -18,7 +18,8 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `params`: as the workflow declares them. `version`: of the workflow; the newest when left out. `key`: a business key, of
     which one run of the workflow lives at a time; `on_conflict` says what happens when one does. `idempotency`: unique
-    for ever within the project; asked again with it, the run is there already. `requested_by`: for the record.
+    for ever within the project; asked again with it, the run is there already. `requested_by`: for the record. What is not
+    named here is refused, for a misspelt field would else be a run that nobody has asked for.
     """
 
     workflow: Word
@@ -31,6 +32,7 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: Word | None = None
     requested_by: Word | None = None
     v: Literal[1] = 1
+    type: Literal["RunRequest"] = "RunRequest"
 
 
 class Asked(NamedTuple):

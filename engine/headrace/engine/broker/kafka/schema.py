@@ -8,12 +8,17 @@ from typing import Any
 import msgspec
 
 from headrace.engine.broker.kafka.wire import WireDispatches, WireReports
+from headrace.engine.broker.streams.messages import DeadLetter, LogLines, UnreadableMessage
 from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Lines, Nudge
+from headrace.engine.ports.requests import RunRequest
 
 MESSAGES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "job-tasks": (WireDispatches, Abort, Ask),
     "job-status": (WireReports, Alive, Nudge),
     "job-workers": (Beat, Lines),
+    "job-requests": (RunRequest,),
+    "job-logs": (LogLines,),
+    "job-dlq": (DeadLetter, UnreadableMessage),
 }
 """What each topic carries."""
 
@@ -24,7 +29,8 @@ def document() -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components(structs, ref_template="#/$defs/{name}")
     named = {_name(name): _renamed(definition) for name, definition in definitions.items()}
     for struct in structs:
-        _envelope(named[_name(struct.__name__)])
+        if struct.__struct_config__.tag is not None:
+            _envelope(named[_name(struct.__name__)])
     topics = {
         topic: {
             "title": topic,

@@ -13,20 +13,20 @@ from headrace.engine.broker.kafka.wire import ENVELOPE_BYTES, RECORD_BYTES, UNRE
 from headrace.engine.core.keys import unpack
 from headrace.engine.ports.letters import OutgoingLetter
 from headrace.engine.ports.messages import Log
-from headrace.engine.ports.requests import Word
 from headrace.engine.ports.store import PoisonLetter
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Time = Annotated[float, Meta(ge=0, le=253402300799)]  # until the year 9999
+_Id = Annotated[str, Meta(min_length=1, max_length=4000, pattern=r"^[^\x00]*$")]
 
 
 class LogLines(Struct, frozen=True, tag=True):
     """Some lines of one attempt, in the order of writing. `seq` ascends within the attempt; `at` is the time of the first
     line. A line is [at, stream, text]; the stream is stdout, stderr or log."""
 
-    run_id: Word
-    task: Word
+    run_id: _Id
+    task: _Id
     generation: _Small
     map: _Number
     attempt: _Small
@@ -37,8 +37,8 @@ class LogLines(Struct, frozen=True, tag=True):
 
 class DeadLetter(Struct, frozen=True, tag=True, omit_defaults=True):
     """An attempt that failed for good. `map`: the place in each map that it stands in, from the outside in. `inputs`: what the
-    task run was given; left out when nothing is kept of it, or when it is larger than `inputs_bytes` says a message may be.
-    The same letter may come more than once: `id` tells."""
+    task run was given, secrets by their names; left out when nothing is kept of it, or when it is too large for a message:
+    then `inputs_bytes` is its size. The same letter may come more than once: `id` tells."""
 
     id: _Number
     project: str
@@ -72,8 +72,8 @@ class UnreadableMessage(Struct, frozen=True, tag=True):
 class _RawLines(Struct, frozen=True):
     v: Literal[1]
     type: Literal["LogLines"]
-    run_id: Word
-    task: Word
+    run_id: _Id
+    task: _Id
     generation: _Small
     map: _Number
     attempt: _Small
@@ -163,10 +163,3 @@ def _raw(text: bytes) -> Raw:
     except UNREADABLE:
         return Raw(msgspec.json.encode({"base64": b64encode(text).decode()}))
     return Raw(text)
-
-
-MESSAGES: dict[str, tuple[type[Struct], ...]] = {
-    "job-logs": (LogLines,),
-    "job-dlq": (DeadLetter, UnreadableMessage),
-}
-"""What each topic carries."""
