@@ -448,6 +448,23 @@ class Deployment:
         """Look until it holds; what the members said goes with the failure."""
         eventually(holds, lambda: f"{otherwise if isinstance(otherwise, str) else otherwise()}\n{self.said}")
 
+    def reconnect(self) -> None:
+        """Open the store anew when it is next asked, for the server has ended its connections."""
+        self.go(self._closing.aclose())
+        self._outside = None
+
+    def still(self, seconds: float) -> None:
+        """Wait until no task has been begun for so long."""
+        begun, since = len(self.starts()), time.monotonic()
+
+        def stands() -> bool:
+            nonlocal begun, since
+            if (now := len(self.starts())) != begun:
+                begun, since = now, time.monotonic()
+            return time.monotonic() - since >= seconds
+
+        self.eventually(stands, "tasks are begun all the time")
+
     def settled(self) -> None:
         """Wait until every part belongs to a live engine, and each has its share."""
 
@@ -484,7 +501,12 @@ class Deployment:
 
 @contextmanager
 def opened(
-    servers: Servers, folder: Path, *, inboxes: int = 4, queues: Sequence[str] = ("default",), **settings: str
+    servers: Servers,
+    folder: Path,
+    *,
+    inboxes: int = 4,
+    queues: Sequence[str] = ("default",),
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
     """A database and topics that nobody else has, and no process yet. `settings` are given to every process."""
     app = folder / "app"
@@ -504,7 +526,7 @@ def opened(
         "HEADRACE_KAFKA_PREFIX": kafka.prefix,
         "HEADRACE_KAFKA_INBOXES": str(inboxes),
         "HEADRACE_HTTP_ALLOW": "127.0.0.1",
-        **settings,
+        **(settings or {}),
     }
     deployment = Deployment(folder, url, kafka, environment)
     try:
