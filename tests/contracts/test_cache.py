@@ -262,7 +262,7 @@ async def test_what_no_bucket_could_ever_give_is_refused(
         await cache.take(run, rate, burst, cost)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis://h:port", "nonsense", ""])
+@pytest.mark.parametrize("url", ["http://x", "redis://h:port", "redis:/h", "redis://", "nonsense", ""])
 def test_what_is_no_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(CacheMisconfigured, match="HEADRACE_REDIS_URL"):
         open_cache(url)

@@ -8,6 +8,7 @@ with it, so that nobody is ever given another's answer.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,9 @@ LATE_SECONDS = 0.05
 """A timer that fires so late says that this process stood still, not the server."""
 
 
+_ADDRESS = re.compile(r"rediss?://[^/]|unix://([^@/]*@)?/.")
+
+
 class Unreachable(Exception):
     """The call was not made, or its answer did not come."""
 
@@ -44,6 +48,8 @@ class Link:
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         try:
+            if not _ADDRESS.match(url):
+                raise ValueError
             # Retrying is the circuit's business, and so are timeouts: they begin before there is a connection.
             self._pool = BlockingConnectionPool.from_url(
                 url,
