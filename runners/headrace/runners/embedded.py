@@ -239,17 +239,18 @@ class Embedded:
         )
         created = await self._watches.starting(self.store.create_run(new))
         if self._engine is not None:
-            if created.existed:
-                await self._engine.take_up(created.no)
-            else:
-                self._engine.begin(new_row(new, created.no), plan)
+            if not created.existed:
+                row = new_row(new, created.no)
+                self._engine.begin(row, plan)
+                return row
+            await self._engine.take_up(created.no)
         elif not await self.store.has_owner(PART):
             await self.take_over(only=created.no)
         if not created.existed:
             return new_row(new, created.no)
-        row = await self.store.run(created.no)
-        assert row is not None
-        return row
+        stored = await self.store.run(created.no)
+        assert stored is not None
+        return stored
 
     async def going_on(self) -> list[RunRow]:
         """The runs that this process is deciding and that have not ended, oldest first; paused ones stand still."""

@@ -44,12 +44,15 @@ class Line:
     def put(self, attempts: Iterable[Attempt]) -> None:
         """Each into the lane it names. The caller kicks the lanes."""
         with self._lock:
+            queues, waiting, classes = self._queues, self.waiting, self._classes
             for attempt in attempts:
-                lane, cls = attempt.lane, min(attempt.dispatch.priority, CLASSES - 1)
+                lane, cls = attempt.lane, attempt.dispatch.priority
+                if cls >= CLASSES:
+                    cls = CLASSES - 1
                 attempt.queued = True
-                self._queues[lane][cls].append(attempt)
-                self.waiting[lane] += 1
-                self._classes[cls] += 1
+                queues[lane][cls].append(attempt)
+                waiting[lane] += 1
+                classes[cls] += 1
 
     def take(self, lane: int) -> Attempt | None:
         """The next attempt of this lane, with a slot; None when there is none or another lane's goes first."""

@@ -117,7 +117,9 @@ class Reporter:
     def started(self, attempt: Attempt) -> None:
         """It has been running for a while (W5)."""
         attempt.announced = True
-        self.outbox.put(attempt.part, attempt.key, self._made(attempt, "started", None))
+        key = attempt.key
+        report = Report(*key, attempt.epoch, attempt.n, "started", attempt.started_at)
+        self.outbox.put(attempt.part, key, report)
 
     def hand_back(self, attempt: Attempt) -> None:
         """It was not started here and will not be."""
@@ -244,37 +246,11 @@ class Reporter:
     ) -> None:
         attempt.reported = True
         at = finished_at or attempt.finished_at or self._clock()
-        report = self._made(attempt, kind, at, output, artifact, error, retry_after)
-        attempt.last_report = report
-        self.outbox.put(attempt.part, attempt.key, report)
-
-    @staticmethod
-    def _made(
-        attempt: Attempt,
-        kind: str,
-        finished_at: float | None,
-        output: bytes | None = None,
-        artifact: ArtifactRef | None = None,
-        error: ErrorInfo | None = None,
-        retry_after: float | None = None,
-    ) -> Report:
-        run, generation, task, map, number = attempt.key
-        return Report(
-            run,
-            generation,
-            task,
-            map,
-            number,
-            attempt.epoch,
-            attempt.n,
-            kind,
-            attempt.started_at,
-            finished_at,
-            output,
-            artifact,
-            error,
-            retry_after,
+        key = attempt.key
+        attempt.last_report = report = Report(
+            *key, attempt.epoch, attempt.n, kind, attempt.started_at, at, output, artifact, error, retry_after
         )
+        self.outbox.put(attempt.part, key, report)
 
     def _acknowledged(self, items: list[tuple[AttemptKey, Report]]) -> None:
         """These reports are in the log: only now their keys are no longer held (W6)."""

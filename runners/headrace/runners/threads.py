@@ -121,14 +121,15 @@ class _TaskThread:
         unheard = 0  # ended here since the worker was last asked to look
         heard_at = 0.0
         attempt = line.take(THREADS)
+        now = monotonic()
         while not lane.closed:
             if attempt is None:
                 if unheard:
                     unheard = 0
                     lane.notice()
                 attempt = self._next() or line.take(THREADS)
+                now = monotonic()
                 continue
-            now = monotonic()
             if unheard:
                 function = attempt.function
                 average = function.average if function is not None else None
@@ -143,7 +144,12 @@ class _TaskThread:
             if not self._run(attempt):
                 # another lane has it by now, and the slot with it
                 attempt = line.take(THREADS)
+                now = monotonic()
                 continue
+            now = monotonic()
+            function = attempt.function
+            if function is not None:
+                function.took(now - attempt.began)
             lane.ended(attempt)
             unheard += 1
             if self.abandoned:
@@ -182,9 +188,6 @@ class _TaskThread:
             return False
         attempt.outcome = outcome
         attempt.finished_at = self.lane.clock()
-        function = attempt.function
-        if function is not None:
-            function.took(monotonic() - attempt.began)
         return True
 
     def _settle(self) -> None:

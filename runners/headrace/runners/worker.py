@@ -100,12 +100,13 @@ class Worker:
         self._preparation = Preparation(places, secrets, artifacts, slots)
         pace = Pace(slots, ahead)
         self._line = Line(slots)
+        self._ended: deque[Attempt] = deque()
         self._execution = Execution(
             self._line,
             app_dir=str(app_dir) if places is None else places.path,
             state_folder=state_folder,
             http_policy=http_policy or HttpPolicy(),
-            ended=self._note_ended,
+            ended=self._ended.append,
             notice=self._notice,
             clock=clock,
             reload=reload,
@@ -144,7 +145,6 @@ class Worker:
         )
         self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart)
         self._answers = Answers(self._line, self._reporter, self._sentry)
-        self._ended: deque[Attempt] = deque()
         self._noticed = False
         self._collected_count = self._seen_count = (
             0  # attempts, as of now and as of the last look at the backlog
@@ -331,9 +331,6 @@ class Worker:
                 self._look_timer = self._loop.call_later(LOOK_FIRST, self._look)
 
     # what has ended ----------------------------------------------------------------------------------------------
-    def _note_ended(self, attempt: Attempt) -> None:
-        self._ended.append(attempt)
-
     def _notice(self) -> None:
         """Called by the lanes, on their threads: look at what has ended."""
         if not self._noticed and self._loop is not None:

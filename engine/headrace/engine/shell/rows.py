@@ -6,7 +6,6 @@ Both directions are on a hot path (a commit, a takeover), so rows are built posi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -19,11 +18,14 @@ from headrace.engine.core.run import Generation, Moved, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Json, Priority
 from headrace.engine.ports.store import CacheRow, DeadLetterRow, RunRow, RunUpdate, StoredValue, TaskRow
+from headrace.engine.shell.times import day_of
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _new = tuple.__new__
 _STATES = tuple(TaskState)
+_PRIORITIES = {priority.value: priority for priority in Priority}
+_RUN_STATES = {int(state): state for state in RunState}
 
 
 # -- payloads ----------------------------------------------------------------------------------------------------
@@ -221,15 +223,15 @@ def run_info(row: RunRow) -> RunInfo:
         trigger=trigger.get("kind", "manual"),
         created_at=row.created_at,
         scheduled_at=row.scheduled_at,
-        date=trigger.get("date") or datetime.fromtimestamp(row.scheduled_at, UTC).date().isoformat(),
+        date=trigger.get("date") or day_of(row.scheduled_at),
         event=None if row.event is None else _decode(row.event),
-        priority=Priority(row.priority),
+        priority=_PRIORITIES[row.priority],
     )
 
 
 def run_status(row: RunRow) -> RunStatus:
     return RunStatus(
-        RunState(row.state),
+        _RUN_STATES[row.state],
         row.reason,
         row.generation,
         row.started_at,

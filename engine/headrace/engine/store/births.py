@@ -15,6 +15,9 @@ from headrace.engine.store import sqlite_batch
 from headrace.engine.store.lane import Lane
 from headrace.engine.store.writer import Writer
 
+FEW = 20
+"""So many runs are begun on the caller's own thread, where that is allowed (`writer`)."""
+
 
 class _Birth(NamedTuple):
     """A run on its way, and who waits for its number."""
@@ -55,7 +58,7 @@ class Births:
             return sqlite_batch.begin_runs(lane.raw, [birth.run for birth in together])
 
         try:
-            made = await self._writer.do(write)
+            made = await self._writer.do(write, small=len(together) <= FEW)
         except Exception as error:
             with self._lock:
                 if self._waiting.get(loop) is together:

@@ -239,7 +239,7 @@ class Board:
                 self.decision.effects.append(ClearTimers(key))
             if live is not None and live.worker is not None:
                 line.leave_room(self)
-        if (state == _FINAL or output is not None) and self.static.read[block.node(slot)]:
+        if (state == _FINAL or output is not None) and self.static.read[key.task]:
             self.fresh[key] = output
         self.absorb(block, slot, state)
         return row
@@ -249,7 +249,8 @@ class Board:
         shown = SHOWN[state]
         plan = self.plan
         if block.parent is None and self.static.plain[slot]:
-            self.show_directly(block, slot, shown)
+            if plan.down_start[slot] != plan.down_start[slot + 1]:
+                self.show_directly(block, slot, shown)
             self.count_down(plan.sections[slot])
             return
         if block.parent is not None and slot % block.k == 0:
@@ -312,10 +313,9 @@ class Board:
         """`show` and `tally` for a node whose downstream tasks are all plain ones beside it: a step for each edge, and most
         runs consist of little else."""
         plan, early = self.plan, self.static.early
-        first, end = plan.down_start[node : node + 2]
         seen, unmet, candidates = block.seen, block.unmet, self.candidates
         failed = shown & (FAILED | UPSTREAM)
-        for target in plan.down[first:end]:
+        for target in plan.down[plan.down_start[node] : plan.down_start[node + 1]]:
             before = seen[target]
             unmet[target] = left = unmet[target] - 1
             if before | shown != before:

@@ -32,7 +32,7 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 
-_QUEUED = RunState.QUEUED
+_QUEUED, _FINAL = RunState.QUEUED, int(RunState.SUCCEEDED)
 SLICE = 2_000
 """How many transitions of consequences one batch holds at most (docs/design/protocol.md)."""
 
@@ -85,7 +85,7 @@ class RunMachine:
 
     @property
     def final(self) -> bool:
-        return self.board.status.state >= RunState.SUCCEEDED
+        return self.board.status.state >= _FINAL
 
     @property
     def live_count(self) -> int:

@@ -33,7 +33,7 @@ def settle(board: Board, block: Block, slot: int) -> None:
     if block.parent is not None and slot % block.k == 0:
         start_item(board, block, slot)
         return
-    node = block.node(slot)
+    node = slot if block.parent is None else block.node(slot)
     plan = board.plan
     group = plan.group[node]
     if group >= 0:
@@ -64,10 +64,9 @@ def settle(board: Board, block: Block, slot: int) -> None:
 
 def judge_rule(board: Board, block: Block, slot: int, node: int) -> int:
     rule = board.plan.rules[node]
-    closed = not block.unmet[slot]
     if rule == _EXPRESSION:
         return rule_expressions.judge(board, block, slot, node)
-    return VERDICTS[rule][block.seen[slot] << 1 | closed]
+    return VERDICTS[rule][block.seen[slot] << 1 | (not block.unmet[slot])]
 
 
 def spared(board: Board, node: int) -> bool:
