@@ -44,7 +44,7 @@ class EngineStreams:
             (
                 Reading(prefix + REQUESTS, f"{prefix}headrace-requests", self._take_requests),
                 Reading(
-                    prefix + LOGS, f"{prefix}headrace-logs", LogKeeper(store, now).take, most=50, linger=0.25
+                    prefix + LOGS, f"{prefix}headrace-logs", LogKeeper(store, now).take, most=50, linger=0.3
                 ),
             ),
         )

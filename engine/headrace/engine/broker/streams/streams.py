@@ -30,7 +30,9 @@ from headrace.engine.ports.broker import BrokerUnavailable
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
 """Seconds between tries to reach Kafka."""
 
-FETCH_MILLISECONDS = 500
+FETCH_MILLISECONDS = 2_000
+"""How long the broker holds a fetch back while there is nothing: an idle engine costs little."""
+
 STOP_SECONDS = 5.0
 
 JSON = {"content-type": "application/json"}
@@ -48,7 +50,7 @@ class Reading(NamedTuple):
     group: str
     take: Take
     most: int = 500  # records at once
-    linger: float = 0.1
+    linger: float = 0.2
 
 
 class Streams:
@@ -100,6 +102,7 @@ class Streams:
         while True:
             broker = self._made()
             try:
+                await self._reach.knock()
                 await broker.start()
                 break
             except (KafkaError, OSError, TimeoutError) as error:
@@ -174,6 +177,14 @@ class Streams:
 
 class _Reach(Connection):
     """The connection's settings in FastStream's words."""
+
+    async def knock(self) -> None:
+        """Raises KafkaError, OSError when nobody answers. FastStream leaves its producer open when it finds that out itself."""
+        admin = self.admin()
+        try:
+            await admin.start()
+        finally:
+            await admin.close()
 
     def security(self) -> BaseSecurity:
         settings, arguments = self.settings, self._arguments()
