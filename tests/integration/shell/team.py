@@ -113,13 +113,13 @@ class HonestWorker:
             await self.report(part, item, answer)
 
     async def _answer(self, ask: Ask) -> None:
-        for key in ask.keys or ():
+        for key, (epoch, n) in zip(ask.keys or (), ask.deliveries, strict=True):
             if tuple(key) in self._finished:
                 item, answer = self._finished[key]
                 await self.report(ask.part, item, answer)
             elif tuple(key) not in self.held:
                 run, generation, task, map_, attempt = key
-                report = Report(run, generation, task, map_, attempt, ask.epoch, 0, "unknown")
+                report = Report(run, generation, task, map_, attempt, epoch, n, "unknown")
                 await self.side.report(ask.part, Reports(self.worker, self.incarnation, [report]))
         held = [key for key, (part, _) in self.held.items() if part == ask.part]
         seen = dict(self._on.get(ask.part, {}))

@@ -363,13 +363,33 @@ async def test_a_new_incarnation_ends_what_the_old_one_had(bench: Rig) -> None:
     bench.worker.body = lambda d: Answer()
     await bench.worker.beat()
     await bench.settle()
-    await bench.advance(1)
+    for _ in range(4):
+        await bench.advance(1)
     view = await bench.view(row.no)
     assert {t.id: (t.state, t.attempts, t.reason) for t in view.tasks} == {
         "a": ("succeeded", 2, None),
         "b": ("succeeded", 1, None),
         "c": ("failed", 1, "lease_lost"),
     }
+    await bench.agrees(row.no)
+
+
+async def test_a_result_that_was_reported_before_the_restart_counts(bench: Rig) -> None:
+    """E8, crash point 8: the new incarnation is heard before the old one's last report is read."""
+    bench.worker.body = lambda d: HOLD
+    row = await bench.submit(flow(py("a", retry=tries(2, 0)), py("b", on_lost="fail")))
+    await bench.settle()
+    started = next(d for d in bench.worker.seen if d.job.task_id == "a")
+    await bench.worker.report(started, Answer("started"))
+    await bench.settle()
+    await bench.worker.finish("a")
+    await bench.worker.finish("b")
+    bench.worker.incarnation = "i2"
+    await bench.worker.beat()
+    for _ in range(4):
+        await bench.advance(1)
+    view = await bench.view(row.no)
+    assert {t.id: (t.state, t.attempts) for t in view.tasks} == {"a": ("succeeded", 1), "b": ("succeeded", 1)}
     await bench.agrees(row.no)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from headrace.engine.core.decision import Abort
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.messages import Alive, Beat, Limits, Lines
-from headrace.engine.shell.fleet import Fleet, Flight, Member, spread
+from headrace.engine.shell.fleet import MOMENT, Fleet
+from headrace.engine.shell.flights import Flight, Member, spread
 from headrace.engine.shell.line import Lane, Line
 from headrace.engine.shell.plans import Profile
 
@@ -60,10 +61,51 @@ def test_no_room_with_a_worker_that_is(why: str) -> None:
 def test_a_new_incarnation_has_nothing_in_flight(lane: Lane) -> None:
     fleet = Fleet()
     fleet.beat(beat(), 0.0)
-    old = flight(fleet, lane, 1, 1.0)
-    assert fleet.beat(beat(), 2.0) == []
-    assert fleet.beat(beat(incarnation="i2"), 2.0) == [old]
+    old, begun = flight(fleet, lane, 1, 1.0), flight(fleet, lane, 2, 1.0)
+    begun.running = True
+    fleet.beat(beat(), 2.0)
+    assert [room for _, room in fleet.room(lane, 2.0)] == [1]
+    fleet.beat(beat(incarnation="i2"), 2.0)
     assert [room for _, room in fleet.room(lane, 2.0)] == [3]
+    assert fleet.sweep(2.0 + MOMENT) == ([begun], [old], [], [])
+
+
+def test_what_the_old_incarnation_had_is_over_only_behind_its_reports(lane: Lane) -> None:
+    """E8: its last result may stand in job-status, unread, when job-workers shows its successor already."""
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    old = flight(fleet, lane, 1, 0.0)
+    fleet.beat(beat(incarnation="i2"), 1.0)
+    for now in range(1, 60):
+        fleet.beat(beat(incarnation="i2"), float(now))
+        assert fleet.sweep(float(now), frozenset()) == ([], [], [], []), "nor is it asked after"
+    assert fleet.sweep(60.0, frozenset((0,))).stranded == [old]
+
+
+def test_the_end_of_a_part_a_moment_ago_may_be_from_before_the_last_reports(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    old = flight(fleet, lane, 1, 0.0)
+    fleet.beat(beat(incarnation="i2"), 1.0)
+    assert fleet.sweep(1.0 + 0.9 * MOMENT).stranded == []
+    assert fleet.sweep(1.0 + MOMENT).stranded == [old]
+
+
+def test_what_was_told_to_stop_is_told_again_instead_of_asked_after(lane: Lane) -> None:
+    fleet = Fleet(patience=5.0)
+    fleet.beat(beat(), 0.0)
+    sent, running = flight(fleet, lane, 1, 0.0), flight(fleet, lane, 2, 0.0)
+    running.running = True
+    stop = Abort(Key(1), 1, "w1", 10.0)
+    assert fleet.stop(sent, stop, 0.0)
+    assert fleet.stop(running, stop, 2.0)
+    told = {}
+    for now in range(1, 20):
+        fleet.beat(beat(), float(now))
+        found = fleet.sweep(float(now))
+        assert found.ask == []
+        told[now] = [one.key.task for one in found.stop]
+    assert {now: tasks for now, tasks in told.items() if tasks} == {6: [1], 8: [2], 12: [1], 14: [2], 18: [1]}
 
 
 def test_a_lease_is_renewed_by_alive_and_lost_without(lane: Lane) -> None:
@@ -110,8 +152,8 @@ def test_a_process_that_was_held_up_blames_nobody(lane: Lane) -> None:
     fleet.beat(beat(), 0.0)
     one = flight(fleet, lane, 1, 0.0)
     one.running = True
-    assert fleet.sweep(1.0) == ([], [], {})
-    assert fleet.sweep(61.0) == ([], [], {})
+    assert fleet.sweep(1.0) == ([], [], [], [])
+    assert fleet.sweep(61.0) == ([], [], [], [])
     assert fleet.room(lane, 61.0) != []
 
 
@@ -167,12 +209,13 @@ def test_what_is_to_stop_is_told_once_its_worker_was_heard(lane: Lane, landed: b
     made = Flight(0, (1, Key(0)), 1, 1, 1, Member("w1", None, 0.0), Profile(lane, 30.0, None, Limits()), 0.0)
     fleet.restore(made, "w1", running=True, now=0.0)
     stop = Abort(Key(0), 1, "w1", 10.0)
-    fleet.stop_later(made, stop)
+    assert not fleet.stop(made, stop, 0.0)
     assert fleet.stops() == []
+    assert fleet.sweep(6.0).stop == [], "nobody knows its inbox"
     if landed:
         fleet.landed((1, Key(0)))
-    fleet.beat(beat(), 1.0)
-    assert fleet.stops() == ([] if landed else [(made, stop)])
+    fleet.beat(beat(), 6.0)
+    assert fleet.stops() == ([] if landed else [made])
     assert fleet.stops() == []
 
 

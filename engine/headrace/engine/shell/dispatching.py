@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from headrace.engine.core.decision import Abort as AbortEffect
 from headrace.engine.core.decision import Send
 from headrace.engine.core.evaluation import Artifact, Secret
 from headrace.engine.core.evaluation import Hole as CoreHole
 from headrace.engine.core.workflow import Http, Kind, PythonCall, Shell, Switch, Task
 from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.messages import Abort, Ask, Dispatch, Dispatches, Hole, Job, Limits, ToWorker
-from headrace.engine.shell.fleet import Flight, Member
+from headrace.engine.shell.flights import Flight, Member
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.plans import Profile
 
 ENVELOPE = 500
 """Items in one message, at most."""
+
+_AttemptKey = tuple[int, int, int, int, int]
 
 
 def job_of(live: LiveRun, node: int, limits: Limits) -> Job:
@@ -74,6 +75,31 @@ def hole_of(hole: CoreHole) -> Hole:
     return Hole(list(hole.path), parts)
 
 
+class _Named:
+    """Attempts that a message names: the key of each, and the delivery of it that counts."""
+
+    __slots__ = ("deliveries", "keys")
+
+    def __init__(self) -> None:
+        self.keys: list[_AttemptKey] = []
+        self.deliveries: list[tuple[int, int]] = []
+
+    def add(self, live: LiveRun, flight: Flight) -> None:
+        key = flight.key
+        self.keys.append((live.no, live.machine.generation, key.task, key.map, flight.attempt))
+        self.deliveries.append((flight.epoch, flight.n))
+
+    def cuts(self) -> Iterator[tuple[list[_AttemptKey], list[tuple[int, int]]]]:
+        """Of the size of one message each."""
+        for start in range(0, len(self.keys), ENVELOPE):
+            end = start + ENVELOPE
+            yield self.keys[start:end], self.deliveries[start:end]
+
+    def drop(self, run: int) -> None:
+        kept = [at for at, key in enumerate(self.keys) if key[0] != run]
+        self.keys, self.deliveries = [self.keys[at] for at in kept], [self.deliveries[at] for at in kept]
+
+
 class Outbox:
     """What one turn sends once it is committed."""
 
@@ -81,8 +107,9 @@ class Outbox:
         self._part = part
         self._epoch = epoch
         self._sends: dict[tuple[Member, str], list[Dispatch]] = {}
-        self._aborts: dict[tuple[Member, str, float], list[tuple[int, int, int, int, int]]] = {}
-        self._asks: list[tuple[Member, str, list[tuple[int, int, int, int, int]] | None]] = []
+        self._aborts: dict[tuple[Member, str, float], _Named] = {}
+        self._asks: dict[tuple[Member, str], _Named] = {}
+        self._barriers: list[tuple[Member, str]] = []
         self._again: list[tuple[str, int, ToWorker]] = []
         self.dispatched = 0
 
@@ -110,25 +137,18 @@ class Outbox:
             )
         )
 
-    def abort(self, live: LiveRun, effect: AbortEffect, member: Member, queue: str) -> None:
-        key = effect.key
-        self._aborts.setdefault((member, queue, effect.grace), []).append(
-            (live.no, live.decision.generation, key.task, key.map, effect.attempt)
-        )
+    def abort(self, live: LiveRun, flight: Flight, grace: float) -> None:
+        """Tell the worker to stop an attempt."""
+        to = flight.member, flight.profile.lane.queue, grace
+        self._aborts.setdefault(to, _Named()).add(live, flight)
 
-    def ask(self, member: Member, flights: Iterable[tuple[LiveRun, Flight]]) -> None:
-        """Ask a worker after attempts of runs of this part."""
-        queues: dict[str, list[tuple[int, int, int, int, int]]] = {}
-        for live, flight in flights:
-            key = flight.key
-            queues.setdefault(flight.profile.lane.queue, []).append(
-                (live.no, live.machine.generation, key.task, key.map, flight.attempt)
-            )
-        self._asks.extend((member, queue, keys) for queue, keys in queues.items())
+    def ask(self, live: LiveRun, flight: Flight) -> None:
+        """Ask the worker after an attempt."""
+        self._asks.setdefault((flight.member, flight.profile.lane.queue), _Named()).add(live, flight)
 
     def ask_all(self, member: Member) -> None:
         """The barrier: on every queue, ask for everything that is held."""
-        self._asks.extend((member, queue, None) for queue in sorted(member.queues))
+        self._barriers.extend((member, queue) for queue in sorted(member.queues))
 
     def again(self, queue: str, inbox: int, message: ToWorker) -> None:
         """Send a message once more, as it is."""
@@ -138,11 +158,11 @@ class Outbox:
         """Send nothing of a run."""
         for at, items in list(self._sends.items()):
             self._sends[at] = [item for item in items if item.run != run]
-        for to, keys in list(self._aborts.items()):
-            self._aborts[to] = [key for key in keys if key[0] != run]
+        for named in (*self._aborts.values(), *self._asks.values()):
+            named.drop(run)
 
     def __bool__(self) -> bool:
-        return bool(self._sends or self._aborts or self._asks or self._again)
+        return bool(self._sends or self._aborts or self._asks or self._barriers or self._again)
 
     def publish(self, broker: EngineSide) -> None:
         """Hand everything to the broker: what stops and asks first, then the attempts."""
@@ -153,11 +173,14 @@ class Outbox:
 
     def _messages(self) -> Iterator[tuple[Member, str, ToWorker]]:
         part, epoch = self._part, self._epoch
-        for (member, queue, grace), keys in self._aborts.items():
-            if keys:
-                yield member, queue, Abort(member.worker, part, epoch, keys, grace)
-        for member, queue, asked in self._asks:
-            yield member, queue, Ask(member.worker, part, epoch, asked)
+        for member, queue in self._barriers:
+            yield member, queue, Ask(member.worker, part, epoch, None)
+        for (member, queue, grace), named in self._aborts.items():
+            for keys, deliveries in named.cuts():
+                yield member, queue, Abort(member.worker, part, epoch, keys, grace, deliveries)
+        for (member, queue), named in self._asks.items():
+            for keys, deliveries in named.cuts():
+                yield member, queue, Ask(member.worker, part, epoch, keys, deliveries)
         for (member, queue), items in self._sends.items():
             self.dispatched += len(items)
             for start in range(0, len(items), ENVELOPE):

@@ -14,116 +14,20 @@ from typing import NamedTuple
 from headrace.engine.core.decision import Abort
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.messages import Alive, Beat, Lines
+from headrace.engine.shell.flights import Flight, Member
 from headrace.engine.shell.line import Entry, Lane
-from headrace.engine.shell.plans import Profile
 
-
-class Member:
-    """One incarnation of a worker. `busy`: attempts that it has been given and that have not ended."""
-
-    __slots__ = (
-        "ahead",
-        "asked",
-        "beat_at",
-        "busy",
-        "draining",
-        "held",
-        "inbox",
-        "incarnation",
-        "kinds",
-        "labels",
-        "queues",
-        "sated",
-        "silent_from",
-        "slots",
-        "worker",
-    )
-
-    def __init__(self, worker: str, incarnation: str | None, now: float) -> None:
-        self.worker = worker
-        self.incarnation = incarnation  # None: known only from stored rows
-        self.inbox = 0
-        self.queues: frozenset[str] = frozenset()
-        self.labels: dict[str, str] = {}
-        self.kinds: frozenset[str] = frozenset()  # of tasks it can execute; empty: all
-        self.slots = 0
-        self.ahead = 0
-        self.held = 0  # by its own count, of all engines
-        self.busy = 0
-        self.draining = False
-        self.sated = False  # it handed work back, or let a lease end: nothing more until its next beat
-        self.asked: set[int] = set()  # parts for which it was asked what it holds, since their takeover
-        self.beat_at = now  # when it was last heard: what it says counts for a while
-        self.silent_from = now  # the same, less the time in which it could not have been heard
-
-    def room(self, engines: int = 1) -> int:
-        """How many attempts more it may be given, by one of so many engines that have work for it."""
-        if self.draining or self.sated:
-            return 0
-        return max(0, -(-(self.slots + self.ahead) // engines) - self.busy)
-
-    def serves(self, lane: Lane) -> bool:
-        """Whether it listens to the lane's queue, executes its kind of task and has every label."""
-        if lane.queue not in self.queues or (self.kinds and lane.kind and lane.kind not in self.kinds):
-            return False
-        labels = self.labels
-        return all(labels.get(name) == value for name, value in lane.labels.items())
-
-
-class Flight:
-    """One attempt in flight. `part`: its run's; `entry`: its run and key."""
-
-    __slots__ = (
-        "aborted",
-        "asked_at",
-        "attempt",
-        "entry",
-        "epoch",
-        "member",
-        "n",
-        "part",
-        "profile",
-        "running",
-        "seen_at",
-    )
-
-    def __init__(
-        self,
-        part: int,
-        entry: Entry,
-        attempt: int,
-        epoch: int,
-        n: int,
-        member: Member,
-        profile: Profile,
-        now: float,
-    ) -> None:
-        self.part = part
-        self.entry = entry
-        self.attempt = attempt
-        self.epoch = epoch
-        self.n = n
-        self.member = member
-        self.profile = profile
-        self.running = False
-        self.aborted = False  # the worker was told to stop it
-        self.seen_at = self.asked_at = now  # when it was sent, or last shown to be held; or asked after
-
-    @property
-    def run(self) -> int:
-        return self.entry[0]
-
-    @property
-    def key(self) -> Key:
-        return self.entry[1]
+MOMENT = 2.0
+"""Seconds: when the broker says that a part is read to its end, that was so at most that long ago."""
 
 
 class Silence(NamedTuple):
     """What a sweep found."""
 
-    lost: list[Flight]  # running, lease over
-    stranded: list[Flight]  # not started, worker gone
-    ask: dict[Member, list[Flight]]  # unanswered for too long
+    lost: list[Flight]  # running, and the lease is over or the worker began anew
+    stranded: list[Flight]  # not started, and the worker is gone or began anew
+    ask: list[Flight]  # unanswered for too long
+    stop: list[Flight]  # told to stop, and not over for too long
 
 
 class Fleet:
@@ -143,7 +47,7 @@ class Fleet:
         self._lines: dict[str, tuple[float, frozenset[str]]] = {}  # engine → when, queues it has work for
         self._swept_at: float | None = None
         self._restored: set[Entry] = set()
-        self._stops: dict[Entry, tuple[Flight, Abort]] = {}  # to be told to workers that were not heard yet
+        self._stops: dict[Entry, Flight] = {}  # to be stopped, with workers that were not heard yet
         self._barriers: set[int] = set()  # parts that were taken over
         self._unasked = False  # there may be members that were not asked for all of them
         self.flights: dict[Entry, Flight] = {}
@@ -163,14 +67,14 @@ class Fleet:
 
     # -- observations --------------------------------------------------------------------------------------------
 
-    def beat(self, beat: Beat, now: float) -> list[Flight]:
-        """Take in a beat. Answers with the flights of the worker's former incarnation: all of them are over."""
+    def beat(self, beat: Beat, now: float) -> None:
+        """Take in a beat. What the worker's former incarnation had is over as soon as its last reports were read: beats
+        and reports come by different ways (see `sweep`)."""
         member = self._members.get(beat.worker)
-        over: list[Flight] = []
         if member is None or member.incarnation != beat.incarnation:
             if member is None or member.incarnation is not None:
                 if member is not None:
-                    over = [flight for flight in self.flights.values() if flight.member is member]
+                    member.succeeded_at = now
                 member = self._members[beat.worker] = Member(beat.worker, beat.incarnation, now)
             self._unasked = bool(self._barriers)
         member.incarnation = beat.incarnation
@@ -184,7 +88,6 @@ class Fleet:
         member.draining = beat.draining
         member.sated = False
         member.beat_at = member.silent_from = now
-        return over
 
     def lines(self, lines: Lines, now: float) -> None:
         """What waits with another engine; its own are passed over."""
@@ -229,6 +132,7 @@ class Fleet:
         before = self.flights.get(entry)
         if before is not None:
             before.member.busy -= 1
+            self._stops.pop(entry, None)
         self.flights[entry] = flight
         flight.member.busy += 1
 
@@ -296,9 +200,10 @@ class Fleet:
         """Look for silence: leases that ended, workers that are gone, attempts that nobody confirmed. Once a second.
 
         Time in which nobody could have been heard counts for nothing: when this process itself was held up, for the
-        flights of parts that are not `caught_up` (None: all are), and for members when `workers` is false.
+        flights of parts that are not `caught_up` (None: all are), and for members when `workers` is false. What ends here
+        ends only in parts that are: of an attempt that ended in time, the report has been taken in before.
         """
-        found = Silence([], [], {})
+        found = Silence([], [], [], [])
         gap = 0.0 if self._swept_at is None else now - self._swept_at
         self._swept_at = now
         held_up = gap - 1.0 if gap > 2.5 else 0.0
@@ -308,6 +213,7 @@ class Fleet:
             member.silent_from += deaf
         gone_before = now - self._fresh_for
         impatient = now - self._patience
+        succeeded_before = now - MOMENT
         for flight in self.flights.values():
             member = flight.member
             read = caught_up is None or flight.part in caught_up
@@ -315,19 +221,28 @@ class Fleet:
             if unheard:
                 flight.seen_at += unheard
                 flight.asked_at += unheard
+            if member.succeeded_at is not None:
+                if read and member.succeeded_at <= succeeded_before:
+                    (found.lost if flight.running else found.stranded).append(flight)
+                continue
+            if flight.stop is not None:  # the answer says as much as that to a question would
+                if flight.told_at < impatient and member.incarnation is not None:
+                    found.stop.append(flight)
+                    flight.told_at = now
+                flight.asked_at = now
             if flight.running:
                 if flight.seen_at < now - flight.profile.lease:
                     if read:
                         found.lost.append(flight)
                         member.sated = True  # the next attempt is for whoever is known to live
                 elif flight.seen_at < now - flight.profile.lease / 2 and flight.asked_at < impatient:
-                    found.ask.setdefault(member, []).append(flight)
+                    found.ask.append(flight)
                     flight.asked_at = now
             elif member.silent_from < gone_before:
                 if workers and read:
                     found.stranded.append(flight)
             elif flight.asked_at < impatient:
-                found.ask.setdefault(member, []).append(flight)
+                found.ask.append(flight)
                 flight.asked_at = now
         self._forget_silent(gone_before - 60)
         return found
@@ -346,17 +261,21 @@ class Fleet:
         for entry in [entry for entry in self.flights if entry[0] in gone]:
             self.landed(entry)
 
-    def stop_later(self, flight: Flight, stop: Abort) -> None:
-        """Its worker is known only from stored rows: it is told once it was heard."""
-        self._stops[flight.entry] = flight, stop
+    def stop(self, flight: Flight, stop: Abort, now: float) -> bool:
+        """An attempt is to be stopped. Whether its worker can be told at once; if it is known only from stored rows, it
+        is told when it was heard. Either is repeated until the attempt is over."""
+        flight.stop, flight.told_at = stop, now
+        if flight.member.incarnation is not None:
+            return True
+        self._stops[flight.entry] = flight
+        return False
 
-    def stops(self) -> list[tuple[Flight, Abort]]:
-        """What can be told by now, each once."""
+    def stops(self) -> list[Flight]:
+        """Whose workers can be told to stop them by now, each once."""
         if not self._stops:
             return []
-        heard = [entry for entry, (flight, _) in self._stops.items() if flight.member.incarnation is not None]
-        told = [self._stops.pop(entry) for entry in heard]
-        return [(flight, stop) for flight, stop in told if self.flights.get(flight.entry) is flight]
+        heard = [entry for entry, flight in self._stops.items() if flight.member.incarnation is not None]
+        return [self._stops.pop(entry) for entry in heard]
 
     def leave(self, part: int) -> None:
         """A part is ours no longer: drop its flights, and ask again when it comes back."""
@@ -375,21 +294,3 @@ class Fleet:
         for member in self._members.values():
             member.busy = 0
             member.asked.clear()
-
-
-def spread(candidates: list[tuple[Member, int]], count: int) -> list[tuple[Member, int]]:
-    """Divide `count` attempts among members in proportion to their room; never more than the room."""
-    total = sum(room for _, room in candidates)
-    if count >= total:
-        return candidates
-    if len(candidates) == 1:
-        return [(candidates[0][0], count)]
-    shares = [[room * count // total, room, index] for index, (_, room) in enumerate(candidates)]
-    left = count - sum(share for share, _, _ in shares)
-    for share in sorted(shares, key=lambda s: (s[0] - s[1], s[2])):
-        if not left:
-            break
-        if share[0] < share[1]:
-            share[0] += 1
-            left -= 1
-    return [(candidates[index][0], share) for share, _, index in shares if share]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -31,8 +31,7 @@ from headrace.engine.ports.broker import Arrived, Undecodable
 from headrace.engine.ports.broker import Refused as Undelivered
 from headrace.engine.ports.messages import Alive, Beat, Dispatches, ErrorInfo, Lines, Nudge, Report, Reports
 from headrace.engine.ports.store import Batch, PoisonRow
-from headrace.engine.shell.fleet import Flight, Member
-from headrace.engine.shell.live import LiveRun
+from headrace.engine.shell.flights import Flight
 from headrace.engine.shell.loading import draw, over
 from headrace.engine.shell.memory import Memory
 from headrace.engine.shell.part import Part, Turn
@@ -73,11 +72,10 @@ class Gatherer:
     # -- workers -------------------------------------------------------------------------------------------------
 
     def heard(self, turn: Turn, said: Iterable[Beat | Lines]) -> None:
-        """Workers that came, went and came back, and what waits with other engines."""
+        """Workers that came, or said how they are, and what waits with other engines."""
         for message in said:
             if isinstance(message, Beat):
-                for flight in self._fleet.beat(message, turn.mono):
-                    self._end(turn, flight)
+                self._fleet.beat(message, turn.mono)
             else:
                 self._fleet.lines(message, turn.mono)
 
@@ -88,38 +86,34 @@ class Gatherer:
             part = self._holdings.parts.get(number)
             if part is not None:
                 turn.portion(part).outbox.ask_all(member)
-        for flight, stop in self._fleet.stops():
-            live = self._holdings.runs.get(flight.run)
-            if live is not None:
-                turn.portion(live.part).outbox.abort(live, stop, flight.member, flight.profile.lane.queue)
+        self._stop(turn, self._fleet.stops())
 
     def sweep(self, turn: Turn, caught_up: Container[int], *, workers: bool) -> None:
-        """Workers that fell silent: lost leases, stranded attempts, questions to ask. Silence counts only where everything
-        was read: `caught_up` parts of job-status, and job-workers."""
+        """Workers that fell silent or began anew: lost leases, stranded attempts, questions to ask, stops to repeat. Silence
+        counts only where everything was read: `caught_up` parts of job-status, and job-workers."""
         found = self._fleet.sweep(turn.mono, caught_up, workers=workers)
         for flight in found.lost:
             self._end(turn, flight)
         for flight in found.stranded:
             self._end(turn, flight)
+        self._stop(turn, found.stop)
         self._ask(turn, found.ask)
 
     def gap(self, turn: Turn, part: Part) -> None:
         """Reports of a part may be missing: ask after everything that is in flight there."""
-        flights: dict[Member, list[Flight]] = {}
-        for flight in self._fleet.of_part(part.number):
-            flights.setdefault(flight.member, []).append(flight)
-        self._ask(turn, flights)
+        self._ask(turn, self._fleet.of_part(part.number))
 
-    def _ask(self, turn: Turn, flights: Mapping[Member, list[Flight]]) -> None:
-        runs = self._holdings.runs
-        for member, asked in flights.items():
-            by_part: dict[Part, list[tuple[LiveRun, Flight]]] = {}
-            for flight in asked:
-                live = runs.get(flight.run)
-                if live is not None:
-                    by_part.setdefault(live.part, []).append((live, flight))
-            for part, pairs in by_part.items():
-                turn.portion(part).outbox.ask(member, pairs)
+    def _ask(self, turn: Turn, flights: Iterable[Flight]) -> None:
+        for flight in flights:
+            live = self._holdings.runs.get(flight.run)
+            if live is not None:
+                turn.portion(live.part).outbox.ask(live, flight)
+
+    def _stop(self, turn: Turn, flights: Iterable[Flight]) -> None:
+        for flight in flights:
+            live = self._holdings.runs.get(flight.run)
+            if live is not None and flight.stop is not None:
+                turn.portion(live.part).outbox.abort(live, flight, flight.stop.grace)
 
     def _end(self, turn: Turn, flight: Flight) -> None:
         live = self._holdings.runs.get(flight.run)
@@ -295,7 +289,7 @@ class Gatherer:
             return
         if flight.running:
             # Its last report may still wait for its acknowledgement: the worker knows.
-            turn.portion(live.part).outbox.ask(flight.member, [(live, flight)])
+            self._ask(turn, (flight,))
         else:
             turn.add(live, self._again(live.part, turn, flight))
 

@@ -12,7 +12,7 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.store import Loaded, RowDamaged, RunRow
-from headrace.engine.shell.fleet import Flight, Member
+from headrace.engine.shell.flights import Flight, Member
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.memory import Memory
 from headrace.engine.shell.part import Part, Turn

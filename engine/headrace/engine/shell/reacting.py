@@ -25,7 +25,7 @@ from headrace.engine.core.states import TaskState
 from headrace.engine.ports.store import Batch, StoreUnavailable
 from headrace.engine.shell.children import CannotStart, Children, Resolved, refusal
 from headrace.engine.shell.deciding import Failure
-from headrace.engine.shell.fleet import Flight, Member, spread
+from headrace.engine.shell.flights import Flight, Member, spread
 from headrace.engine.shell.line import Entry
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.memory import Memory
@@ -150,16 +150,10 @@ class Reactor:
                 live.timed[key] = None
             case ClearTimers(key):
                 timers.clear(no, key, batch)
-            case Abort(key, _, worker, _):
-                member = self._fleet.member(worker)
-                if member is not None and member.incarnation is not None:
-                    queue = live.profile(key.task, self._line).lane.queue
-                    portion.outbox.abort(live, effect, member, queue)
-                flight = self._fleet.flights.get((no, key))
-                if flight is not None:
-                    flight.aborted = True
-                    if flight.member.incarnation is None:
-                        self._fleet.stop_later(flight, effect)
+            case Abort(key, _, _, grace):
+                flight = self._fleet.flights.get((no, key))  # None: it is over already
+                if flight is not None and self._fleet.stop(flight, effect, turn.mono):
+                    portion.outbox.abort(live, flight, grace)
             case RequestSlots(key, pool, cost):
                 self._grant(turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
             case ReleaseSlots(key, pool, _):

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from headrace.engine.ports.store import WorkerRow
-from headrace.engine.shell.fleet import Fleet, Member
+from headrace.engine.shell.fleet import Fleet
+from headrace.engine.shell.flights import Member
 
 FRESH_SECONDS = 8.0
 """A noted worker counts as alive for so long: as long as its last beat does, and a note's delay."""
