@@ -69,11 +69,12 @@ class Reactor:
         for live in lives:
             try:
                 returned = self._moved(live, turn)
-                self._lined(live, returned)
-                effects = live.new_effects()
-                if effects:
+                decision = live.decision
+                if decision.ready or decision.withdrawn:
+                    self._lined(live, returned)
+                if decision.effects:
                     portion = turn.portion(live.part)
-                    for effect in effects:
+                    for effect in live.new_effects():
                         if type(effect) is Send:
                             self._send(live, turn, portion, effect)
                         else:
