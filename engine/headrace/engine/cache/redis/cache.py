@@ -15,6 +15,7 @@ from headrace.engine.ports.cache import FILLED_SECONDS, LASTS_SECONDS, Degraded,
 
 _VERSION = 32  # hexadecimal digits before the JSON
 _encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 _status = msgspec.json.Decoder(Status).decode
 _word = msgspec.json.Decoder(Word).decode
 
@@ -46,22 +47,22 @@ class RedisCache:
     async def tell(self, words: Sequence[Word]) -> frozenset[str] | None:
         if not words:
             return frozenset()
-        keys: list[str] = []
-        arguments: list[str | bytes] = []
+        told = []
         for word in words:
             status = word.status
-            keys.append(self._key(status.run))
-            commits = b"" if word.commits is None else b',"commits":' + _encode(word.commits)
-            arguments += (_version(status), _encode(status), commits, self._project(status.project))
+            commits = "" if word.commits is None else f',"commits":{_encode(word.commits).decode()}'
+            told.append(
+                (
+                    self._key(status.run),
+                    _version(status),
+                    _encode(status).decode(),  # a script knows text, and no binary values
+                    commits,
+                    self._project(status.project),
+                )
+            )
         try:
             followed = await self._link.call(
-                "EVAL",
-                scripts.TELL,
-                len(keys),
-                *keys,
-                int(LASTS_SECONDS * 1000),
-                self._channel(""),
-                *arguments,
+                "EVAL", scripts.TELL, 0, int(LASTS_SECONDS * 1000), self._channel(""), _pack(told)
             )
         except Unreachable:
             return None
