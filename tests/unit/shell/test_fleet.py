@@ -157,6 +157,33 @@ def test_a_process_that_was_held_up_blames_nobody(lane: Lane) -> None:
     assert fleet.room(lane, 61.0) != []
 
 
+def test_a_long_stop_lengthens_the_life_of_nobody_who_was_heard_after_it(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    sent, run = flight(fleet, lane, 1, 0.0), flight(fleet, lane, 2, 0.0)
+    run.running = True
+    fleet.sweep(0.5)
+    fleet.beat(beat(), 600.0)  # the database is back, and the worker's last words are read
+    fleet.alive(Alive("w1", "i1", 0, {}, [(1, 1, 2, 0, 1)]), 1, 600.0)
+    fleet.sweep(600.0)
+    for second in range(601, 607):
+        assert not fleet.sweep(float(second)).stranded
+    assert fleet.room(lane, 606.5) == []
+    assert fleet.sweep(606.5).stranded == [sent]
+    for second in range(607, 631):
+        fleet.sweep(float(second))
+    assert fleet.sweep(631.0).lost == [run]
+
+
+def test_a_stop_is_not_told_again_and_again_while_no_answer_can_be_read(lane: Lane) -> None:
+    fleet = Fleet()
+    fleet.beat(beat(), 0.0)
+    fleet.stop(flight(fleet, lane, 1, 0.0), Abort(Key(1), 1, "w1", 1.0), 0.0)
+    for second in range(60):
+        assert fleet.sweep(float(second), (), workers=False).stop == []
+    assert len(fleet.sweep(66.0, (0,)).stop) <= 1
+
+
 def test_restored_flights_are_settled_by_the_first_alive_of_the_new_epoch(lane: Lane) -> None:
     """E9: only a worker that has seen my epoch can say what it does not hold."""
     fleet = Fleet()

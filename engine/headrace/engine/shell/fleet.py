@@ -208,9 +208,11 @@ class Fleet:
         self._swept_at = now
         held_up = gap - 1.0 if gap > 2.5 else 0.0
         deaf = held_up if workers else gap
-        for member in self._members.values():
-            member.beat_at += held_up
-            member.silent_from += deaf
+        for (
+            member
+        ) in self._members.values():  # never beyond now: who was heard a moment ago may die in the next
+            member.beat_at = min(now, member.beat_at + held_up)
+            member.silent_from = min(now, member.silent_from + deaf)
         gone_before = now - self._fresh_for
         impatient = now - self._patience
         succeeded_before = now - MOMENT
@@ -219,8 +221,9 @@ class Fleet:
             read = caught_up is None or flight.part in caught_up
             unheard = held_up if read else gap
             if unheard:
-                flight.seen_at += unheard
-                flight.asked_at += unheard
+                flight.seen_at = min(now, flight.seen_at + unheard)
+                flight.asked_at = min(now, flight.asked_at + unheard)
+                flight.told_at = min(now, flight.told_at + unheard)
             if member.succeeded_at is not None:
                 if read and member.succeeded_at <= succeeded_before:
                     (found.lost if flight.running else found.stranded).append(flight)
