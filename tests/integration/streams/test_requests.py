@@ -55,7 +55,7 @@ async def test_what_cannot_become_a_run_is_a_dead_letter_and_its_neighbours_are_
         ({"workflow": "w"}, "parameter n is missing"),
         ({**REQUEST, "params": {"n": 1, "m": 2}}, "no parameter"),
         ({**REQUEST, "unknown": 1}, "unknown"),
-        ({**REQUEST, "key": "a\0b"}, "pattern"),
+        ({**REQUEST, "key": "a\0b"}, "regex"),
         ({**REQUEST, "v": 2}, "cannot be read"),
         ({**REQUEST, "priority": "urgent"}, "cannot be read"),
     ]
@@ -80,11 +80,14 @@ async def test_a_key_used_a_hundred_times_at_once_gives_one_run(bench: Bench, ho
     bench.start("two")
     request = {**REQUEST, how: "order-7"}
     await asyncio.gather(*(bench.send("job-requests", request) for _ in range(100)))
-    last = {"workflow": "nowhere"}
     for partition in range(4):
-        await bench.send("job-requests", last, partition=partition)
-    await bench.until(bench.poison, lambda letters: len(letters) == 4)
-    assert len(await bench.runs()) == 1
+        await bench.send("job-requests", {**REQUEST, "key": f"last {partition}"}, partition=partition)
+
+    async def last() -> int:
+        return len([run for run in await bench.runs() if (run.key or "").startswith("last")])
+
+    await bench.until(last, lambda number: number == 4)
+    assert len(await bench.runs()) == 5
 
 
 async def test_an_idempotency_key_with_another_request_is_refused(bench: Bench) -> None:
@@ -171,7 +174,11 @@ async def test_a_fault_of_ours_costs_one_message_and_not_those_behind_it(
             raise RuntimeError("never thought of")
         return await create(run, on_conflict)
 
+    async def never(runs: Any) -> Any:
+        raise RuntimeError("not together")
+
     monkeypatch.setattr(bench.store, "create_run", faulty)
+    monkeypatch.setattr(bench.store, "create_runs", never)
     bench.start()
     await bench.send("job-requests", {**REQUEST, "key": "bad"}, partition=0)
     await bench.send("job-requests", REQUEST, partition=0)
@@ -184,19 +191,19 @@ async def test_while_the_store_is_away_requests_wait(bench: Bench, monkeypatch: 
     from headrace.engine.ports.store import OutcomeUnknown, StoreUnavailable
 
     await bench.register(PLAN)
-    create = bench.store.create_run
+    create = bench.store.create_runs
     tried: list[str] = []
 
-    async def away(run: Any, on_conflict: str = "use_existing") -> Any:
-        tried.append(run.id)
+    async def away(runs: Any) -> Any:
+        tried.extend(run.id for run in runs)
         if len(tried) == 1:
             raise StoreUnavailable("away")
         if len(tried) == 2:
-            await create(run, on_conflict)
+            await create(runs)
             raise OutcomeUnknown("the answer was lost")
-        return await create(run, on_conflict)
+        return await create(runs)
 
-    monkeypatch.setattr(bench.store, "create_run", away)
+    monkeypatch.setattr(bench.store, "create_runs", away)
     bench.start()
     await bench.send("job-requests", REQUEST)
     [run] = await bench.until(bench.runs, lambda runs: len(runs) == 1)

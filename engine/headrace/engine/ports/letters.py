@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from headrace.engine.ports.store import DeadLetter, PoisonLetter, PoisonRow
 
@@ -22,6 +22,7 @@ class Outgoing(NamedTuple):
     poison: list[PoisonLetter]
 
 
+@runtime_checkable
 class LetterBox(Protocol):
     """Whoever takes letters has them alone until `until`; what was not said to be published by then is taken again, so that
     an engine that dies in between costs a repetition and never a letter."""

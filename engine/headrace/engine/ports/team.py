@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from headrace.engine.ports.letters import LetterBox
 from headrace.engine.ports.logs import LogChunks
-from headrace.engine.ports.store import Store
+from headrace.engine.ports.store import Created, NewRun, Store
 
 
 @runtime_checkable
 class TeamStore(Store, LetterBox, LogChunks, Protocol):
     """PostgreSQL; a SQLite file is no such store."""
+
+    async def create_runs(self, runs: Sequence[NewRun]) -> list[Created]:
+        """`create_run` for many that have no business key, in one transaction. Those of which the id or the idempotency key is
+        there already are left out of the answer. Raises StoreUnavailable."""

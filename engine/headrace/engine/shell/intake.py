@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
-from typing import TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -35,16 +35,27 @@ from headrace.engine.shell.submission import begin, new_run
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
+_Versions: TypeAlias = dict[tuple[str, str, int | None], VersionRow]
 _decode = msgspec.json.Decoder(RunRequest).decode
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Partitions whose messages are taken side by side."""
+
+TOGETHER = 100
+"""Runs created by one transaction."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 KEPT_BODY = 64 * 1024
 """Bytes of a message that its dead letter keeps."""
 
 KEPT_REASON = 4_000
+
+
+class _Prepared(NamedTuple):
+    asked: Asked
+    request: RunRequest
+    run: NewRun
+    digest: str  # of the message
 
 
 class Unfit(Exception):
@@ -86,45 +97,43 @@ class Intake:
         queues: dict[tuple[str, int], list[Asked]] = {}
         for one in asked:
             queues.setdefault((one.topic, one.partition), []).append(one)
+        known: _Versions = {}
         async with asyncio.TaskGroup() as group:
             for queue in queues.values():
-                group.create_task(self._in_order(queue))
+                group.create_task(self._in_order(queue, known))
 
-    async def _in_order(self, queue: Sequence[Asked]) -> None:
+    async def _in_order(self, queue: Sequence[Asked], known: _Versions) -> None:
+        """Runs without a business key are created together; one with a key when those before it are."""
         async with self._places:
-            for one in queue:
-                await self._take(one)
+            together: list[_Prepared] = []
+            for asked in queue:
+                prepared = await self._fit(asked, self._prepare(asked, known))
+                if prepared is None:
+                    continue
+                together.append(prepared)
+                if prepared.run.key is not None or len(together) == TOGETHER:
+                    await self._begin(together)
+                    together = []
+            await self._begin(together)
 
-    async def _take(self, asked: Asked) -> None:
+    async def _begin(self, prepared: Sequence[_Prepared]) -> None:
+        plain = [one.run for one in prepared if one.run.key is None]
+        begun: set[str] = set()
         try:
-            await self._run(asked)
-        except Unfit as unfit:
-            why = str(unfit)
-        except (StoreLost, asyncio.CancelledError):
+            begun = {made.id for made in await self._patiently(lambda: self._store.create_runs(plain))}
+        except StoreLost:
             raise
-        except Exception as fault:
-            # a fault of ours: the message must not hold back those behind it for ever
-            _logger.exception("a request could not be taken (%s/%d/%d)", *asked[:3])
-            why = f"It could not be taken: {type(fault).__name__}: {fault}"
-        else:
-            return
-        _logger.warning("a request was refused (%s, partition %d, offset %d): %s", *asked[:3], why)
-        reason = why[:KEPT_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}")
-        row = PoisonRow(*asked[:3], -1, self._clock.now(), reason, asked.body[:KEPT_BODY])
-        await self._patiently(lambda: self._store.park([row]))
+        except Exception:
+            _logger.exception("requests could not be taken together; each is tried by itself")
+        for part in {one.run.part for one in prepared if one.run.id in begun}:
+            self._nudge(part)
+        for one in prepared:
+            if one.run.id not in begun:
+                await self._fit(one.asked, self._begin_one(one))
 
-    async def _run(self, asked: Asked) -> None:
+    async def _begin_one(self, prepared: _Prepared) -> None:
         """Raises Unfit."""
-        request = _read(asked.body)
-        project = request.project or self._project
-        version = await self._patiently(
-            lambda: self._store.version(project, request.workflow, request.version)
-        )
-        if version is None:
-            which = "" if request.version is None else f"version {request.version} of "
-            raise Unfit(f'There is no {which}workflow "{request.workflow}" in project "{project}".')
-        digest = blake2b(asked.body, digest_size=12).hexdigest()
-        run = await self._made(asked, request, version, digest)
+        asked, request, run, digest = prepared
         by = request.requested_by or asked.topic
         try:
             created = await self._patiently(
@@ -134,6 +143,43 @@ class Intake:
             raise Unfit(str(taken)) from None
         if created.existed and request.idempotency is not None and request.key is None:
             await self._require_same(created, request.idempotency, digest)
+
+    async def _fit(self, asked: Asked, work: Awaitable[T]) -> T | None:
+        """What the work answers; None, and a dead letter, when the message asks for no run that could be created."""
+        try:
+            return await work
+        except Unfit as unfit:
+            why = str(unfit)
+        except StoreLost:
+            raise
+        except Exception as fault:
+            # a fault of ours: the message must not hold back those behind it for ever
+            _logger.exception("a request could not be taken (%s, partition %d, offset %d)", *asked[:3])
+            why = f"It could not be taken: {type(fault).__name__}: {fault}"
+        _logger.warning("a request was refused (%s, partition %d, offset %d): %s", *asked[:3], why)
+        reason = why[:KEPT_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}")
+        row = PoisonRow(*asked[:3], -1, self._clock.now(), reason, asked.body[:KEPT_BODY])
+        await self._patiently(lambda: self._store.park([row]))
+        return None
+
+    async def _prepare(self, asked: Asked, known: _Versions) -> _Prepared:
+        """Raises Unfit."""
+        request = _read(asked.body)
+        version = await self._version(request, known)
+        digest = blake2b(asked.body, digest_size=12).hexdigest()
+        return _Prepared(asked, request, await self._made(asked, request, version, digest), digest)
+
+    async def _version(self, request: RunRequest, known: _Versions) -> VersionRow:
+        """Looked up once a batch. Raises Unfit."""
+        project = request.project or self._project
+        wanted = project, request.workflow, request.version
+        if wanted not in known:
+            found = await self._patiently(lambda: self._store.version(*wanted))
+            if found is None:
+                which = "" if request.version is None else f"version {request.version} of "
+                raise Unfit(f'There is no {which}workflow "{request.workflow}" in project "{project}".')
+            known[wanted] = found
+        return known[wanted]
 
     async def _made(self, asked: Asked, request: RunRequest, version: VersionRow, digest: str) -> NewRun:
         trigger = {

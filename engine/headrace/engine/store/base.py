@@ -62,6 +62,10 @@ class SharedStore(ABC):
     async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
         return await self._write(writes.create_run, run, on_conflict)
 
+    async def create_runs(self, runs: Sequence[NewRun]) -> list[Created]:
+        """Many without a business key at once; those that exist already are left out of the answer."""
+        return await self._write(writes.create_runs, runs) if runs else []
+
     async def post(self, row: InboxRow) -> int:
         """Raises OutcomeUnknown when the connection was lost on the way: a command has no key to be found by."""
         return await self._write(writes.post, row, repeatable=False)

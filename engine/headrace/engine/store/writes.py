@@ -7,7 +7,7 @@ winner wrote.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache as once
 from typing import Any
 
@@ -106,6 +106,22 @@ def create_run(connection: Connection, run: NewRun, on_conflict: str) -> Created
             break
     post(connection, InboxRow(0, run.part, no, START, EMPTY, run.created_at))
     return Created(no, run.id, False)
+
+
+def create_runs(connection: Connection, runs: Sequence[NewRun]) -> list[Created]:
+    """Many runs without a business key, with their `start` commands. Those of which an id or an idempotency key is there
+    already are left out of the answer. In the order of the unique keys, so that two who create the same do not wait in a ring."""
+    values = [rows.run_values(run) for run in sorted(runs, key=lambda run: (run.idempotency or "", run.id))]
+    query = insert_absent(connection.dialect.name, tables.runs).returning(tables.runs.c.no, tables.runs.c.id)
+    numbers = {row.id: row.no for row in connection.execute(query, values)}
+    begun = sorted((run for run in runs if run.id in numbers), key=lambda run: run.part)
+    if begun:
+        if connection.dialect.name != "sqlite":
+            for part in dict.fromkeys(run.part for run in begun):
+                connection.execute(select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, part)))
+        starts = (InboxRow(0, run.part, numbers[run.id], START, EMPTY, run.created_at) for run in begun)
+        connection.execute(insert(tables.inbox), [inbox_values(row) for row in starts])
+    return [Created(numbers[run.id], run.id, False) for run in begun]
 
 
 def _existing(connection: Connection, run: NewRun, on_conflict: str) -> Created | None:

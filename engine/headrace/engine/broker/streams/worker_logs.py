@@ -97,13 +97,17 @@ class KafkaLogs:
         """Take lines of attempts. Waits for room at most 2 s, and never on an event loop."""
         if not lines:
             return
+        size = sum([len(line.text) + LINE for line in lines])
         with self._changed:
-            if self._held > self._most and not self._stuck and not _on_a_loop():
-                self._stuck = not self._changed.wait_for(lambda: self._held <= self._most, LONGEST_WAIT)
+            if self._held + size > self._most and not self._stuck and not _on_a_loop():
+                room = self._changed.wait_for(
+                    lambda: not self._held or self._held + size <= self._most, LONGEST_WAIT
+                )
+                self._stuck = not room
             if self._closing:
                 return
             self._waiting.extend(lines)
-            self._held += sum([len(line.text) + LINE for line in lines])
+            self._held += size
             while self._held > self._most and len(self._waiting) > 1:
                 self._drop(self._waiting.popleft())
             if self._thread is None:
@@ -164,7 +168,7 @@ class KafkaLogs:
             if not self._waiting or self._sent >= SENT:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(bell.wait(), self._grace if self._closing else None)
-            if not self._closing:
+            if not self._closing and self._held < SENT:
                 await asyncio.sleep(LINGER)
         await publisher.stop(max(0.1, until - time.monotonic()))
 
