@@ -25,11 +25,14 @@ class Troubled(MemoryEngineSide):
         self.alone: list[str] = []
         self.missing = 0
         self.behind = False
+        self.given = 0
         self._refused: list[Refused] = []
 
     async def receive(self, timeout: float | None) -> list[Arrived]:
         found, self.unreadable = self.unreadable, []
-        return found + await super().receive(timeout)
+        found += await super().receive(timeout)
+        self.given += len(found)
+        return found
 
     def gaps(self) -> Sequence[Gap]:
         met, self.met = self.met, []
@@ -181,6 +184,24 @@ async def test_while_too_much_is_unacknowledged_nothing_more_is_gathered(bench: 
     side(bench).missing = 10_000
     await bench.settle()
     assert (await bench.row(row.no)).state == 6
+
+
+async def test_reports_that_come_faster_than_they_are_decided_wait_in_the_broker(tmp_path: Path) -> None:
+    async with rig(tmp_path, gathered=2) as bench:
+        await bench.engine.stop()
+        bench.make(side=Troubled(bench))
+        await bench.engine.start()
+        bench.worker.body = lambda d: HOLD
+        await bench.submit(flow(py("a")))
+        await bench.settle()
+        for _ in range(4):
+            for _ in range(20):
+                await bench.worker.report(bench.worker.seen[0], Answer("unknown"), attempt=9)
+            await bench.engine.turn(0)
+            assert side(bench).given == 20
+        assert bench.engine.counters.stale == 8
+        await bench.settle()
+        assert bench.engine.counters.stale == side(bench).given == 80
 
 
 async def test_an_offset_that_moves_without_anything_to_commit_is_stored_in_time(bench: Rig) -> None:

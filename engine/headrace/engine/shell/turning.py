@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice
 
 from headrace.engine.core.events import Event, SlotsGranted
@@ -74,6 +75,7 @@ class Turner:
         self._committer = committer
         self._counters = memory.counters
         self._backlog: deque[Arrived] = deque()
+        self._items = 0  # of reports in the backlog
         self._unread: set[Part] = set()  # parts that are still being loaded: their reports come after that
         self._seen: object = None
         self._polled_at = self._swept_at = clock.steady()
@@ -95,6 +97,7 @@ class Turner:
         self._broker.leave(part.number)
         self._unread.discard(part)
         self._backlog = deque(arrived for arrived in self._backlog if arrived.part != part.number)
+        self._items = _items(self._backlog)
 
     def clear(self) -> None:
         """No part is ours."""
@@ -102,19 +105,25 @@ class Turner:
             self._broker.leave(part)
         self._unread.clear()
         self._backlog.clear()
+        self._items = 0
 
     # -- one turn ------------------------------------------------------------------------------------------------
 
     async def receive(self, timeout: float | None) -> None:
         """Wait up to `timeout` seconds for something to arrive. While too much of what was sent is unacknowledged nothing is
-        taken from the broker, for everything that is decided would send more."""
+        taken from the broker, for everything that is decided would send more; nor while as much waits as one turn takes:
+        the broker can keep it better."""
         if self._choked:
             await asyncio.sleep(CHOKED_SECONDS)
+            return
+        if self._items >= self._settings.gathered:
+            await asyncio.sleep(0)
             return
         arrived = await self._broker.receive(0.0 if self._backlog else timeout)
         if not arrived and not timeout:
             await asyncio.sleep(0)  # a turn that waits for nothing still lets workers on this loop go on
         self._backlog.extend(arrived)
+        self._items += _items(arrived)
 
     async def turn(self) -> bool:
         """Gather, decide, commit and send. Whether anything was committed."""
@@ -192,6 +201,7 @@ class Turner:
             for _ in range(taken):
                 backlog.popleft()
             self._again = True
+        self._items -= items
         return out
 
     def _complaints(self, turn: Turn) -> None:
@@ -283,3 +293,7 @@ class Turner:
             idle = not self._fleet.flights and not len(self._line)
             wait = min(wait, self._clock.until(due_at, idle=idle))
         return max(0.0, wait)
+
+
+def _items(arrived: Iterable[Arrived]) -> int:
+    return sum([len(one.message.items) for one in arrived if isinstance(one.message, Reports)])

@@ -18,8 +18,8 @@ from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.broker import Arrived, Gap, Refused, Undecodable
 from headrace.engine.ports.messages import Beat, Dispatches, Lines, Nudge, ToWorker
 
-BUFFERED_BYTES = 16 * 1024 * 1024
-"""What is read ahead of `receive`; the rest stays with the broker."""
+BUFFERED_BYTES = 4 * 1024 * 1024
+"""What is read ahead of `receive`; the rest stays with the broker. A second's work: for so long beats may go unheard."""
 
 POISON_BYTES = 64 * 1024
 """How much is kept of a message that cannot be read."""
