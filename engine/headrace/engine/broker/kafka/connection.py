@@ -37,6 +37,8 @@ FETCH_SECONDS = 0.3
 BATCH_BYTES = 512 * 1024
 """Records of one partition sent together: below any sane `max.message.bytes`."""
 
+log = logging.getLogger(__name__)
+
 # Its lines are about single attempts to connect; what they mean together is said here, once.
 _aiokafka_log = logging.getLogger("aiokafka")
 if _aiokafka_log.level == logging.NOTSET:
@@ -47,7 +49,14 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]
     """A producer that can be left at once; stopping waits for acknowledgements that may never come."""
 
     async def abandon(self) -> None:
-        """Close its connections without sending anything more. What is not acknowledged fails with ProducerClosed."""
+        """Close its connections without sending anything more. What is not acknowledged fails with ProducerClosed. Whatever
+        goes wrong with that, whoever waits for the next producer gets it."""
+        try:
+            await self._left()
+        except Exception as error:
+            log.debug("Kafka: a producer was not left in order (%s).", str(error) or type(error).__name__)
+
+    async def _left(self) -> None:
         self._closed = True
         self._message_accumulator.fail_all(ProducerClosed())
         sender = self._sender.sender_task

@@ -191,7 +191,13 @@ class KafkaEngineSide:
     def nudge(self, part: int) -> None:
         if 0 <= part < self.parts:
             self._publisher.send(
-                self._status, part, wire.enveloped(Nudge(part)), _unregarded, key=self._key, headers=JSON
+                self._status,
+                part,
+                wire.enveloped(Nudge(part)),
+                _unregarded,
+                key=self._key,
+                headers=JSON,
+                latest=True,
             )
 
     def announce(self, lines: Lines) -> None:
