@@ -214,6 +214,32 @@ async def test_an_engine_whose_lease_is_over_is_dead_although_connected(
     assert not await store.has_owner(0)
 
 
+async def test_who_joins_again_is_alive_at_once(store: PostgresStore, owned: Ownership, other: Any) -> None:
+    """A process that was stopped does not wait for its next renewal, nor look for it all the time."""
+    await other.execute("UPDATE engines SET lease_until = 0")
+    await store.join("engine-1")
+    assert await store.has_owner(0)
+    assert (await store.survey()).parts[0].owner == "engine-1"
+
+
+async def test_a_commit_that_the_server_gives_up_can_be_tried_again(
+    store: PostgresStore, owned: Ownership, other: Any
+) -> None:
+    """An operator, or a time limit of his, cancels the statement: that is no fault of the batch."""
+    sent = batch(owned.epoch, 1)
+    async with other.transaction():
+        await other.execute("SELECT 1 FROM parts WHERE part = 0 FOR UPDATE")
+        committing = asyncio.create_task(store.commit([sent]))
+        await waiting_for_lock(other)
+        await other.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'headrace engine%' AND datname = current_database()"
+        )
+        with pytest.raises(StoreUnavailable, match="cancel"):
+            await committing
+    assert await store.commit([sent]) == []
+
+
 async def test_the_old_owner_is_ended_when_it_holds_the_part(
     postgres_database: Database, store: PostgresStore, owned: Ownership, other: Any
 ) -> None:

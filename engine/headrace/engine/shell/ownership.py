@@ -101,6 +101,7 @@ class Membership:
         self._looked = False
         self._settled = asyncio.Event()  # what the first look found is in the engine's hands
         self._blind = False  # the store could not be looked at, and that was said
+        self._dead = False  # the others take it for dead, and that was said
         self.live: tuple[str, ...] = ()
         """The live engines, as of the last look."""
 
@@ -170,6 +171,7 @@ class Membership:
                 self.live = survey.engines
                 self._blind = False
                 if self._engine in survey.engines:
+                    self._dead = False
                     before = frozenset(self._held)
                     await self._follow(survey)
                     if before != self._held.keys():
@@ -237,11 +239,13 @@ class Membership:
                 await asyncio.sleep(self._every)
 
     async def _rejoin(self) -> None:
-        """The session lock or the lease was lost, so everything else may be."""
-        _logger.error("engine %s was taken for dead; it begins anew", self._engine)
+        """The session lock or the lease was lost, so everything else may be. The next look, a moment later, shows whether it is
+        one of the live engines again."""
+        if not self._dead:
+            _logger.error("engine %s was taken for dead; it begins anew", self._engine)
+        self._dead = True
         self._gone(list(self._held))
         await self._store.join(self._engine)
-        self._look.set()
 
     def _gone(self, parts: list[int]) -> None:
         for part in parts:

@@ -12,11 +12,8 @@ import logging
 import threading
 from typing import Any
 
-import asyncpg
-
-from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.store import ownership
-from headrace.engine.store.postgres_link import GONE, Address
+from headrace.engine.store.postgres_link import Address
 
 log = logging.getLogger("headrace.store")
 PATIENCE = 2.5
@@ -53,16 +50,12 @@ class Lease:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._address.connect(f"headrace lease {self._engine}")
                 await self._connection.execute(ownership.RENEW, self._engine)
-        except (
-            StoreUnavailable,
-            asyncpg.PostgresError,
-            *GONE,
-        ) as error:  # the next time it may; until then the lease runs
+        except Exception as error:  # whatever it is: the next time it may do, until then the lease runs
             log.warning("The lease of engine %s could not be renewed: %s", self._engine, error)
             await self._close()
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(asyncpg.PostgresError, *GONE):
+            with contextlib.suppress(Exception):
                 await connection.close(timeout=1)

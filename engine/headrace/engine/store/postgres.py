@@ -41,7 +41,7 @@ from headrace.engine.store import (
 )
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.lease import Lease
-from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, retried
+from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, retried, undone
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.store")
@@ -122,11 +122,14 @@ class PostgresStore(SharedStore):
         return self._parts
 
     async def join(self, engine: str) -> None:
+        """Who has joined already is present anew: that renews its lease, and finds out whether its connection still stands."""
         await self._link.become(engine)
-        if self._lease is None:
-            await self._own(
-                lambda connection: connection.execute(ownership.DISOWN, engine), "the engine joined"
-            )
+        first = self._lease is None
+        await self._own(
+            lambda connection: connection.execute(ownership.DISOWN if first else ownership.PRESENT, engine),
+            "the engine joined",
+        )
+        if first:
             self._lease = Lease(self._address, engine)
             self._lease.start()
 
@@ -153,7 +156,8 @@ class PostgresStore(SharedStore):
     async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
         """Take the part, from whoever has it: the epoch shuts the old owner out. Raises StoreUnavailable when another engine
         was quicker."""
-        await self.join(owner)
+        if self._link.owner != owner or self._lease is None:
+            await self.join(owner)
         return await self._own(
             lambda connection: ownership.claim(connection, part, owner, epoch), f"part {part} was claimed"
         )
@@ -181,7 +185,9 @@ class PostgresStore(SharedStore):
         statement, arguments = postgres_batch.prepare(batches)
         try:
             found = await self._link.use(lambda connection: connection.fetch(statement.text, *arguments))
-        except asyncpg.ReadOnlySQLTransactionError as error:
+        except asyncpg.PostgresError as error:
+            if not undone(error):
+                raise
             raise self._address.unavailable(error) from error
         ours = {row[0] for row in found}
         lost_ = [batch for batch in batches if batch.part not in ours]

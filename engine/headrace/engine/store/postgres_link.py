@@ -46,6 +46,10 @@ AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.Chec
 week was made; no other constraint of ours is checked."""
 
 
+_OF_THE_SERVER = frozenset(("25", "40", "53", "55", "57", "58", "XX"))
+"""Classes of SQLSTATE: read-only, rolled back, no resources, locked, cancelled by an operator or a time limit, files, itself."""
+
+
 class Address:
     """Where a database is, by a URL `postgresql://user:password@host:port/name`. Raises StoreUnavailable."""
 
@@ -122,6 +126,12 @@ def lost(error: BaseException) -> bool:
 def again(error: BaseException) -> bool:
     """Whether the server asks for another try."""
     return isinstance(_driver(error) if isinstance(error, DBAPIError) else error, AGAIN)
+
+
+def undone(error: asyncpg.PostgresError) -> bool:
+    """Whether the server gave a statement up because of how it is itself, and not because of what it was told: another try may
+    do better, now or when somebody has looked after it."""
+    return str(error.sqlstate or "")[:2] in _OF_THE_SERVER or isinstance(error, AGAIN)
 
 
 def _driver(error: DBAPIError) -> BaseException | None:
