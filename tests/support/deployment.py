@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
 
 from headrace.dsl.source import plan, read_text
 from headrace.engine.broker.kafka import topics
@@ -534,5 +535,19 @@ def opened(
         deployment.go(topics.ensure(kafka, parts, queues))
         yield deployment
     finally:
+        with suppress(Exception):  # a server that a test has killed keeps its topics
+            deployment.go(_drop_topics(kafka))
         deployment.close()
         servers.drop_database(url)
+
+
+async def _drop_topics(kafka: KafkaSettings) -> None:
+    """A Kafka that many tests share is slowed down by every partition that it has to keep."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(kafka.bootstrap), request_timeout_ms=5_000)
+    async with asyncio.timeout(10):
+        await admin.start()
+        try:
+            names = await admin.list_topics()
+            await admin.delete_topics([name for name in names if name.startswith(kafka.prefix)])
+        finally:
+            await admin.close()
