@@ -7,7 +7,7 @@ on (it was resumed, or its teardowns are to run), it stays until the run has end
 from __future__ import annotations
 
 import json as codec
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -62,15 +62,20 @@ def rerun(
     inputs: Annotated[
         str | None, Parameter(help="A JSON object that replaces the inputs of these tasks.")
     ] = None,
+    version: Annotated[
+        int | Literal["latest"] | None,
+        Parameter(help="Go on with this version of the workflow, or latest; its own when left out."),
+    ] = None,
     json: Json = False,
     where: Where = HERE,
 ) -> int:
     """Run what failed again, or the tasks you name.
 
-    Everything downstream of them runs again too, as a new generation; the old attempts stay to be read.
+    Everything downstream of them runs again too, as a new generation; the old attempts stay to be read. With another
+    version, what only that one has runs as well, and what keeps its result is known again by its id.
     """
     replaced = None if inputs is None else _object("--inputs", inputs)
-    return go(_rerun(where, run, from_ or ["failed"], replaced, json))
+    return go(_rerun(where, run, from_ or ["failed"], replaced, version, json))
 
 
 def retry_task(
@@ -138,7 +143,9 @@ async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json
     return Status.OK
 
 
-async def _rerun(where: Where, run: str, tasks: list[str], inputs: object, json: bool) -> int:
+async def _rerun(
+    where: Where, run: str, tasks: list[str], inputs: object, version: int | str | None, json: bool
+) -> int:
     from headrace.engine.shell.commands import key_of
 
     settings = where.settings()
@@ -155,7 +162,11 @@ async def _rerun(where: Where, run: str, tasks: list[str], inputs: object, json:
             for task in tasks:
                 key_of(plan, task)
             named = tasks
-        await _ask(home, row, "rerun", {"from": named, "inputs": inputs})
+        await _ask(home, row, "rerun", {"from": named, "inputs": inputs, "version": version})
+        now = await home.store.run(row.no)
+        assert now is not None
+        if now.plan != row.plan:
+            row, plan = row._replace(version=now.version, plan=now.plan), await plan_of(home.store, now.plan)
         return await follow(home, row, plan, json=json, stop_on_interrupt=True)
 
 

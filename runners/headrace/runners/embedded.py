@@ -25,12 +25,12 @@ from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.broker import WorkerSide
-from headrace.engine.ports.store import InboxRow, NewRun, RunRow, Store, StoreUnavailable, VersionRow
+from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable, VersionRow
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.engine import Engine
 from headrace.engine.shell.plans import build
 from headrace.engine.shell.settings import EngineSettings
-from headrace.engine.shell.submission import new_run
+from headrace.engine.shell.submission import new_row, new_run
 from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
@@ -268,11 +268,12 @@ class Embedded:
         return [row for row in rows if row is not None]
 
     async def watch(self, row: RunRow) -> AsyncIterator[Change]:
-        """The run's changes until it is final: from its beginning where this process has just submitted it, else from
-        now on. Raises NobodyDecides where no engine lives any more that would end it."""
+        """The run's changes until it is final: from its beginning where this process has just submitted it, from its command
+        where it has given one, else from now on; where another process decides, since `row` was read. Raises
+        NobodyDecides where no engine lives any more that would end it."""
         plan = await self.plan(row.plan)
         if self._engine is None:
-            async for change in follow_history(self.store, plan, row.no, PART):
+            async for change in follow_history(self.store, plan, row, PART):
                 yield change
             return
 
@@ -306,6 +307,7 @@ class Embedded:
         """Post a command and wait until an engine has decided about it. Where no engine lives this process becomes the
         owner, for this run alone. Raises OwnerSilent."""
         row = InboxRow(0, PART, run, kind, msgspec.json.encode(dict(body)), time.time())
+        await self._watches.keep(run, partial(self._state, run))
         posted = await self.store.post(row)
         if self._engine is None and not await self.store.has_owner(PART):
             with suppress(StoreUnavailable):  # somebody was faster
@@ -326,37 +328,3 @@ class Embedded:
         """Goes round as long as the row lies in the inbox: the answer may come from another process."""
         while (rows := await self.store.inbox(PART, posted - 1, 1)) and rows[0].id == posted:
             yield
-
-
-def new_row(new: NewRun, no: int) -> RunRow:
-    """The row of a run that was just created."""
-    return RunRow(
-        no=no,
-        id=new.id,
-        project=new.project,
-        workflow=new.workflow,
-        version=new.version,
-        plan=new.plan,
-        part=new.part,
-        state=RunState.QUEUED,
-        reason=None,
-        generation=1,
-        paused=False,
-        params=new.params,
-        trigger=new.trigger,
-        event=new.event,
-        key=new.key,
-        parent=new.parent,
-        depth=new.depth,
-        priority=new.priority,
-        created_at=new.created_at,
-        scheduled_at=new.scheduled_at,
-        started_at=None,
-        finished_at=None,
-        output=None,
-        artifact=None,
-        generations=None,
-        folder=new.folder,
-        file=new.file,
-        seq=0,
-    )

@@ -22,7 +22,7 @@ from headrace.engine.ports.broker import BrokerUnavailable
 from headrace.engine.ports.cache import Cache
 from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable
 from headrace.engine.shell.plans import build
-from headrace.engine.shell.submission import new_run
+from headrace.engine.shell.submission import new_row, new_run
 from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
@@ -116,18 +116,21 @@ class Outside:
             key=key,
         )
         created = await self.store.create_run(new)
+        self._nudge(new.part)
+        if not created.existed:
+            return new_row(new, created.no)
         row = await self.store.run(created.no)
         assert row is not None
-        self._nudge(row.part)
         return row
 
     async def watch(self, row: RunRow) -> AsyncIterator[Change]:
-        """The run's changes from now on until it is final, as engines commit them."""
+        """The run's changes since `row` was read until it is final, as engines commit them. After a submission that is
+        all of them."""
         plan = await self.plan(row.plan)
         changes = (
-            follow_history(self.store, plan, row.no, None)
+            follow_history(self.store, plan, row, None)
             if self._cache is None
-            else follow_words(self.store, self._cache, plan, row.no, row.id)
+            else follow_words(self.store, self._cache, plan, row)
         )
         async for change in changes:
             yield change

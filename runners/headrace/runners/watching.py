@@ -11,7 +11,7 @@ from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.cache import Cache, Commit, Word
-from headrace.engine.ports.store import Created, Store
+from headrace.engine.ports.store import Created, RunRow, Store
 from headrace.engine.shell import history
 from headrace.engine.shell.views import Change, Changes
 
@@ -23,6 +23,7 @@ CHECK_EVERY = 2.0
 
 UNWATCHED = 256
 """Runs that have ended before anybody watched them, and whose story is still kept."""
+
 OWNER_EVERY = 10
 """So many looks, and then one whether there still is another process."""
 
@@ -49,6 +50,11 @@ class _Watch:
         self._fault = fault
         self._wake()
 
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to see."""
+        return bool(self._decisions)
+
     async def next(self) -> list[Decision]:
         """All there is, at least one. Raises the engine's fault."""
         if not self._decisions and self._fault is None:
@@ -67,13 +73,23 @@ class _Watch:
             self._waiter.set_result(None)
 
 
+class _Kept:
+    """What was decided about a run that is about to be watched. `state`: its own before that, or a little later."""
+
+    __slots__ = ("decisions", "state")
+
+    def __init__(self) -> None:
+        self.state = RunState.QUEUED
+        self.decisions: list[Decision] = []
+
+
 class Watches:
-    """Hands each commit to those who watch its run. What is decided about a run that this process has just started is
-    kept until it is watched, so that a watcher misses nothing however fast the engine is."""
+    """Hands each commit to those who watch its run. What is decided about a run that this process has just started, or
+    given a command, is kept until it is watched, so that a watcher misses nothing however fast the engine is."""
 
     def __init__(self) -> None:
         self._watched: dict[int, list[_Watch]] = {}
-        self._kept: dict[int, list[Decision]] = {}
+        self._kept: dict[int, _Kept] = {}
         self._over: deque[int] = deque()  # of those kept, the runs that have ended
         self._ends: dict[int, list[asyncio.Future[RunState]]] = {}
         self._starting = 0
@@ -93,8 +109,11 @@ class Watches:
         """The engine's listener."""
         for watch in self._watched.get(run, ()):
             watch.put(decision)
-        if run in self._kept or (self._starting and run not in self._watched):
-            self._kept.setdefault(run, []).append(decision)
+        kept = self._kept.get(run)
+        if kept is None and self._starting and run not in self._watched:
+            kept = self._kept[run] = _Kept()
+        if kept is not None:
+            kept.decisions.append(decision)
         change = decision.run
         if change is not None and change.state.final:
             self._ended(run, change.state)
@@ -125,17 +144,25 @@ class Watches:
         try:
             created = await create
             if not created.existed:
-                self._kept.setdefault(created.no, [])
+                self._kept.setdefault(created.no, _Kept())
             return created
         finally:
             self._starting -= 1
 
+    async def keep(self, run: int, latest: Callable[[], Awaitable[RunState]]) -> None:
+        """A command is about to be given: whoever watches the run after that sees what came of it. `latest` reads the run's
+        state."""
+        if run not in self._watched and run not in self._kept:
+            kept = self._kept[run] = _Kept()
+            kept.state = await latest()
+
     async def end(self, run: int, latest: Callable[[], Awaitable[RunState]]) -> RunState:
         """The run's final state, once it has one; `latest` reads what it is. Raises the engine's fault when it breaks before."""
         kept = self._kept.pop(run, None)
-        for decision in kept or ():
-            if decision.run is not None and decision.run.state.final:
-                return decision.run.state
+        if kept is not None:
+            moves = [decision.run.state for decision in kept.decisions if decision.run is not None]
+            if (state := [kept.state, *moves][-1]).final:
+                return state
         if run in self.aside:
             raise self.aside[run]
         end: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
@@ -156,14 +183,14 @@ class Watches:
     ) -> AsyncIterator[Change]:
         """Until the run is final; `latest` reads its state. Raises the engine's fault when it breaks before."""
         kept = self._kept.pop(run, None)
-        watch = _Watch(kept or ())
+        watch = _Watch(() if kept is None else kept.decisions)
         if run in self.aside:
             watch.broke(self.aside[run])
         self._watched.setdefault(run, []).append(watch)
-        # Read only now that nothing can be missed. What was kept, be it nothing yet, begins with the run itself.
-        changes = Changes(plan, RunState.QUEUED if kept is not None else await latest())
+        # Read only now that nothing can be missed. What was kept, be it nothing yet, has its own beginning.
+        changes = Changes(plan, await latest() if kept is None else kept.state)
         try:
-            while not changes.final:
+            while watch.behind or not changes.final:
                 for decision in await watch.next():
                     for change in changes.decided(decision):
                         yield change
@@ -183,42 +210,40 @@ class _Nothing:
         return None
 
 
-async def follow_history(store: Store, plan: Plan, run: int, part: int | None) -> AsyncIterator[Change]:
-    """Until the run is final, by looking at what its owner commits. Raises NobodyDecides once `part` has had no owner for
+async def follow_history(store: Store, plan: Plan, row: RunRow, part: int | None) -> AsyncIterator[Change]:
+    """What happened since `row` was read, until the run is final, by looking at what its owner commits. Raises NobodyDecides once `part` has had no owner for
     two looks in a row: one may follow upon another. `part` None: wait for owners that come and go."""
-    row = await store.run(run)
-    assert row is not None
     changes, seq = Changes(plan, RunState(row.state)), row.seq
     looks = orphaned = 0
-    while not changes.final:
+    while True:
         if part is not None and looks % OWNER_EVERY == 0:
             orphaned = 0 if await store.has_owner(part) else orphaned + 1
         looks += 1
-        seq, found = await _recorded(store, run, seq, changes)
+        seq, found = await _recorded(store, row.no, seq, changes)
         for change in found:
             yield change
-        if not changes.final:
-            if orphaned > 1:
-                raise NobodyDecides(
-                    f"No engine lives here, so run {row.id} stands still. headrace run --resume goes on with it."
-                )
-            await asyncio.sleep(EVERY)
+        if changes.final:
+            return
+        if orphaned > 1:
+            raise NobodyDecides(
+                f"No engine lives here, so run {row.id} stands still. headrace run --resume goes on with it."
+            )
+        await asyncio.sleep(EVERY)
 
 
-async def follow_words(
-    store: Store, cache: Cache, plan: Plan, run: int, run_id: str
-) -> AsyncIterator[Change]:
-    """Until the run is final, by what the cache is told of its commits. History fills every gap, and is all there is while
+async def follow_words(store: Store, cache: Cache, plan: Plan, row: RunRow) -> AsyncIterator[Change]:
+    """What happened since `row` was read, until the run is final, by what the cache is told of its commits. History fills every gap, and is all there is while
     the cache is degraded: each change comes once, in order, whatever becomes of the cache."""
-    async with cache.follow(run_id) as feed:
-        row = await store.run(run)  # only now that nothing can be missed
-        assert row is not None
-        changes, seq = Changes(plan, RunState(row.state)), row.seq
+    async with cache.follow(row.id) as feed:
+        changes = Changes(plan, RunState(row.state))
+        seq, found = await _recorded(store, row.no, row.seq, changes)  # up to now: the feed has begun
+        for change in found:
+            yield change
         while not changes.final:
             word = await feed.next(CHECK_EVERY if feed.live else EVERY)
             commits = _next_commits(word, seq)
             if commits is None:
-                seq, found = await _recorded(store, run, seq, changes)
+                seq, found = await _recorded(store, row.no, seq, changes)
                 for change in found:
                     yield change
                 continue

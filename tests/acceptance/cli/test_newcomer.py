@@ -97,6 +97,23 @@ def test_a_failure_tells_its_last_lines_what_it_stopped_and_what_to_type(headrac
     assert {task["id"]: task["generation"] for task in again.document["tasks"]}["load"] == 2
 
 
+def test_a_run_that_failed_goes_on_with_a_mended_version(headrace: Terminal) -> None:
+    headrace.write("failing.yaml", FAILING)
+    assert headrace("run", "failing.yaml").status == 1
+    unknown = headrace("runs", "rerun", "last", "--version", "2")
+    assert unknown.status == 2
+    assert 'Workflow "failing" has no version 2' in unknown.err
+    headrace.write("failing.yaml", FAILING.replace("test -e mended", "true") + "  added: {noop: {}}\n")
+    assert headrace("register", "failing.yaml").status == 0
+    again = headrace("runs", "rerun", "last", "--version", "latest")
+    assert again.status == 0, again.err
+    assert "added" in again.err, "it is followed by the graph of the new version"
+    run = headrace("runs", "show", "last", "--json").document
+    assert (run["state"], run["version"]) == ("succeeded", 2)
+    assert {task["id"] for task in run["tasks"]} == {"load", "report", "publish", "added"}
+    assert headrace("replay", "last").status == 0
+
+
 def test_why_names_what_decided(headrace: Terminal) -> None:
     headrace.write("failing.yaml", FAILING)
     headrace("run", "failing.yaml")

@@ -15,7 +15,7 @@ from headrace.engine.ports.store import RunRow
 from headrace.engine.shell.standing import status_of
 from headrace.engine.shell.telling import Teller
 from headrace.engine.shell.views import Change, Changes, RunUnknown, run_view
-from headrace.runners.watching import follow_words
+from headrace.runners.watching import follow_history, follow_words
 from tests.support.flows import flow, group, over, py
 from tests.unit.shell.rig import HOLD, Answer, Rig, rig
 
@@ -145,7 +145,7 @@ async def test_only_who_is_followed_has_moves_told(bench: Told) -> None:
 async def followed(bench: Told, row: RunRow, changes: list[Change]) -> None:
     async with asyncio.timeout(LONG):
         plan = (await bench.engine.plans.get(row.plan)).plan
-        changes.extend([each async for each in follow_words(bench.store, bench.cache, plan, row.no, row.id)])
+        changes.extend([each async for each in follow_words(bench.store, bench.cache, plan, row)])
 
 
 async def recorded(bench: Told, row: RunRow) -> list[Change]:
@@ -184,6 +184,33 @@ async def test_who_follows_hears_each_change_once_and_in_order(bench: Told, weat
     assert changes[-1].after == "succeeded"
     if weather == "fair":
         assert any(word.commits for word in bench.cache.told)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("told", [False, True])
+async def test_who_follows_late_hears_all_that_happened_since_its_row(
+    bench: Told, told: bool, ended: bool
+) -> None:
+    """A run is followed from its row on: after a submission from its beginning, after a rerun from that."""
+    bench.worker.body = lambda d: HOLD if d.job.task_id == "b" and not ended else Answer()
+    row = await bench.submit(flow(py("a"), py("b", "a")))
+    await bench.steps()
+    assert (await bench.states(row.no))["a"] == "succeeded"
+    plan = (await bench.engine.plans.get(row.plan)).plan
+    changes: list[Change] = []
+    follow = (
+        follow_words(bench.store, bench.cache, plan, row)
+        if told
+        else follow_history(bench.store, plan, row, None)
+    )
+    async with asyncio.timeout(LONG):
+        async for change in follow:
+            changes.append(change)
+            if bench.worker.held:
+                await bench.worker.finish("b")
+                await bench.steps()
+    assert changes == await recorded(bench, row)
+    assert [change.after for change in changes if change.task == "a"][-1] == "succeeded"
 
 
 async def test_a_run_that_has_ended_has_nothing_to_follow(bench: Told) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
-from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, Store, VersionRow
+from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, RunRow, Store, VersionRow
 from headrace.engine.shell import commands
 from headrace.engine.shell.children import CheckParams, part_of, run_id
 from headrace.engine.shell.times import day_of, rfc3339
@@ -73,6 +73,40 @@ def new_run(
         folder=folder,
         file=file,
         tags=plan.workflow.tags,
+    )
+
+
+def new_row(new: NewRun, no: int) -> RunRow:
+    """The row of a run as it was just created, though an engine may have moved it since."""
+    return RunRow(
+        no=no,
+        id=new.id,
+        project=new.project,
+        workflow=new.workflow,
+        version=new.version,
+        plan=new.plan,
+        part=new.part,
+        state=RunState.QUEUED,
+        reason=None,
+        generation=1,
+        paused=False,
+        params=new.params,
+        trigger=new.trigger,
+        event=new.event,
+        key=new.key,
+        parent=new.parent,
+        depth=new.depth,
+        priority=new.priority,
+        created_at=new.created_at,
+        scheduled_at=new.scheduled_at,
+        started_at=None,
+        finished_at=None,
+        output=None,
+        artifact=None,
+        generations=None,
+        folder=new.folder,
+        file=new.file,
+        seq=0,
     )
 
 
