@@ -243,6 +243,31 @@ class TestOwnership:
 
 
 class TestCommit:
+    async def test_text_and_numbers_of_a_batch_come_back_as_they_were(
+        self, store: Store, owned: Ownership
+    ) -> None:
+        run = await store.create_run(new_run())
+        said = [
+            "null",
+            "",
+            'a "b"',
+            "a\\b",
+            "line\nline\t\x01",
+            "{a,b}",
+            " x ",
+            "ä\u2028😀",
+            None,
+            "NULL",
+            "\\",
+        ]
+        times = [0.1 + 0.2, 1e-07, 1792000000.123456, 5e-324, 1e300, 0.0, -1.5, 2.0, None, 1.0, 3.0]
+        rows = [
+            task_row(run.no, task, reason=word, worker=word, by=word, ready_at=at, n=2**62 + task)
+            for task, (word, at) in enumerate(zip(said, times, strict=True))
+        ]
+        assert await store.commit([batch(owned.epoch, 1, tasks=rows)]) == []
+        assert await store.task_rows(run.no) == rows
+
     async def test_everything_is_written_and_read_back(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())
         [start] = await store.inbox(0, 0, 10)

@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -29,6 +29,7 @@ STEPS = {
     "0002": "parts for many engines, workers, dead letters that can be handled",
     "0003": "history in weeks, log chunks",
     "0004": "dead letters that are published",
+    "0005": "room for second versions of task runs",
 }
 """Every revision and what it brings."""
 

@@ -341,7 +341,7 @@ cache = Table(
     Column("expires_at", Double, nullable=False),
 )
 
-FILLFACTOR = {"engines": "50", "parts": "50", "runs": "70", "task_runs": "60", "workers": "50"}
+FILLFACTOR = {"engines": "50", "parts": "50", "runs": "70", "task_runs": "40", "workers": "50"}
 """How full PostgreSQL packs a page, so that an updated row finds room beside its old version."""
 
 
