@@ -8,7 +8,7 @@ from headrace.engine.ports.messages import Report
 from headrace.runners import finished
 from headrace.runners.finished import Finished
 from headrace.runners.outbox import ENVELOPE_BYTES, LARGEST_ENVELOPE, _envelopes
-from headrace.runners.pace import Pace
+from headrace.runners.pace import MOST_AHEAD, Pace
 
 
 def report(task: int, output: bytes | None = None, at: float = 0.0) -> Report:
@@ -59,7 +59,7 @@ def test_envelopes_stay_small_and_keep_their_order() -> None:
 
 @pytest.mark.parametrize(
     ("slots", "seconds", "ahead"),
-    [(4, 0.0, 1000), (4, 0.001, 400), (4, 0.1, 4), (4, 1.0, 0), (100, 0.05, 200)],
+    [(4, 0.0, MOST_AHEAD), (4, 0.001, 400), (4, 0.1, 4), (4, 1.0, 0), (100, 0.05, 200)],
 )
 def test_ahead_is_what_can_be_started_within_100_ms(slots: int, seconds: float, ahead: int) -> None:
     pace = Pace(slots, ahead=9)
