@@ -156,6 +156,23 @@ def test_rerun_goes_on_where_it_failed(cluster: Deployment, tmp_path: Path) -> N
     assert tries == ["before", "work", "work", "after"]
 
 
+def test_trigger_and_rerun_are_followed_from_their_beginning(cluster: Deployment) -> None:
+    """However fast the engines are; and a rerun with a new version by the graph of that."""
+    text = "workflow: quick\ntasks: {one: {noop: {}}, two: {python: bodies:note, depends_on: one}}\n"
+    assert cluster("register", str(cluster.write("flows/quick.yaml", text))).status == 0
+    done = cluster("trigger", "quick", "--wait", "--timeout", "50s")
+    assert done.status == 0, done.err
+    assert all(f"✓ {task}" in done.err for task in ("one", "two")), done.err
+    run = cluster("runs", "list", "--workflow", "quick", "--json").document["items"][0]["run"]
+    mended = text.replace("two:", "added: {noop: {}}, two:")
+    assert cluster("register", str(cluster.write("flows/quick.yaml", mended))).status == 0
+    again = cluster("runs", "rerun", run, "--from", "two", "--version", "latest")
+    assert again.status == 0, again.err
+    assert all(f"✓ {task}" in again.err for task in ("added", "two")), again.err
+    assert cluster("runs", "show", run, "--json").document["version"] == 2
+    assert cluster("replay", run).status == 0
+
+
 @pytest.mark.parametrize(
     ("words", "state"),
     [
