@@ -127,20 +127,21 @@ async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
             for task in view.tasks
             if everything or not task.map_path or task.state not in ("succeeded", "skipped")
         ]
-        print_table(
-            ("task", "state", "attempts", "began", "took"),
-            (
+        if tasks or not view.tasks:
+            print_table(
+                ("task", "state", "attempts", "began", "took"),
                 (
-                    task.written,
-                    State(task.state, task.reason),
-                    task.attempts,
-                    clock_time(task.started_at) if task.started_at else None,
-                    span(task.duration_seconds),
-                )
-                for task in tasks
-            ),
-            empty="The run has no tasks.",
-        )
+                    (
+                        task.written,
+                        State(task.state, task.reason),
+                        task.attempts,
+                        clock_time(task.started_at) if task.started_at else None,
+                        span(task.duration_seconds),
+                    )
+                    for task in tasks
+                ),
+                empty="The run has no tasks.",
+            )
         if len(tasks) < len(view.tasks):
             print(
                 f"… and {len(view.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"

@@ -8,7 +8,8 @@ The words behind a block's language say what the tests do with it; a reader does
 * `python`: a module that can be imported. `twin`: its workflow has the plan of the yaml block before it. `part`: a piece that
   is only parsed.
 * `console`: commands after `$ `, run in the page's folder, and exactly what they print. `shown`: not run.
-  `unordered`: the lines may come in any order.
+  `unordered`: the lines may come in any order. `lab`: those of a page in one shell, with its
+  jobs, on the servers that they start.
 * `file=NAME`, with any language: the block is that file of the page's folder.
 """
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 from tests.acceptance.docs.pages import ROOT, Block
 
 PATIENCE = 120.0
+PATIENCE_TOGETHER = 400.0  # of all commands of a block that share a shell: servers start among them
 
 # What differs from run to run, and what stands for it on both sides of the comparison.
 _CHANGES = (
@@ -24,7 +28,11 @@ _CHANGES = (
     (re.compile(r"(?<![\w.])\d+(\.\d+)?(ms|s)\b"), "SECONDS"),
     (re.compile(r'("\w+_seconds": ?)[\d.]+'), r"\1SECONDS"),
     (re.compile(r"\b\d+ batch(es)?\b"), "BATCHES"),
+    (re.compile(r"\b127\.0\.0\.1:\d+\b"), "ADDRESS"),
     (re.compile(r"[ \t]+"), " "),
+    # On a busy machine a task takes long enough that its start is told, and how long it took.
+    (re.compile(r"^TIME ▶ .* started\n", re.MULTILINE), ""),
+    (re.compile(r"^(TIME \S .*?)( SECONDS)$", re.MULTILINE), r"\1"),
 )
 
 
@@ -88,22 +96,12 @@ class Session:
 
     def __call__(self, command: str) -> str:
         """What a command prints to stdout and stderr. The page says what its status is, if it is of interest."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-        environment = {
-            **kept,
-            "PATH": path,
-            "PYTHONPATH": "",
-            "COLUMNS": "200",
-            "PYTHONUNBUFFERED": "1",
-            "HOME": str(self.home),
-        }
         note = self.home / ".session"
         script = f"{_spelled_out(command)}\nstatus=$?\n{{ pwd; env -0; }} > {note}\nexit $status"
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self.cwd,
-            env={**environment, **self.exported},
+            env={**self._environment(), "HOME": str(self.home), **self.exported},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -116,7 +114,55 @@ class Session:
         self.exported = dict(
             each.split("=", 1) for each in settings.split("\0") if each.startswith("HEADRACE_")
         )
-        return done.stdout.replace(str(self.home), "/home/you")
+        return self._shown(done.stdout)
+
+    def together(self, commands: list[str]) -> list[str]:
+        """What each of the commands prints, typed in one shell with jobs (`&`, `kill %1`); what they start there ends with it.
+
+        Servers of a lab outlive the shell: they are stopped, and their data removed, when the commands have not done that.
+        The home is the user's own, where the lab finds what it once downloaded.
+        """
+        mark = "\x1e"
+        lines = [line for command in commands for line in (command, f"printf '{mark}'")]
+        environment = self._environment() | self.exported
+        shell = subprocess.Popen(
+            ["bash", "-c", "\n".join(lines)],
+            cwd=self.cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            said, _ = shell.communicate(timeout=PATIENCE_TOGETHER)
+        finally:
+            for process in _of_session(shell.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            shell.wait()
+            subprocess.run(
+                ["headrace", "lab", "down", "--delete"], cwd=self.cwd, env=environment, timeout=PATIENCE
+            )
+        return self._shown(said).split(mark)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+        return {**kept, "PATH": path, "PYTHONPATH": "", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+
+    def _shown(self, printed: str) -> str:
+        return printed.replace(str(self.home), "/home/you")
+
+
+def _of_session(leader: int) -> Iterator[int]:
+    """The processes of a session that still live."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(entry.name)) == leader:
+                    yield int(entry.name)
 
 
 def _spelled_out(command: str) -> str:
