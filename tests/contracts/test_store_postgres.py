@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import OutcomeUnknown, Ownership, StoreUnavailable
+from headrace.engine.ports.store import OutcomeUnknown, Ownership, PoisonRow, StoreUnavailable
 from headrace.engine.store import check, open_store, upgrade
 from headrace.engine.store.postgres import PostgresStore
 from tests.contracts.conftest import Database
@@ -238,6 +238,20 @@ async def test_a_commit_that_the_server_gives_up_can_be_tried_again(
         with pytest.raises(StoreUnavailable, match="cancel"):
             await committing
     assert await store.commit([sent]) == []
+
+
+async def test_text_that_the_server_cannot_keep_does_not_hold_back_the_batch(
+    store: PostgresStore, owned: Ownership
+) -> None:
+    """Else one message of a stranger would end every engine that reads it."""
+    run = await store.create_run(new_run())
+    strange = task_row(run.no)._replace(reason='a\0"\\b', worker="w\0")
+    poison = PoisonRow("job-status", 0, 7, -1, 1.0, "Invalid value 'Rep\0orts'", b"\0")
+    assert await store.commit([batch(owned.epoch, 1, tasks=[strange], poison=[poison])]) == []
+    [row] = await store.task_rows(run.no)
+    assert (row.reason, row.worker) == ('a\ufffd"\\b', "w\ufffd")
+    [kept] = await store.poison()
+    assert (kept.reason, kept.body) == ("Invalid value 'Rep\ufffdorts'", b"\0")
 
 
 async def test_the_old_owner_is_ended_when_it_holds_the_part(

@@ -116,7 +116,8 @@ def _bound(type_: TypeEngine[Any], values: Sequence[Any]) -> str | list[Any]:
 
 
 def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    """Text of PostgreSQL has no NUL: one in a stranger's message must not keep the batch from being written."""
+    escaped = value.replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
