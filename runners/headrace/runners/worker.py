@@ -381,7 +381,10 @@ class Worker:
         due = min(now + EVERY, self._reporter.renew_leases(now))
         for attempt in list(self._held.values()):
             if not attempt.reported:
-                due = min(due, self._sentry.look_at(attempt, now))
+                try:
+                    due = min(due, self._sentry.look_at(attempt, now))
+                except Exception:  # a fault of ours about one: the others have limits too
+                    _logger.exception("Attempt %s could not be looked after.", attempt.key)
         if self._heart.wants(now):
             self._spawn(self._heart.beat())
         self._reporter.outbox.flush()

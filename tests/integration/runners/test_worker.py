@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.engine.ports.messages import Alive, Limits, Report
+from headrace.runners.attempt import Attempt
 from headrace.runners.pace import MOST_AHEAD
 from tests.integration.runners.desk import Desk, key_of, opened, python, report_key
 
@@ -473,6 +474,29 @@ async def test_an_attempt_past_its_limit_has_timed_out(small: Desk, body: str) -
     assert report.error is not None
     assert (report.error.kind, report.error.reason, report.error.retryable) == ("timeout", "timed_out", True)
     assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+
+
+async def test_a_fault_about_one_attempt_ends_no_limit_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, slots=2) as desk:
+        desk.write("tasks.py", TASKS)
+        desk.write("late.py", "import time\ndef late():\n    while True: time.sleep(0.01)\n")
+        odd = desk.make(python("tasks:wait"))
+        look_at = desk.worker._sentry.look_at
+
+        def faulty(attempt: Attempt, now: float) -> float:
+            if attempt.key == key_of(odd):
+                raise RuntimeError("a fault")
+            return look_at(attempt, now)
+
+        monkeypatch.setattr(desk.worker._sentry, "look_at", faulty)
+        desk.send(odd)
+        report = await desk.run(python("late:late", limits=Limits(attempt=0.15, grace=2)))
+        assert report.error is not None
+        assert report.error.reason == "timed_out"
+        assert "could not be looked after" in caplog.text
+        module(desk).gate.set()
 
 
 async def test_draining_finishes_what_runs_and_hands_back_the_rest(small: Desk) -> None:
