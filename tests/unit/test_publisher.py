@@ -9,7 +9,7 @@ import pytest
 from headrace.engine.broker.kafka.connection import Connection, Producer
 from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
 from headrace.engine.broker.kafka.nudger import Nudger
-from headrace.engine.broker.kafka.publisher import Publisher
+from headrace.engine.broker.kafka.publisher import Publisher, Record
 from headrace.engine.broker.kafka.settings import KafkaSettings
 
 NOBODY = KafkaSettings(("127.0.0.1:1",))
@@ -49,4 +49,43 @@ async def test_a_producer_that_cannot_be_left_is_replaced_all_the_same(
     publisher._renew(TimeoutError("no acknowledgement"))
     async with asyncio.timeout(5):
         await there.wait()
+    await publisher.stop(0.0)
+
+
+async def test_a_record_on_its_own_way_is_not_waited_for_when_its_producer_was_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While one that is too large is looked for, somebody else has the producer replaced."""
+    given: list[Producer] = []
+    settled: list[str | None] = []
+    first = asyncio.Event()
+
+    async def hand_over(producer: Producer, lane: object, record: Record) -> asyncio.Future[None]:
+        given.append(producer)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(given) > 1:
+            answer.set_result(None)
+        first.set()
+        return answer
+
+    async def left(producer: Producer) -> None:
+        producer._closed = True
+
+    async def started(producer: Producer) -> None: ...
+
+    publisher = Publisher(Connection(NOBODY, "test"))
+    monkeypatch.setattr(publisher, "_hand_over", hand_over)
+    monkeypatch.setattr(Producer, "abandon", left)
+    monkeypatch.setattr(Producer, "start", started)
+    monkeypatch.setattr(Producer, "knows", lambda producer, topic: True)
+    publisher._producer = publisher._connection.producer()
+    publisher._there.set()
+    publisher.send("t", 0, b"x", settled.append)
+    publisher._lanes["t", 0].alone = True
+    await first.wait()
+    publisher._renew(TimeoutError("no acknowledgement"))
+    async with asyncio.timeout(5):
+        await publisher.flush()
+    assert settled == [None]
+    assert len(set(given)) == 2
     await publisher.stop(0.0)

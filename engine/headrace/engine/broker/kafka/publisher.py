@@ -40,6 +40,9 @@ UNKNOWN_FOR = 10.0
 BARRED_FOR = 5.0
 """Seconds for which a topic is not tried again after the broker said that it is not allowed."""
 
+ALONE_SECONDS = 0.1
+"""Between two looks at whether a record on its own way was left with its producer."""
+
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -215,8 +218,9 @@ class Publisher:
                 record.sent_at, record.alone = monotonic(), lane.alone
                 lane.sent.append(record)
                 acknowledged.add_done_callback(partial(self._acknowledged, producer, lane, record))
-                if lane.alone:
-                    await asyncio.wait([acknowledged])
+                while lane.alone and not acknowledged.done() and producer is self._producer:
+                    # One that was left may never say what became of this; then the record waits again already.
+                    await asyncio.wait([acknowledged], timeout=ALONE_SECONDS)
             lane.alone = False
         finally:
             lane.pump = None
