@@ -30,6 +30,7 @@ _CHANGES = (
     (re.compile(r"\b\d+ batch(es)?\b"), "BATCHES"),
     (re.compile(r"\b127\.0\.0\.1:\d+\b"), "ADDRESS"),
     (re.compile(r"[ \t]+"), " "),
+    (re.compile(r"^(\S+ alive .* )\d+ TIME$", re.MULTILINE), r"\1HELD TIME"),  # as of the worker's last beat
     # On a busy machine a task takes long enough that its start is told, and how long it took.
     (re.compile(r"^TIME ▶ .* started\n", re.MULTILINE), ""),
     (re.compile(r"^(TIME \S .*?)( SECONDS)$", re.MULTILINE), r"\1"),
