@@ -704,6 +704,22 @@ async def test_run_goes_on_until_stop(tmp_path: Path) -> None:
         assert not await bench.store.has_owner(0)
 
 
+async def test_an_engine_that_waits_for_its_store_ends_quietly_when_told_to_stop(tmp_path: Path) -> None:
+    async with rig(tmp_path) as bench:
+        await bench.engine.stop()
+        faulty = Faulty(bench.store, *["away"] * 1_000)
+        engine = bench.make(faulty)
+        await engine.start()
+        running = asyncio.create_task(engine.run())
+        await bench.submit(flow(py("a")))
+        async with asyncio.timeout(10):
+            while engine.trouble is None:
+                await asyncio.sleep(0.01)
+        assert not running.done()
+        await engine.stop()
+        await running
+
+
 async def test_a_queue_timeout_fires_while_no_worker_serves(bench: Rig) -> None:
     plan = flow(py("a", queue="nobody", timeouts=replace(Timeouts(), queue=timedelta(minutes=5))))
     row = await bench.submit(plan)

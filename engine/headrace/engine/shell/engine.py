@@ -15,7 +15,7 @@ from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.plan import Plan
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import EngineSide
-from headrace.engine.ports.store import Ownership, RunRow, Store
+from headrace.engine.ports.store import Ownership, RunRow, Store, StoreUnavailable
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.claims import ClaimedAdmission, ClaimedPools, Claims
 from headrace.engine.shell.clock import Clock, SystemClock
@@ -179,6 +179,9 @@ class Engine:
         try:
             while not self._stopping:
                 await self.turn(self._turner.patience())
+        except StoreUnavailable:
+            if not self._stopping:
+                raise
         finally:
             self._running = None
 
