@@ -144,6 +144,28 @@ async def test_an_old_week_is_dropped_and_what_is_still_needed_stays(
     assert await server.fetchval("SELECT count(*) FROM history_default") == 2
 
 
+async def test_who_is_kept_is_found_out_before_anybody_is_shut_out(
+    store: PostgresStore, server: Any, postgres_database: Database
+) -> None:
+    """However many runs there are to look through: engines commit meanwhile."""
+    await make_week(server, "history", OLD)
+    looker = await asyncpg.connect(postgres_database.url)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass"
+    shut = "SELECT count(*) FROM pg_locks WHERE granted AND relation = 'history'::regclass AND mode = $1"
+    try:
+        async with looker.transaction():
+            await looker.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+            tending = asyncio.create_task(store.tend(float(OLD + 2 * WEEK)))
+            while not await server.fetchval(waiting):
+                assert not tending.done()
+            assert await server.fetchval(shut, "AccessExclusiveLock") == 0
+    finally:
+        await looker.close()
+    await tending
+    await store.tend(float(OLD + 2 * WEEK))
+    assert name_of("history", OLD) not in await weeks(server, "history")
+
+
 async def test_a_week_that_is_in_use_is_dropped_another_time(
     store: PostgresStore, server: Any, postgres_database: Database
 ) -> None:

@@ -555,6 +555,7 @@ class Faulty:
         self._store = store
         self._fail = list(fail)
         self.commits: list[int] = []
+        self.was_away = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -563,6 +564,7 @@ class Faulty:
         how = self._fail.pop(0) if self._fail else "well"
         self.commits.append(batches[0].seq)
         if how == "away":
+            self.was_away.set()
             raise StoreUnavailable("it is away")
         if how == "lost":
             raise OutcomeUnknown
@@ -712,9 +714,7 @@ async def test_an_engine_that_waits_for_its_store_ends_quietly_when_told_to_stop
         await engine.start()
         running = asyncio.create_task(engine.run())
         await bench.submit(flow(py("a")))
-        async with asyncio.timeout(10):
-            while engine.trouble is None:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(faulty.was_away.wait(), 10)
         assert not running.done()
         await engine.stop()
         await running

@@ -104,23 +104,26 @@ def _making(parent: str, week: int) -> Step:
 
 
 def _dropping(parent: str, partition: Partition, before: float) -> Step:
-    """What belongs to runs that are kept moves to the default partition."""
+    """What belongs to runs that are kept moves to the default partition. Which those are is found out first: from the detaching
+    on no engine can commit, and only rows that an index finds are touched."""
 
     def drop(connection: Connection) -> None:
         if not _there(connection, partition.name):
             return
+        kept = _kept(connection, partition.end, before) if parent == "history" else []
         connection.execute(text(f"ALTER TABLE {parent} DETACH PARTITION {partition.name}"))
-        if parent == "history":
-            connection.execute(
-                text(
-                    f"INSERT INTO history SELECT h.* FROM {partition.name} h JOIN runs r ON r.no = h.run "
-                    f"WHERE NOT coalesce({_NOT_HELD}, false)"
-                ),
-                {"before": before},
-            )
+        if kept:
+            moved = f"INSERT INTO history SELECT * FROM {partition.name} WHERE run = ANY(:kept)"
+            connection.execute(text(moved), {"kept": kept})
         connection.execute(text(f"DROP TABLE {partition.name}"))
 
     return drop
+
+
+def _kept(connection: Connection, end: float, before: float) -> list[int]:
+    """Runs that may have rows of before `end` and stay when what ended before `before` goes."""
+    query = f"SELECT r.no FROM runs r WHERE r.created_at < :until AND NOT coalesce({_NOT_HELD}, false)"
+    return list(connection.scalars(text(query), {"until": end + EARLIER, "before": before}))
 
 
 def _there(connection: Connection, name: str) -> bool:
