@@ -22,7 +22,7 @@ from headrace.runners import shell_runner
 from headrace.runners.processes import reap
 from headrace.runners.warden import started_at
 from tests.integration.runners.desk import Desk, job, shell
-from tests.support.waiting import alive, eventually, gone_meanwhile
+from tests.support.waiting import alive, appears, eventually, gone_meanwhile
 
 
 def value(report: Any) -> Any:
@@ -243,9 +243,10 @@ async def test_an_endless_line_is_cut(desk: Desk) -> None:
 
 
 async def test_cancel_asks_politely_first(desk: Desk) -> None:
-    running = desk.make(shell("trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.02; done"))
+    running = desk.make(shell("trap 'echo cleaned; exit 0' TERM; > ready; while :; do sleep 0.02; done"))
     desk.send(running)
     await desk.hear(1, "started")
+    await asyncio.to_thread(appears, desk.app / "ready")
     desk.abort(running, grace=20)
     (report,) = await desk.hear(1)
     assert report.kind == "cancelled"
@@ -253,10 +254,11 @@ async def test_cancel_asks_politely_first(desk: Desk) -> None:
 
 
 async def test_cancel_kills_the_whole_group_after_the_grace(desk: Desk) -> None:
-    program = "trap '' TERM; (trap '' TERM; sleep 300) & echo $! > child; echo $$ > parent; wait; sleep 300"
+    program = "trap '' TERM; (trap '' TERM; sleep 300) & echo $! > child; echo $$ > parent; > ready; wait; sleep 300"
     running = desk.make(shell(program))
     desk.send(running)
     await desk.hear(1, "started")
+    await asyncio.to_thread(appears, desk.app / "ready")
     parent, child = (int((desk.app / name).read_text()) for name in ("parent", "child"))
     assert alive(parent)
     assert alive(child)
@@ -267,9 +269,10 @@ async def test_cancel_kills_the_whole_group_after_the_grace(desk: Desk) -> None:
 
 
 async def test_who_is_asked_to_stop_again_gets_less_time_and_never_more(desk: Desk) -> None:
-    running = desk.make(shell("trap '' TERM; echo $$ > pid; while :; do sleep 0.02; done"))
+    running = desk.make(shell("trap '' TERM; echo $$ > pid; > ready; while :; do sleep 0.02; done"))
     desk.send(running)
     await desk.hear(1, "started")
+    await asyncio.to_thread(appears, desk.app / "ready")
     desk.abort(running, grace=3600)
     desk.abort(running, grace=7200)
     desk.abort(running, grace=0)
