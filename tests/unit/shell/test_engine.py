@@ -629,6 +629,41 @@ async def test_a_run_whose_machine_fails_is_set_aside_and_the_others_go_on(
     assert (await bench.row(bad.no)).state == 6
 
 
+@pytest.mark.parametrize("when", ["with it", "before it"])
+async def test_what_a_run_that_is_set_aside_was_told_waits_until_it_is_decided_again(
+    bench: Rig, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Its child ends in the turn that fails, or later: nobody would tell it a second time."""
+    from headrace.engine.core.machine import RunMachine
+
+    await bench.register(flow(py("a")), "inner")
+    bench.worker.body = lambda d: HOLD
+    row = await bench.submit(flow(child("call", "inner"), py("b")))
+    await bench.settle()
+    assert sorted(bench.worker.names) == ["a", "b"]
+    decide = RunMachine.decide
+
+    def broken(self: RunMachine, decision: Any, events: Any) -> Any:
+        if self.info.no == row.no:
+            raise AssertionError("a fault of ours")
+        return decide(self, decision, events)
+
+    monkeypatch.setattr(RunMachine, "decide", broken)
+    if when == "before it":
+        await bench.worker.finish("b")
+        await bench.settle()
+        assert row.no in bench.engine.broken
+    await bench.worker.finish("a")
+    await bench.settle()
+    assert row.no in bench.engine.broken
+    monkeypatch.setattr(RunMachine, "decide", decide)
+    await crash(bench)
+    bench.worker.body = lambda d: Answer()
+    await bench.worker.beat()
+    await bench.settle()
+    assert (await bench.row(row.no)).state == 6
+
+
 async def test_a_damaged_run_is_set_aside_and_the_others_are_taken_over(bench: Rig, tmp_path: Path) -> None:
     """faults 45: a flipped byte concerns its run only."""
     bench.worker.body = lambda d: HOLD

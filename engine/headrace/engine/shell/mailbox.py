@@ -74,7 +74,8 @@ class Mailbox:
 
     async def _take(self, part: Part, turn: Turn, rows: list[InboxRow]) -> int | None:
         """Carry out what is there. Answers with the first row that has to wait for the next turn."""
-        batch = turn.portion(part).batch
+        portion = turn.portion(part)
+        batch = portion.batch
         postponed: int | None = None
         for row in rows:
             if row.kind in LEDGER:
@@ -84,11 +85,16 @@ class Mailbox:
                 continue
             live = None if row.run is None else part.runs.get(row.run)
             if live is None:
+                if row.run in part.broken and row.kind not in COMMANDS:
+                    continue  # nobody says it again: it stays until the run is decided again
                 if row.kind != GRANTED:  # the run has ended meanwhile, and freed what it had asked for
                     _logger.warning("inbox row %d (%s) concerns no run that can be decided", row.id, row.kind)
                 batch.inbox_done.append(row.id)
             elif await self._command(turn, live, row):
-                batch.inbox_done.append(row.id)
+                if row.kind in COMMANDS:
+                    batch.inbox_done.append(row.id)
+                else:
+                    portion.told(live.no, row.id)
             elif postponed is None:
                 postponed = row.id
         return postponed

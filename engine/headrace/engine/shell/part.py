@@ -59,13 +59,19 @@ class Part:
 class Portion:
     """One part's portion of a turn: what is written for it, and what is sent once that is written."""
 
-    __slots__ = ("_settles", "batch", "outbox", "part")
+    __slots__ = ("_settles", "_told", "batch", "outbox", "part")
 
     def __init__(self, part: Part, now: float) -> None:
         self.part = part
         self.batch = Batch(part.number, part.epoch, part.seq + 1, now)
         self.outbox = Outbox(part.number, part.epoch)
         self._settles = False
+        self._told: dict[int, list[int]] = {}  # by run: inbox rows that must not be lost with its turn
+
+    def told(self, run: int, row: int) -> None:
+        """A run was told what stands in this row, once and for all: should it drop out of the turn, the row stays."""
+        self.batch.inbox_done.append(row)
+        self._told.setdefault(run, []).append(row)
 
     def settle_offset(self) -> None:
         """Write how far the part was read, though nothing else may have happened."""
@@ -91,6 +97,8 @@ class Portion:
     def drop(self, run: int) -> None:
         """Take everything of a run out of it."""
         batch = self.batch
+        stays = self._told.pop(run, ())
+        batch.inbox_done = [row for row in batch.inbox_done if row not in stays]
         self.outbox.drop(run)
         batch.tasks = [row for row in batch.tasks if row.run != run]
         batch.runs = [row for row in batch.runs if row.no != run]
