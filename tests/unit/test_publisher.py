@@ -89,3 +89,27 @@ async def test_a_record_on_its_own_way_is_not_waited_for_when_its_producer_was_l
     assert settled == [None]
     assert len(set(given)) == 2
     await publisher.stop(0.0)
+
+
+async def test_a_start_that_is_given_up_leaves_no_producer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command waits two seconds for its nudge. aiokafka tells on the terminal of a producer that nobody closed."""
+    begun = asyncio.Event()
+    left: list[Producer] = []
+
+    async def never(producer: Producer) -> None:
+        producer._closed = False
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def leaving(producer: Producer) -> None:
+        producer._closed = True
+        left.append(producer)
+
+    monkeypatch.setattr(Producer, "start", never)
+    monkeypatch.setattr(Producer, "_left", leaving)
+    starting = asyncio.create_task(Publisher(Connection(NOBODY, "test")).start())
+    await begun.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert len(left) == 1

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     @property
     def on_postgres(self) -> bool:
         """Whether the database is one that several processes share."""
-        return self.database_url is not None and not self.database_url.startswith("sqlite")
+        return bool(self.database_url) and not str(self.database_url).startswith("sqlite")
 
     @property
     def database(self) -> str:

@@ -51,6 +51,14 @@ def test_the_database_is_in_home_unless_named(alone: Path) -> None:
     assert load_settings({"database_url": "postgresql://h/d"}).settings.database == "postgresql://h/d"
 
 
+def test_an_empty_variable_names_no_database(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose files and env files leave behind what is not filled in."""
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "")
+    settings = load_settings({}).settings
+    assert not settings.on_postgres
+    assert settings.database == f"sqlite:///{alone / '.headrace' / 'headrace.db'}"
+
+
 def test_a_wrong_value_names_where_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_SLOTS", "many")
     with pytest.raises(Stop) as stopped:

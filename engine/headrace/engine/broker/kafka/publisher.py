@@ -122,6 +122,9 @@ class Publisher:
         except (KafkaError, OSError, TimeoutError) as error:
             await producer.abandon()
             raise await self._connection.explain(error) from error
+        except BaseException:  # a command that waits no longer
+            await producer.abandon()
+            raise
         self._producer = producer
         self._there.set()
         self._watch = asyncio.create_task(self._watch_acknowledgements(), name="kafka-acknowledgements")
