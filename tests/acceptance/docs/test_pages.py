@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace.cli.engine import engine
 from headrace.cli.settings import Settings
+from headrace.cli.worker import worker
 from headrace.dsl.schema import workflow_schema
+from headrace.engine.broker.kafka.settings import KafkaSettings
+from headrace.engine.broker.kafka.topics import TASKS, wanted
 from headrace.engine.core.plan import RULE_NAMES
 from headrace.engine.core.problems import ERRORS, WARNINGS
 from headrace.engine.core.workflow import Kind
@@ -120,3 +125,30 @@ def test_every_problem_is_in_the_language() -> None:
 def test_every_setting_is_in_operations() -> None:
     text = (DOCS / "operations.md").read_text(encoding="utf-8")
     assert not {name for name in Settings.model_fields if f"`{name}`" not in text}
+
+
+@pytest.mark.parametrize(("page", "command"), [("engines.md", engine), ("workers.md", worker)])
+def test_every_option_of_a_process_has_its_row(page: str, command: Callable[..., int]) -> None:
+    shown = {row[0].strip("`") for row in rows(DOCS / page, "option", "default", "meaning")}
+    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(command).parameters} - {"--where"}
+    assert shown == options
+
+
+def test_every_topic_is_described() -> None:
+    names = {topic.name for topic in wanted(KafkaSettings(("kafka:9092",)), 16, ())} | {f"{TASKS}<queue>"}
+    for page in ("messages.md", "design/kafka.md"):
+        text = (DOCS / page).read_text("utf-8")
+        assert not {name for name in names if f"`{name}`" not in text}, page
+
+
+def test_what_operators_look_for_in_logs_is_said_by_the_code() -> None:
+    watched = rows(DOCS / "operations.md", "look at", "it means")
+    phrases = [cell.split("`")[1] for cell, _ in watched if cell.endswith("in a log") or cell[1:2].islower()]
+    phrases = [phrase for phrase in phrases if not phrase.startswith(("headrace ", "select "))]
+    assert len(phrases) >= 5
+    code = "".join(
+        path.read_text("utf-8")
+        for part in ("engine", "runners", "api")
+        for path in (ROOT / part).rglob("*.py")
+    )
+    assert not [phrase for phrase in phrases if phrase not in code]
