@@ -159,7 +159,12 @@ class Intake:
         _logger.warning("a request was refused (%s, partition %d, offset %d): %s", *asked[:3], why)
         reason = why[:KEPT_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}")
         row = PoisonRow(*asked[:3], -1, self._clock.now(), reason, asked.body[:KEPT_BODY])
-        await self._patiently(lambda: self._store.park([row]))
+        try:
+            await self._patiently(lambda: self._store.park([row]))
+        except StoreLost:
+            raise
+        except Exception:  # those behind it must not wait for it for ever
+            _logger.exception("a request is dropped (%s, partition %d, offset %d)", *asked[:3])
         return None
 
     async def _prepare(self, asked: Asked, known: _Versions) -> _Prepared:

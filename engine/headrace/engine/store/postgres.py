@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy import Connection, Integer, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -41,7 +41,7 @@ from headrace.engine.store import (
 )
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.lease import Lease
-from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, retried, undone
+from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, outage, retried, undone
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.store")
@@ -70,6 +70,9 @@ class PostgresStore(SharedStore):
         store = cls(Address(url))
         try:
             schema.require_usable(await store._read(schema.stored), f"The database {store._address.shown}")
+        except DBAPIError as error:  # a database of somebody else's
+            await store.close()
+            raise store._address.unavailable(error) from error
         except BaseException:
             await store.close()
             raise
@@ -94,6 +97,8 @@ class PostgresStore(SharedStore):
         try:
             return await retried(lambda: _repeated(read))
         except (DBAPIError, PoolTimeout, OSError) as error:
+            if not outage(error):
+                raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
 
     async def _write(self, what: Callable[..., T], *args: Any, repeatable: bool = True) -> T:
@@ -110,7 +115,7 @@ class PostgresStore(SharedStore):
                 raise OutcomeUnknown(
                     f"The connection to {self._address.shown} was lost while writing."
                 ) from error
-            if isinstance(error, IntegrityError):
+            if not outage(error):
                 raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
 

@@ -49,6 +49,9 @@ week was made; no other constraint of ours is checked."""
 _OF_THE_SERVER = frozenset(("25", "40", "53", "55", "57", "58", "XX"))
 """Classes of SQLSTATE: read-only, rolled back, no resources, locked, cancelled by an operator or a time limit, files, itself."""
 
+_OF_THE_PLACE = ("08", "28", "3D000", "42501", "42P01")
+"""How SQLSTATEs begin that somebody puts right from outside: connection, password, no database, rights, no tables."""
+
 
 class Address:
     """Where a database is, by a URL `postgresql://user:password@host:port/name`. Raises StoreUnavailable."""
@@ -132,6 +135,17 @@ def undone(error: asyncpg.PostgresError) -> bool:
     """Whether the server gave a statement up because of how it is itself, and not because of what it was told: another try may
     do better, now or when somebody has looked after it."""
     return str(error.sqlstate or "")[:2] in _OF_THE_SERVER or isinstance(error, AGAIN)
+
+
+def outage(error: BaseException) -> bool:
+    """Whether an error tells of the server or the way to it, so that the same may be asked again later. What is left are faults
+    of what was asked: the answer to them stays the same for ever."""
+    cause = _driver(error) if isinstance(error, DBAPIError) else error
+    if lost(error) or isinstance(cause, (OSError, PoolTimeout, asyncpg.InvalidCachedStatementError)):
+        return True
+    if not isinstance(cause, asyncpg.PostgresError):
+        return False
+    return undone(cause) or str(cause.sqlstate or "").startswith(_OF_THE_PLACE)
 
 
 def _driver(error: DBAPIError) -> BaseException | None:

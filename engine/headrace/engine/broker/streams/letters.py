@@ -53,6 +53,8 @@ class DeadLetters:
                 _logger.info("dead letters wait for the store: %s", problem)
             except BrokerUnavailable as problem:
                 _logger.warning("dead letters wait for Kafka: %s", problem)
+            except Exception:  # a fault of ours: later letters may have none
+                _logger.exception("dead letters could not be published; they are tried again")
             try:
                 await asyncio.wait_for(self._wanted.wait(), LOOK_EVERY)
             except TimeoutError:
