@@ -72,7 +72,7 @@ class Kafka(Server):
         properties.write_text(PROPERTIES.format(host=HOST, data=data, **ports), encoding="utf-8")
         java = Java(jars)
         if not (data / "meta.properties").is_file():
-            name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            name = cluster_id(uuid.uuid4())
             java.run(
                 *LOG, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", name, "-c", properties
             )
@@ -83,3 +83,9 @@ class Kafka(Server):
 
     def address(self, ports: Ports) -> str:
         return f"{HOST}:{ports['main']}"
+
+
+def cluster_id(drawn: uuid.UUID) -> str:
+    """As Kafka writes an id, and never with a dash in front, which its tools would take for an option: the first bit is 0."""
+    first, *rest = drawn.bytes
+    return base64.urlsafe_b64encode(bytes((first & 0x7F, *rest))).decode().rstrip("=")
