@@ -10,11 +10,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import event
+from sqlalchemy.util import await_only
 
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import OutcomeUnknown, Ownership, PoisonRow, StoreUnavailable
 from headrace.engine.store import check, open_store, upgrade
+from headrace.engine.store.checksums import checksum
 from headrace.engine.store.postgres import PostgresStore
+from headrace.engine.store.writes import INBOX_LOCK
 from tests.contracts.conftest import Database
 from tests.contracts.samples import batch, command, history, new_run, run_update, task_row
 from tests.support.postgres import Postgres
@@ -364,3 +368,34 @@ async def test_a_command_that_may_be_lost_is_not_sent_twice(postgres_database: D
         finally:
             wire.mend()
             await store.close()
+
+
+async def test_a_command_that_commits_after_a_later_one_is_not_passed_over(
+    store: PostgresStore, owned: Ownership, other: Any, postgres_database: Database
+) -> None:
+    outside = await opened(postgres_database)
+    await outside.post(command("pause"))
+    late = other.transaction()
+
+    async def two_more() -> None:
+        """One draws its id and stays open; another draws the next and commits."""
+        await late.start()
+        await other.execute("SELECT pg_advisory_xact_lock_shared($1::int, 0)", INBOX_LOCK)
+        await other.execute(
+            "INSERT INTO inbox (part, kind, body, body_crc, at) VALUES (0, 'resume', $1, $2, 1)",
+            b"{}",
+            checksum(b"{}"),
+        )
+        await outside.post(command("cancel"))
+
+    def waited(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "pg_advisory_unlock" in statement:
+            await_only(two_more())
+
+    listening = (store._pool.sync_engine, "after_cursor_execute", waited)
+    event.listen(*listening)
+    first = await store.inbox(0, 0, 10)
+    event.remove(*listening)
+    await late.commit()
+    rest = await store.inbox(0, first[-1].id, 10)
+    assert [row.kind for row in (*first, *rest)] == ["pause", "resume", "cancel"]

@@ -55,15 +55,13 @@ _TERMINATE_PID = (
 _ALIVE = text(
     f"SELECT EXISTS (SELECT 1 FROM parts p JOIN engines e ON e.id = p.owner WHERE p.part = :part AND {_LIVE})"
 )
-_SURVEY = text(
-    f"""
+SURVEY = f"""
 SELECT {_NOW} AS now,
     ARRAY(SELECT e.id FROM engines e WHERE {_LIVE} ORDER BY e.id COLLATE "C") AS engines,
     array_agg(p.part ORDER BY p.part) AS parts,
     array_agg(p.epoch ORDER BY p.part) AS epochs,
     array_agg(p.owner ORDER BY p.part) AS owners
 FROM parts p"""
-)
 
 
 async def enter(connection: Any, engine: str, left: int | None) -> bool:
@@ -105,9 +103,13 @@ async def claim(connection: Any, part: int, owner: str, epoch: int | None) -> Ow
 
 def survey(connection: Connection) -> Survey:
     """Live engines and the owners of the parts, as of one moment."""
-    row = connection.execute(_SURVEY).one()
-    seen = map(PartSeen, row.parts or (), row.epochs or (), row.owners or ())
-    return Survey(tuple(row.engines), tuple(seen), float(row.now))
+    return surveyed(connection.execute(text(SURVEY)).one()._mapping)
+
+
+def surveyed(row: Any) -> Survey:
+    """The row that SURVEY gives."""
+    seen = map(PartSeen, row["parts"] or (), row["epochs"] or (), row["owners"] or ())
+    return Survey(tuple(row["engines"]), tuple(seen), float(row["now"]))
 
 
 def has_owner(connection: Connection, part: int) -> bool:

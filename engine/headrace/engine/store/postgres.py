@@ -40,6 +40,7 @@ from headrace.engine.store import (
     writes,
 )
 from headrace.engine.store.base import SharedStore
+from headrace.engine.store.glance import Glance
 from headrace.engine.store.lease import Lease
 from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, outage, retried, undone
 
@@ -61,6 +62,7 @@ class PostgresStore(SharedStore):
         self._pool = _pool(address)
         self._reading = self._pool.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN, no ROLLBACK
         self._link = Link(address)
+        self._glance = Glance(address)
         self._lease: Lease | None = None
         self._parts: int | None = None
 
@@ -82,6 +84,7 @@ class PostgresStore(SharedStore):
         owner = self._link.owner
         if owner is not None:
             await self.resign(owner)
+        await self._glance.close()
         await self._link.close()
         await self._pool.dispose()
 
@@ -156,7 +159,9 @@ class PostgresStore(SharedStore):
         await self._link.close()
 
     async def survey(self) -> Survey:
-        return await self._read(ownership.survey)
+        if self._link.owner is None:
+            return await self._read(ownership.survey)
+        return ownership.surveyed(await self._glance.at(ownership.SURVEY))
 
     async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
         """Take the part, from whoever has it: the epoch shuts the old owner out. Raises StoreUnavailable when another engine
@@ -234,12 +239,14 @@ class PostgresStore(SharedStore):
         return await self.inboxes({part: after}, limit)
 
     async def inboxes(self, after: Mapping[int, int], limit: int) -> list[InboxRow]:
-        """Nothing: one look. Something: waits for those who are inserting and looks again, so that no lower id comes later."""
+        """Nothing: one look. Something: waits for those who are inserting and looks again, so that no lower id comes later. What has
+        come after the first look is left for the next call: whoever inserts a lower id may not have ended yet."""
         found = await self._read(reads.inboxes, after, limit) if after else []
         if not found:
             return found
-        some = {part: after[part] for part in {row.part for row in found}}
-        return await self._read(_settled_inboxes, some, limit)
+        newest = {row.part: row.id for row in found}  # ascending
+        settled = await self._read(_settled_inboxes, {part: after[part] for part in newest}, limit)
+        return [row for row in settled if row.id <= newest[row.part]]
 
     async def tend(self, before: float | None = None) -> None:
         """One engine does it, the others leave it to that one."""
@@ -269,7 +276,9 @@ class PostgresStore(SharedStore):
 
     async def changed(self) -> str:
         """The server's snapshot: any other transaction that has written since makes it differ."""
-        return await self._read(_snapshot)
+        if self._link.owner is None:
+            return await self._read(reads.snapshot)
+        return str((await self._glance.at(reads.SNAPSHOT))[0])
 
 
 def _pool(address: Address) -> AsyncEngine:
@@ -303,10 +312,6 @@ def _settled_inboxes(connection: Connection, after: Mapping[int, int], limit: in
     key = (writes.INBOX_LOCK, parts)
     connection.execute(select(func.pg_advisory_lock(*key), func.pg_advisory_unlock(*key)))
     return reads.inboxes(connection, after, limit)
-
-
-def _snapshot(connection: Connection) -> str:
-    return str(connection.scalar(text("SELECT CAST(pg_current_snapshot() AS text)")))
 
 
 async def upgrade(url: str, parts: int | None = None) -> None:

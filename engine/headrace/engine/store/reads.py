@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     join,
     select,
+    text,
     true,
 )
 
@@ -299,6 +300,14 @@ def inbox_rows(found: Iterable[Sequence[Any]]) -> list[InboxRow]:
         else:
             log.error("Command %s (%s) for run %s is damaged and is not applied.", row.id, row.kind, row.run)
     return sound
+
+
+SNAPSHOT = "SELECT CAST(pg_current_snapshot() AS text)"
+
+
+def snapshot(connection: Connection) -> str:
+    """What PostgreSQL shows to a transaction that begins now, in its own words."""
+    return str(connection.scalar(text(SNAPSHOT)))
 
 
 def part_state(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:

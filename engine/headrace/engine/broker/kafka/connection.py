@@ -31,8 +31,9 @@ from headrace.engine.ports.broker import BrokerUnavailable
 REQUEST_SECONDS = 10
 """What a single request may take, connecting included."""
 
-FETCH_SECONDS = 0.3
-"""How long the broker holds a fetch back when there is nothing to fetch. A seek waits for it in the worst case."""
+FETCH_SECONDS = 0.5
+"""How long the broker holds a fetch back when there is nothing to fetch. A seek waits for it in the worst case; an idle process pays
+for every fetch, about a millisecond each."""
 
 BATCH_BYTES = 512 * 1024
 """Records of one partition sent together: below any sane `max.message.bytes`."""
