@@ -29,7 +29,7 @@ def beat(
 def flight(fleet: Fleet, lane: Lane, task: int, now: float, worker: str = "w1") -> Flight:
     member = fleet.member(worker)
     assert member is not None
-    made = Flight(0, (1, Key(task)), 1, 1, task, member, Profile(lane, 30.0, None, Limits()), now)
+    made = Flight(0, (1, Key(task)), 1, 1, task, member, Profile(lane, 30.0, None, Limits()), now, 1)
     fleet.sent(made)
     return made
 
@@ -136,13 +136,14 @@ def test_a_worker_that_let_a_lease_end_gets_nothing_before_its_next_beat(lane: L
     assert [room for _, room in fleet.room(lane, 31.5)] == [2]
 
 
-def test_an_alive_of_another_incarnation_or_attempt_renews_nothing(lane: Lane) -> None:
+def test_an_alive_of_another_incarnation_generation_or_attempt_renews_nothing(lane: Lane) -> None:
     """faults 54."""
     fleet = Fleet()
     fleet.beat(beat(), 0.0)
     one = flight(fleet, lane, 1, 0.0)
     fleet.alive(Alive("w1", "i0", 0, {"default": 1}, [(1, 1, 1, 0, 1)]), 1, 5.0)
     fleet.alive(Alive("w1", "i1", 0, {"default": 1}, [(1, 1, 1, 0, 2)]), 1, 5.0)
+    fleet.alive(Alive("w1", "i1", 0, {"default": 1}, [(1, 2, 1, 0, 1)]), 1, 5.0)  # of before or after a rerun
     assert one.seen_at == 0.0
 
 
@@ -190,7 +191,7 @@ def test_restored_flights_are_settled_by_the_first_alive_of_the_new_epoch(lane: 
     profile = Profile(lane, 30.0, None, Limits())
     fleet.beat(beat(), 0.0)
     for task in (1, 2):
-        made = Flight(0, (1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0)
+        made = Flight(0, (1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0, 1)
         fleet.restore(made, "w1", running=False, now=0.0)
     fleet.raise_barrier(0)
     ((part, member),) = fleet.unasked()
@@ -233,7 +234,9 @@ def test_work_is_spread_within_everybodys_room(rooms: list[int], count: int) -> 
 @pytest.mark.parametrize("landed", [False, True])
 def test_what_is_to_stop_is_told_once_its_worker_was_heard(lane: Lane, landed: bool) -> None:
     fleet = Fleet()
-    made = Flight(0, (1, Key(0)), 1, 1, 1, Member("w1", None, 0.0), Profile(lane, 30.0, None, Limits()), 0.0)
+    made = Flight(
+        0, (1, Key(0)), 1, 1, 1, Member("w1", None, 0.0), Profile(lane, 30.0, None, Limits()), 0.0, 1
+    )
     fleet.restore(made, "w1", running=True, now=0.0)
     stop = Abort(Key(0), 1, "w1", 10.0)
     assert not fleet.stop(made, stop, 0.0)
@@ -291,7 +294,7 @@ def test_another_epoch_of_one_queue_settles_nothing_of_the_other() -> None:
     fleet.beat(listens, 0.0)
     for task, queue in enumerate(("default", "gpu")):
         profile = Profile(line.lane(queue, {}), 30.0, None, Limits())
-        made = Flight(0, (1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0)
+        made = Flight(0, (1, Key(task)), 1, 1, task, Member("w1", None, 0.0), profile, 0.0, 1)
         fleet.restore(made, "w1", running=False, now=0.0)
     first = fleet.alive(Alive("w1", "i1", 0, {"default": 2}, []), 2, 1.0)
     assert [f.key.task for f in first] == [0]
@@ -307,7 +310,7 @@ def test_a_part_that_is_left_takes_its_flights_along_and_no_others(lane: Lane) -
     assert member is not None
     for part in (0, 1):
         fleet.raise_barrier(part)
-        fleet.sent(Flight(part, (part, Key(0)), 1, 1, 1, member, profile, 0.0))
+        fleet.sent(Flight(part, (part, Key(0)), 1, 1, 1, member, profile, 0.0, 1))
     assert [part for part, _ in fleet.unasked()] == [0, 1]
     fleet.leave(1)
     assert [flight.part for flight in fleet.flights.values()] == [0]

@@ -106,10 +106,14 @@ class Fleet:
             return []
         held: set[Entry] = set()
         flights = self.flights
-        for run, _, task, map_, attempt in alive.held:
+        for run, generation, task, map_, attempt in alive.held:
             entry = (run, Key(task, map_))
             flight = flights.get(entry)
-            if flight is not None and flight.attempt == attempt and flight.member is member:
+            if (
+                flight is not None
+                and (flight.generation, flight.attempt) == (generation, attempt)
+                and flight.member is member
+            ):
                 flight.seen_at = flight.asked_at = now
                 held.add(entry)
         if not self._restored:

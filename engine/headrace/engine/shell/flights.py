@@ -63,13 +63,14 @@ class Member:
 
 
 class Flight:
-    """One attempt in flight. `part`: its run's; `entry`: its run and key."""
+    """One attempt in flight. `part` and `generation`: its run's; `entry`: its run and key."""
 
     __slots__ = (
         "asked_at",
         "attempt",
         "entry",
         "epoch",
+        "generation",
         "member",
         "n",
         "part",
@@ -90,9 +91,11 @@ class Flight:
         member: Member,
         profile: Profile,
         now: float,
+        generation: int,
     ) -> None:
         self.part = part
         self.entry = entry
+        self.generation = generation
         self.attempt = attempt
         self.epoch = epoch
         self.n = n

@@ -138,7 +138,8 @@ class Loader:
         for key, state, attempt, epoch, n, worker in live.machine.in_flight():
             member = self._fleet.member(worker) or Member(worker, None, turn.mono)
             profile = live.profile(key.task, self._line)
-            flight = Flight(live.part.number, (live.no, key), attempt, epoch, n, member, profile, turn.mono)
+            part, generation = live.part.number, live.machine.generation
+            flight = Flight(part, (live.no, key), attempt, epoch, n, member, profile, turn.mono, generation)
             flight.running = state is TaskState.RUNNING
             self._hold(live, key)
             if self._sole:

@@ -140,7 +140,8 @@ class Reactor:
         if member is None:  # it went between picking and deciding: the next sweep finds nobody there
             return
         profile = live.profile(key.task, self._line)
-        fleet.sent(Flight(portion.part.number, (live.no, key), attempt, epoch, n, member, profile, turn.mono))
+        part, generation = portion.part.number, live.decision.generation
+        fleet.sent(Flight(part, (live.no, key), attempt, epoch, n, member, profile, turn.mono, generation))
         portion.outbox.send(live, effect, member, profile)
 
     async def _other(self, live: LiveRun, turn: Turn, portion: Portion, effect: Effect) -> None:
