@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -30,6 +31,7 @@ LARGEST_OUTPUT = 256 * 1024 * 1024
 LAST = FINAL | {"handed_back"}
 """Kinds of the last report about an attempt here."""
 
+_logger = logging.getLogger(__name__)
 _CANCELLED = Outcome("cancelled")
 _LOST = Outcome(
     "failed",
@@ -91,7 +93,19 @@ class Reporter:
 
     # about what is held ------------------------------------------------------------------------------------------
     def finish(self, attempt: Attempt) -> None:
-        """The attempt ended, or is given up: its outcome and why it was stopped say how."""
+        """The attempt ended, or is given up: its outcome and why it was stopped say how. Where that cannot be told, it has
+        failed: what is held and never reported would be renewed for ever."""
+        try:
+            self._finish(attempt)
+        except Exception as error:
+            _logger.exception("The end of attempt %s could not be reported as it was.", attempt.key)
+            # not what the error says: it may quote a secret
+            message = (
+                f"The end of the attempt could not be reported: {type(error).__name__}, see the worker's log."
+            )
+            self._report(attempt, "failed", error=failure("internal_error", message, "InternalError").error)
+
+    def _finish(self, attempt: Attempt) -> None:
         if attempt.reported:
             return
         if attempt.started_at is not None and attempt.finished_at is not None:

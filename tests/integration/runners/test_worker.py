@@ -591,3 +591,33 @@ def test_a_thread_may_not_be_left_over() -> None:
     """The tests above end their workers: idle task threads end with them."""
     names = [thread.name for thread in threading.enumerate() if thread.name == "headrace-processes"]
     assert names == []
+
+
+async def test_an_attempt_whose_end_cannot_be_told_has_failed_for_a_fault_of_ours(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What stands in its way here: a redactor that chokes on what the task raised."""
+
+    class Choking:
+        def error(self, error: object) -> object:
+            raise RecursionError("no end")
+
+    desk.write("tasks.py", TASKS)
+    worker = desk.worker
+    feed = worker._feed
+
+    def choke(attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            if attempt.dispatch.job.work["function"] == "tasks:fail":
+                attempt.redactor = Choking()  # type: ignore[assignment]
+        feed(attempts)
+
+    worker._feed = choke  # type: ignore[method-assign]
+    sent = [desk.make(python("tasks:fail")), desk.make(python("tasks:noop"))]
+    desk.send(*sent)
+    reports = {report_key(report): report for report in await desk.hear(2)}
+    failed, done = (reports[key_of(dispatch)] for dispatch in sent)
+    assert done.kind == "succeeded"
+    assert (failed.kind, failed.error and failed.error.reason) == ("failed", "internal_error")
+    assert "could not be reported" in caplog.text
+    assert worker._held == {}
