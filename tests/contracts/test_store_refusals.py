@@ -25,6 +25,7 @@ from headrace.engine.shell.intake import Intake
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.plans import Plans
 from headrace.engine.store.postgres import PostgresStore
+from headrace.engine.store.postgres_link import Address
 from headrace.runners import authored
 from tests.contracts.conftest import Database
 from tests.support.flows import flow, py
@@ -51,6 +52,12 @@ async def terminate(connection: Any) -> None:
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE application_name LIKE 'headrace%' AND datname = current_database()"
     )
+
+
+def test_an_address_that_cannot_be_read_is_one_clear_message() -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be read: its port is no number") as refused:
+        Address("postgresql://u:p@h:secret/x")
+    assert "secret" not in str(refused.value)
 
 
 async def test_a_fault_of_what_is_asked_is_told_as_such_and_not_waited_for(store: PostgresStore) -> None:

@@ -61,6 +61,11 @@ class Address:
             parsed = make_url(url)
         except ArgumentError as error:
             raise StoreUnavailable(f"The database URL cannot be read: {error}") from error
+        except ValueError as error:  # which quotes what stands there: it may be a password
+            raise StoreUnavailable(
+                "The database URL cannot be read: its port is no number. Write postgresql://user:password@host:5432/name, "
+                "with @ and : in the password as %40 and %3A."
+            ) from error
         self.pooled: URL = parsed.set(drivername="postgresql+asyncpg")
         self.direct = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
         self.shown = parsed.set(drivername="postgresql").render_as_string(hide_password=True)
