@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from headrace.engine.broker.kafka import wire
 from headrace.engine.ports.messages import (
     ArtifactRef,
+    Beat,
     Dispatch,
     Dispatches,
     ErrorInfo,
@@ -141,6 +143,25 @@ def test_no_bytes_make_reading_raise(body: bytes) -> None:
         for decode in (wire.decode_to_engine, wire.decode_to_worker, wire.decode_workers):
             decoded: wire.Decoded[Any] = decode(each)
             assert decoded.message is not None or decoded.faults
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"worker": "a\0b"},
+        {"incarnation": "\0"},
+        {"worker": ""},
+        {"worker": "w" * 501},
+        {"slots": 2**31},
+        {"held": -1},
+    ],
+)
+def test_a_beat_that_no_database_could_note_is_a_fault(odd: dict[str, Any]) -> None:
+    beat = Beat("w", "i", 0, ["default"], {}, 1, 0, 0)
+    assert wire.decode_workers(wire.enveloped(beat)).message == beat
+    decoded = wire.decode_workers(wire.enveloped(msgspec.structs.replace(beat, **odd)))
+    assert decoded.message is None
+    assert len(decoded.faults) == 1
 
 
 @pytest.mark.parametrize("cut", [1, 10, 50, 100])

@@ -39,6 +39,9 @@ ENVELOPE_BYTES = 256 * 1024
 RECORD_BYTES = 1_000_000
 """The largest record that is sent; Kafka's own default limit lies just above."""
 
+LONGEST_NAME = 500
+"""Characters of the name of a worker: it is a key of the database."""
+
 Message = TypeVar("Message")
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -321,9 +324,23 @@ def decode_workers(body: bytes) -> Decoded[Beat | Lines]:
     try:
         if not body.startswith(_PREFIX):
             _check_version(body)
-        return Decoded(_workers.decode(body))
+        message = _workers.decode(body)
+        if isinstance(message, Beat):
+            _check_beat(message)
+        return Decoded(message)
     except UNREADABLE as error:
         return Decoded(None, (Fault(_said(error), body),))
+
+
+def _check_beat(beat: Beat) -> None:
+    """Every engine notes every worker in the database: one that cannot be noted must not stand in the others' way."""
+    for name in (beat.worker, beat.incarnation):
+        if not 0 < len(name) <= LONGEST_NAME or "\0" in name:
+            raise msgspec.ValidationError(
+                f"a worker and its incarnation are named with 1 to {LONGEST_NAME} characters, none of them NUL"
+            )
+    if not all(0 <= count < 2**31 for count in (beat.inbox, beat.slots, beat.ahead, beat.held)):
+        raise msgspec.ValidationError("inbox, slots, ahead and held count from 0 to 2147483647")
 
 
 # both --------------------------------------------------------------------------------------------------------------
