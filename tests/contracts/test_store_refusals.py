@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import signal
 import string
 from collections.abc import AsyncIterator
 from typing import Any
@@ -24,6 +26,7 @@ from headrace.engine.shell.clock import SystemClock
 from headrace.engine.shell.intake import Intake
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.plans import Plans
+from headrace.engine.store import ownership
 from headrace.engine.store.postgres import PostgresStore
 from headrace.engine.store.postgres_link import Address
 from headrace.runners import authored
@@ -125,3 +128,27 @@ async def test_a_request_that_the_store_refuses_is_a_dead_letter_and_its_neighbo
     assert letter.offset == 1
     assert "not this one" in letter.reason
     assert len(await store.list_runs("default")) == 2
+
+
+async def test_what_a_lost_connection_left_must_be_gone_before_another_goes_on(
+    store: PostgresStore, other: Any, postgres_database: Database
+) -> None:
+    """Its server process hangs here, as it does in a write to a disk that does not answer."""
+    name = "headrace engine e"
+    left = await asyncpg.connect(postgres_database.url, server_settings={"application_name": name})
+    pid = left.get_server_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        told = await asyncio.gather(
+            ownership.enter(other, "e", pid),
+            store._write(ownership.end_backend, pid, "e"),
+            return_exceptions=True,
+        )
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert [type(each) for each in told] == [StoreUnavailable, StoreUnavailable]
+    left.terminate()
+    while await other.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid):
+        pass
+    assert await ownership.enter(other, "e", pid)
+    await store._write(ownership.end_backend, pid, "e")

@@ -66,9 +66,9 @@ FROM parts p"""
 
 async def enter(connection: Any, engine: str, left: int | None) -> bool:
     """Make a new connection the engine's: take its lock and be present. `left` is the server's process of the connection before.
-    False when another process is that engine: one that renews its lease."""
+    False when another process is that engine: one that renews its lease. Raises StoreUnavailable."""
     if left is not None:
-        await connection.execute(_TERMINATE_PID, left, f"headrace engine {engine}")
+        _require_gone(await connection.fetchval(_TERMINATE_PID, left, f"headrace engine {engine}"), left)
     if not await connection.fetchval(LOCK, engine):
         await connection.execute(
             _TERMINATE_SILENT, engine
@@ -125,11 +125,20 @@ def release(connection: Connection, part: int, owner: str) -> None:
 
 def end_backend(connection: Connection, pid: int, owner: str) -> None:
     """End what is left of a lost connection, unless the number belongs to someone else by now. Waits until it is gone: a
-    statement that it has not even read yet must not be executed after the counters were compared."""
+    statement that it has not even read yet must not be executed after the counters were compared. Raises
+    StoreUnavailable while it may be."""
     query = text(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = :pid AND application_name = :name"
     )
-    connection.execute(query, {"pid": pid, "name": f"headrace engine {owner}"})
+    _require_gone(connection.scalar(query, {"pid": pid, "name": f"headrace engine {owner}"}), pid)
+
+
+def _require_gone(ended: bool | None, pid: int) -> None:
+    """By the server's answer to being asked to end a process: None, there was none. Raises StoreUnavailable."""
+    if ended is False:
+        raise StoreUnavailable(
+            f"What is left of a lost connection still runs (PostgreSQL process {pid}): it may yet write. Waiting for its end."
+        )
 
 
 def locked_state(connection: Connection, parts: Sequence[int]) -> dict[int, tuple[int, int]]:
