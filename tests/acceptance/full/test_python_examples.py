@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,15 +33,17 @@ def cluster(lab: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield made
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_as_embedded(case: Case, cluster: Deployment, services: Services, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    params = tmp_path / "params.json"
-    params.write_text(json.dumps(dict(case.params(out, services))))
-    name = Path(case.yaml).stem
-    done = cluster("trigger", name, "--params", str(params), "--wait", "--timeout", "50s", "--json")
-    assert done.status == (0 if case.state == "succeeded" else 1), done.err
-    ended = Ended(done.document, out, services)
-    assert ended.run["state"] == case.state
-    case.check(ended)
-    case.uninterrupted(ended)
+def test_all_end_as_embedded(cluster: Deployment, services: Services, tmp_path: Path) -> None:
+    def ended(case: Case) -> Ended:
+        out, params = tmp_path / case.name, tmp_path / f"{case.name}.json"
+        params.write_text(json.dumps(dict(case.params(out, services))))
+        words = ("--params", str(params), "--wait", "--timeout", "50s", "--json")
+        done = cluster("trigger", Path(case.yaml).stem, *words)
+        assert done.status == (0 if case.state == "succeeded" else 1), f"{case}: {done.err}"
+        return Ended(done.document, out, services)
+
+    with ThreadPoolExecutor(4) as threads:
+        for case, end in zip(CASES, threads.map(ended, CASES), strict=True):
+            assert end.run["state"] == case.state, case
+            case.check(end)
+            case.uninterrupted(end)

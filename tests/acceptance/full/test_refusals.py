@@ -42,9 +42,10 @@ def typed(place: Deployment, commands: list[tuple[str, ...]], **settings: str) -
     return {" ".join(words): one for words, one in zip(commands, done, strict=True)}
 
 
-def refuses(place: Deployment, commands: list[tuple[str, ...]], *said: str, **settings: str) -> None:
+def refuses(place: Deployment, commands: list[tuple[str, ...]], *said: str, **settings: str) -> list[Done]:
     """Each of them says it once, in words, and ends with 3."""
-    for words, done in typed(place, commands, **settings).items():
+    answers = typed(place, commands, **settings)
+    for words, done in answers.items():
         assert done.status == 3, f"{words}: {done.status} {done.out}{done.err}"
         assert "Traceback" not in done.err
         assert done.out == ""
@@ -52,6 +53,7 @@ def refuses(place: Deployment, commands: list[tuple[str, ...]], *said: str, **se
             assert part in done.err, f"{words}: {done.err}"
         assert done.err.startswith("headrace: ")
         assert len(done.err.splitlines()) <= 4, f"{words}: {done.err}"
+    return list(answers.values())
 
 
 def test_no_broker(place: Deployment) -> None:
@@ -61,9 +63,7 @@ def test_no_broker(place: Deployment) -> None:
 
 def test_no_database_server(place: Deployment) -> None:
     url = f"postgresql://me:hidden@{NOWHERE}/headrace"
-    commands = [*ASKING, ("topics", "ensure")]
-    refuses(place, commands, NOWHERE, HEADRACE_DATABASE_URL=url)
-    for done in typed(place, commands[:2], HEADRACE_DATABASE_URL=url).values():
+    for done in refuses(place, [*ASKING, ("topics", "ensure")], NOWHERE, HEADRACE_DATABASE_URL=url):
         assert "hidden" not in done.err
 
 
@@ -120,8 +120,7 @@ def test_a_wrong_password(breakable_lab: BreakableServers, place: Deployment) ->
     rules.write_text("host all guarded all scram-sha-256\n" + rules.read_text())
     breakable_lab.query("SELECT pg_reload_conf()")
     wrong = url.replace("postgres@", "guarded:wr0ng@")
-    refuses(place, SOME, "guarded", HEADRACE_DATABASE_URL=wrong)
-    for done in typed(place, [("engine",)], HEADRACE_DATABASE_URL=wrong).values():
+    for done in refuses(place, SOME, "guarded", HEADRACE_DATABASE_URL=wrong):
         assert "wr0ng" not in done.err
 
 
