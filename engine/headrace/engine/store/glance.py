@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from headrace.engine.store.postgres_link import COMMAND_SECONDS, GONE, Address
+from headrace.engine.store.postgres_link import COMMAND_SECONDS, GONE, Address, outage
 
 
 class Glance:
@@ -33,6 +33,8 @@ class Glance:
                 except GONE as error:
                     raise self._address.unavailable(error) from error
             except asyncpg.PostgresError as error:
+                if not outage(error):
+                    raise  # a fault of ours, not of the server
                 raise self._address.unavailable(error) from error
 
     async def close(self) -> None:

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, Integer, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -22,7 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from headrace.engine.ports.logs import Attempt, LogChunk
 from headrace.engine.ports.store import (
     Batch,
+    Created,
     InboxRow,
+    NewRun,
     OutcomeUnknown,
     Ownership,
     StoredValue,
@@ -35,9 +36,9 @@ from headrace.engine.store import (
     partings,
     partitions,
     postgres_batch,
+    postgres_inbox,
     reads,
     schema,
-    writes,
 )
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.glance import Glance
@@ -187,6 +188,13 @@ class PostgresStore(SharedStore):
         except asyncpg.PostgresError as error:
             raise self._address.unavailable(error) from error
 
+    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
+        if run.key is None and run.idempotency is None:
+            no = await self._read(postgres_inbox.begin, run)  # may be repeated as a read: the id tells
+            if no is not None:
+                return Created(no, run.id, False)
+        return await super().create_run(run, on_conflict)
+
     # the hot path --------------------------------------------------------------------------------------------------
 
     async def commit(self, batches: Sequence[Batch]) -> list[int]:
@@ -245,7 +253,7 @@ class PostgresStore(SharedStore):
         if not found:
             return found
         newest = {row.part: row.id for row in found}  # ascending
-        settled = await self._read(_settled_inboxes, {part: after[part] for part in newest}, limit)
+        settled = await self._read(postgres_inbox.settled, {part: after[part] for part in newest}, limit)
         return [row for row in settled if row.id <= newest[row.part]]
 
     async def tend(self, before: float | None = None) -> None:
@@ -304,14 +312,6 @@ async def _repeated(work: Callable[[], Awaitable[T]]) -> T:
         if not lost(error):
             raise
         return await work()
-
-
-def _settled_inboxes(connection: Connection, after: Mapping[int, int], limit: int) -> list[InboxRow]:
-    """Each lock is taken and given back at once: a reader that held two could stand in a ring with those who insert."""
-    parts = func.unnest(bindparam("parts", list(after), type_=ARRAY(Integer))).column_valued("part")
-    key = (writes.INBOX_LOCK, parts)
-    connection.execute(select(func.pg_advisory_lock(*key), func.pg_advisory_unlock(*key)))
-    return reads.inboxes(connection, after, limit)
 
 
 async def upgrade(url: str, parts: int | None = None) -> None:
