@@ -1,5 +1,7 @@
 """What the measured tasks do."""
 
+import asyncio
+
 
 def noop() -> None:
     """Nothing."""
@@ -7,3 +9,8 @@ def noop() -> None:
 
 async def anoop() -> None:
     """Nothing, as a coroutine."""
+
+
+async def nap() -> None:
+    """Nothing, for a while."""
+    await asyncio.sleep(0.05)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.engine.core.workflow import PythonCall, Retry, Task, Workflow
+from datetime import timedelta
+
+from headrace.engine.core.workflow import PythonCall, Retry, Sleep, Task, Workflow
 
 
 def _noop(id: str, *after: str, function: str) -> Task:
@@ -48,3 +50,8 @@ def layers(depth: int, width: int, function: str = "noop") -> Workflow:
         for id in ids
     ]
     return Workflow(f"layers_{depth}x{width}", tuple(tasks))
+
+
+def sleeper() -> Workflow:
+    """A single task that waits for an hour."""
+    return Workflow("sleeper", (Task("wait", Sleep(timedelta(hours=1))),))
