@@ -97,7 +97,9 @@ def test_redis_answers_while_it_is_there_and_is_not_missed_while_it_is_not(
     server.flushall()
     let(cluster, "c")
     told = ended(watching)
-    assert told in [MOVES[seen:] for seen in (1, 2)]  # what a did before it was followed is left out, nothing else
+    assert told in [
+        MOVES[seen:] for seen in (1, 2)
+    ]  # what a did before it was followed is left out, nothing else
     cluster.eventually(lambda: server.exists(f"headrace:run:{run}"), "Redis was not told again")
     found = status(cluster, run)
     assert (found["state"], found["tasks"], found["degraded"]) == ("succeeded", {"succeeded": 3}, None)
