@@ -28,7 +28,8 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Workflow
-from headrace.engine.ports.store import NewRun, Store
+from headrace.engine.ports.store import NewRun
+from headrace.engine.ports.team import TeamStore
 from headrace.engine.shell.children import part_of, run_id
 from headrace.engine.store import open_store, upgrade
 from headrace.lab import Lab
@@ -37,8 +38,8 @@ from headrace.runners import authored
 ROOT = str(Path(__file__).parent.parent)
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 READY_SECONDS, RUN_SECONDS = 30.0, 120.0
-AT_ONCE = 20
-"""So many runs are being created at the same time: the store's pool takes no more."""
+TOGETHER = 500
+"""So many runs are asked for by one call, as the intake of job-requests does."""
 
 LOOK_SECONDS, LOOK_SELDOM_SECONDS, MANY = 0.004, 0.05, 5_000
 """How often to look whether runs have ended; below MANY tasks often, for they last a moment only."""
@@ -120,7 +121,7 @@ class Cluster:
         self._closing = AsyncExitStack()
         self.kafka = KafkaSettings((servers.kafka,), f"b{uuid.uuid4().hex[:8]}.", inboxes=8)
         self.url = ""
-        self.store: Store
+        self.store: TeamStore
         self.db: Any
         """A connection of the measure's own."""
 
@@ -130,8 +131,10 @@ class Cluster:
             self._home = Path(self._closing.enter_context(tempfile.TemporaryDirectory()))
             self.url = await enter(fresh_database(self._servers.database))
             await upgrade(self.url)
-            self.store = await open_store(self.url)
-            push(self.store.close)
+            store = await open_store(self.url)
+            push(store.close)
+            assert isinstance(store, TeamStore)
+            self.store = store
             self.db = await asyncpg.connect(self.url)
             push(self.db.close)
             self.parts = await self.store.parts()
@@ -196,15 +199,11 @@ class Cluster:
     async def create(self, workload: Workload, runs: int) -> int:
         """Ask for so many runs; answers with a number that all of theirs are above."""
         after = int(await self.db.fetchval("SELECT coalesce(max(no), 0) FROM runs"))
-        remaining = iter(range(runs))
-
-        async def some() -> None:
-            for _ in remaining:
-                run = self._new(workload)
-                await self.store.create_run(run)
-                self._nudger.nudge(run.part)
-
-        await asyncio.gather(*(some() for _ in range(min(runs, AT_ONCE))))
+        for first in range(0, runs, TOGETHER):
+            new = [self._new(workload) for _ in range(first, min(first + TOGETHER, runs))]
+            await self.store.create_runs(new)
+            for part in {run.part for run in new}:
+                self._nudger.nudge(part)
         return after
 
     async def run(self, workload: Workload, runs: int = 1) -> float:
