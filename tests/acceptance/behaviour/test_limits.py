@@ -53,6 +53,8 @@ def test_waiting_for_a_place_too_long(headrace: Terminal) -> None:
     )
     with headrace.watching("w.yaml", "--slots", "1") as live:
         live.until("late", "failed")
+        for command in ("pause", "resume"):  # once they are answered the worker has heard of the withdrawal
+            assert headrace("runs", command, "last").status == 0
         (headrace.folder / "over").touch()
         assert live.status == 1, live.err
     task = headrace.last().tasks["late"]

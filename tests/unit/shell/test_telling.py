@@ -92,7 +92,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Told]:
         made.__class__ = Told
         assert isinstance(made, Told)
         made.cache = Fickle()
-        made.teller = Teller(made.cache, every=0.0)
+        made.teller = Teller(made.cache, every=0.0, share=0)
         made.engine.attach(made.teller)
         yield made
         await made.teller.close()

@@ -33,11 +33,13 @@ MOST_MOVES = 2_000
 
 
 class Teller:
-    """Attached to one engine (`Engine.attach`), on whose loop it lives; `close` it when the engine has stopped."""
+    """Attached to one engine (`Engine.attach`), on whose loop it lives; `close` it when the engine has stopped.
+    `every`, `share`: see EVERY and SHARE; 0: it tells as often as it can."""
 
-    def __init__(self, cache: Cache, every: float = EVERY) -> None:
+    def __init__(self, cache: Cache, every: float = EVERY, share: int = SHARE) -> None:
         self._cache = cache
         self._every = every
+        self._share = share
         self._wake: Callable[[], None] = lambda: None
         self._changed: dict[int, LiveRun] = {}  # by number, since the last words
         self._commits: dict[int, list[tuple[int, Decision]]] = {}  # of those that are followed
@@ -94,7 +96,7 @@ class Teller:
         self._changed.clear()
         self._commits.clear()
         spent = asyncio.get_running_loop().time() - now + SENDING * len(self._words)
-        self._due = now + max(self._every, spent * SHARE)
+        self._due = now + max(self._every, spent * self._share)
         self._sending = asyncio.create_task(self._send(), name="headrace-telling")
         self._sending.add_done_callback(self._sent)
 

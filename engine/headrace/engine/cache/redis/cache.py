@@ -24,10 +24,15 @@ class RedisCache:
     """Made by `open_cache`. Bound to the event loop that first uses it."""
 
     def __init__(
-        self, url: str, *, prefix: str, told: Callable[[Degraded | None], None] | None = None
+        self,
+        url: str,
+        *,
+        prefix: str,
+        told: Callable[[Degraded | None], None] | None = None,
+        call_seconds: float,
     ) -> None:
         self._prefix = prefix
-        self._link = Link(url, probe_key=f"{prefix}probe", told=told)
+        self._link = Link(url, probe_key=f"{prefix}probe", told=told, call_seconds=call_seconds)
         self._hearing = Hearing(self._link, _read)
         self._buckets = Buckets()
 

@@ -21,7 +21,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from headrace.engine.ports.cache import CacheMisconfigured, Degraded
 
-CALL_SECONDS = 0.25
 PROBE_SECONDS = 1.0
 CONNECTIONS = 16
 LATE_SECONDS = 0.05
@@ -44,7 +43,7 @@ class Link:
         *,
         probe_key: str,
         told: Callable[[Degraded | None], None] | None = None,
-        call_seconds: float = CALL_SECONDS,
+        call_seconds: float,
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         try:
