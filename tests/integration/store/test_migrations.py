@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sqlite3
 import uuid
@@ -26,6 +27,7 @@ from tests.contracts.samples import batch, history, new_run
 from tests.support.postgres import Postgres
 
 OLD = "headrace_0001"
+SHARES = 4
 RUN = "INSERT INTO runs ({}) VALUES ({})"
 
 
@@ -188,12 +190,15 @@ def cut_at(number: int) -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", before)
 
 
-async def test_a_migration_that_was_cut_off_anywhere_is_begun_again(postgres: Postgres, url: str) -> None:
-    """Every statement once: before it the process ends, and the next upgrade finds its way from what is there."""
+@pytest.mark.parametrize("first", range(1, SHARES + 1))
+async def test_a_migration_that_was_cut_off_anywhere_is_begun_again(
+    postgres: Postgres, url: str, first: int
+) -> None:
+    """Every statement once, shared among the cases: before it the process ends, and the next upgrade finds its way from what
+    is there."""
     template = url.rpartition("/")[2]
-    number, cuts = 0, 0
-    while True:
-        number += 1
+    cuts = 0
+    for number in itertools.count(first, SHARES):
         name = f"cut_{uuid.uuid4().hex}"
         copy = await postgres.create(name, template)
         try:
@@ -209,7 +214,7 @@ async def test_a_migration_that_was_cut_off_anywhere_is_begun_again(postgres: Po
             await what_was_there(copy)
         finally:
             await postgres.drop(name)
-    assert cuts > 50
+    assert cuts > 50 // SHARES
 
 
 async def test_engines_write_while_their_database_is_migrated(url: str) -> None:
