@@ -13,10 +13,10 @@ DIAMOND = """
 workflow: diamond
 defaults: {retry: 1}
 tasks:
-  a: {python: bodies:nap, with: {seconds: 0.05}}
-  b: {python: bodies:nap, with: {seconds: 0.05}, depends_on: a}
-  c: {python: bodies:nap, with: {seconds: 0.05}, depends_on: a}
-  d: {python: bodies:nap, with: {seconds: 0.05}, depends_on: [b, c]}
+  a: {python: bodies:nap, with: {seconds: 0.2}}
+  b: {python: bodies:nap, with: {seconds: 0.2}, depends_on: a}
+  c: {python: bodies:nap, with: {seconds: 0.2}, depends_on: a}
+  d: {python: bodies:nap, with: {seconds: 0.2}, depends_on: [b, c]}
 """
 WATCH = """
 CREATE TABLE fences (xid bigint, part integer, epoch bigint, seq bigint, backend integer);
