@@ -84,6 +84,8 @@ class Streams:
             self._failed.cancel()
             for taking in self._taking:
                 taking.cancel()
+            # FastStream does not wait for what it cancels: a store that is closed next would leave a connection behind.
+            await asyncio.gather(*self._taking, return_exceptions=True)
             if self._broker is not None:
                 await _stop(self._broker)
 
