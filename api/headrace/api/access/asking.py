@@ -1,0 +1,58 @@
+"""Who asks, for which project, and as what. A route gets an `Asker` and passes its `project` to every query, so that what
+belongs to another project is never found. No Litestar here."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.api.problems import Problem
+from headrace.engine.ports.access import Role
+from headrace.engine.ports.acts import Act, Once
+
+KEPT_SECONDS = 24 * 3600.0
+"""How long an Idempotency-Key is known."""
+
+
+class Asker(NamedTuple):
+    """One request's author.
+
+    `actor`: user:ada, token:ci, local:root (no authentication, on loopback). `address`: where the request came from, as far as
+    trusted proxies say. `key`: its Idempotency-Key.
+    """
+
+    actor: str
+    project: str
+    role: Role
+    address: str | None
+    now: float
+    key: str | None = None
+
+    def require(self, role: Role) -> None:
+        """Raises Problem (403). For what depends on more than the route; routes themselves name their role in `opt`."""
+        if self.role < role:
+            raise Problem(
+                403,
+                "forbidden",
+                f"This takes the role {role.word} in project {self.project}; yours is {self.role.word}.",
+            )
+
+    def act(self, action: str, object: str, detail: Any = None, asked: bytes | None = None) -> Act:
+        """The line of the audit for what is about to be done. `detail`: what was asked for, fit for JSON, without values of
+        parameters. `asked`: the whole request, method, path and body; with it an Idempotency-Key holds."""
+        once = None
+        if asked is not None and self.key is not None:
+            digest = hashlib.sha256(asked).hexdigest()
+            once = Once(f"{self.project}/{self.actor}/{self.key}", digest, self.now + KEPT_SECONDS)
+        return Act(
+            self.project,
+            self.now,
+            self.actor,
+            self.address,
+            action,
+            object,
+            msgspec.json.encode(detail or {}),
+            once,
+        )

@@ -1,0 +1,60 @@
+"""Deny by default: a route says in its `opt` which role it takes, or that it is public; one that says nothing answers nobody."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from litestar.connection import ASGIConnection, Request
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from headrace.api.access.asking import Asker
+from headrace.api.problems import Problem
+from headrace.engine.ports.access import Role
+
+PUBLIC = {"public": True}
+VIEWER = {"role": Role.VIEWER}
+OPERATOR = {"role": Role.OPERATOR}
+AUTHOR = {"role": Role.AUTHOR}
+ADMIN = {"role": Role.ADMIN}
+
+
+class Identifies(Protocol):
+    async def who(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Asker | None:
+        """None: nobody known. Raises Problem (401, 429) for credentials that do not hold."""
+
+
+class Gate(ASGIMiddleware):
+    """Finds out who asks, once for each request."""
+
+    def __init__(self, identifies: Identifies) -> None:
+        self._identifies = identifies
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        scope["auth"] = await self._identifies.who(ASGIConnection(scope, receive, send))
+        await next_app(scope, receive, send)
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Raises Problem (401, 403)."""
+    if handler.opt.get("public"):
+        return
+    asks: Asker | None = connection.scope.get("auth")
+    if asks is None:
+        raise Problem(
+            401,
+            "unauthenticated",
+            "Log in, or send an API token: Authorization: Bearer …",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    role: Role | None = handler.opt.get("role")
+    if role is None:
+        raise Problem(403, "forbidden", "Nobody may call this: the route names no role.")
+    asks.require(role)
+
+
+async def asker(request: Request[Any, Any, Any]) -> Asker:
+    """The request's author, for a route that is not public."""
+    found: Asker = request.scope["auth"]
+    return found

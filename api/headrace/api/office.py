@@ -1,0 +1,47 @@
+"""What the routes work with: one open database and the ways to what stands around it. No Litestar here.
+
+The API never decides about a run: it writes facts and commands into the inbox, nudges the engine that owns the part, and
+reads. In `headrace dev` that engine lives in this process; in a cluster, anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from headrace.engine.core.evaluation import Evaluator
+from headrace.engine.ports.access import AccessStore
+from headrace.engine.ports.acts import AuditStore
+from headrace.engine.ports.artifacts import Artifacts, LogReader
+from headrace.engine.ports.cache import Cache
+from headrace.engine.ports.store import Store
+from headrace.engine.shell.children import CheckParams
+from headrace.engine.shell.plans import Plans
+
+
+class ApiStore(Store, AccessStore, AuditStore, Protocol):
+    """A store that knows people too. Both databases do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Made by the process entry, closed by it too.
+
+    `nudge`: tells whoever owns the part that something lies in its inbox; never blocks, never raises. `now`: seconds since
+    the epoch, by the database's clock where there is a cluster. `embedded`: the engine and its worker live in this process.
+    """
+
+    store: ApiStore
+    plans: Plans
+    artifacts: Artifacts
+    logs: LogReader
+    cache: Cache
+    evaluator: Evaluator
+    check: CheckParams
+    nudge: Callable[[int], None]
+    now: Callable[[], float]
+    embedded: bool = False
+    project: str = "default"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values that no answer may hold."""
