@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from headrace.cli.documents import run_document
+from headrace.api.showing.documents import run_document
 from headrace.cli.failure import Status
 from headrace.cli.here import me
 from headrace.cli.output import print_json

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import state_word
+from headrace.api.showing.documents import state_word
 from headrace.cli.failure import Status
 from headrace.cli.here import go, plan_of, reading
 from headrace.cli.output import clock_time, instant, paint, print_line, printable, say

@@ -9,8 +9,10 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TextIO
+
+from headrace.api.showing.times import instant as instant
 
 COLOURS = {
     "succeeded": "32",
@@ -142,13 +144,6 @@ def _cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return printable(", ".join(map(str, value))) or "-"
     return printable(str(value))
-
-
-def instant(seconds: float | None) -> str | None:
-    """Seconds since the epoch as RFC 3339 in UTC with milliseconds: `2026-03-01T06:00:00.000Z`."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock_time(seconds: float) -> str:

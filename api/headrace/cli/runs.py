@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import run_document, run_entry, standing_word, state_word, status_document
+from headrace.api.showing.documents import run_document, run_entry, standing_word, state_word, status_document
 from headrace.cli.failure import Stop
 from headrace.cli.follow import follow
 from headrace.cli.here import caching, go, plan_of, reading, steering

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import run_document, state_word
+from headrace.api.showing.documents import run_document, state_word
 from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
 from headrace.cli.here import go, me, plan_of, steering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from headrace.cli.documents import state_word
+from headrace.api.showing.documents import state_word
 from headrace.cli.output import SIGNS, coloured, paint, printable, say, span
 from headrace.cli.references import short
 

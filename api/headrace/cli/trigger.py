@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import run_entry
+from headrace.api.showing.documents import run_entry
 from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
 from headrace.cli.here import go, me, steering

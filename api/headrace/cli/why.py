@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import state_word, task_document
-from headrace.cli.here import go, reading
+from headrace.api.showing.documents import FINAL, state_word, why_document
+from headrace.api.showing.reasons import explained, live_workers, machine_of, sentences, tally
+from headrace.cli.here import go, has_engines, reading
 from headrace.cli.output import State, paint, print_json, printable
-from headrace.cli.reasons import explained, live_workers, machine_of, sentence, sentences, tally
 from headrace.cli.references import find_run, short
 from headrace.cli.where import HERE, RunRef, TaskName, Where
-from headrace.engine.core.states import TaskState
 
 if TYPE_CHECKING:
     from headrace.engine.core.machine import RunMachine
     from headrace.engine.ports.store import WorkerRow
     from headrace.engine.shell.views import RunView, TaskView
 
-FINAL = frozenset(state.word for state in TaskState if state.final)
 MOST = 20
 """How many waiting tasks are told when none is named; the rest are counted."""
 
@@ -46,11 +44,11 @@ async def _why(where: Where, run: str, task: str | None, json: bool) -> int:
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
         view = await run_view(store, row.no)
-        machine = machine_of(view, await store.task_rows(row.no))
-        workers = await live_workers(store, settings)
+        machine = machine_of(view.plan, view.run, await store.task_rows(row.no))
+        workers = await live_workers(store) if await has_engines(settings, store) else None
     asked = _asked(view, task)
     if json:
-        answers = [_document(machine, workers, one) for one in asked]
+        answers = [why_document(machine, workers, one) for one in asked]
         print_json(answers[0] if task is not None and len(answers) == 1 else {"items": answers, "next": None})
         return 0
     if not asked:
@@ -77,29 +75,6 @@ def _asked(view: RunView, task: str | None) -> list[TaskView]:
         return found
     waiting = [one for one in view.tasks if one.state not in FINAL]
     return waiting or [one for one in view.tasks if one.state not in ("succeeded", "removed")]
-
-
-def _document(machine: RunMachine, workers: list[WorkerRow] | None, task: TaskView) -> dict[str, Any]:
-    from headrace.engine.core.drawing.document import rule_text
-
-    explanation = explained(machine, task, workers)
-    return {
-        **task_document(task),
-        "trigger_rule": rule_text(machine.plan, machine.plan.index[task.id]),
-        "upstream": [
-            {"id": one.id, "state": one.state, "counts": one.counts, "satisfied": one.satisfied}
-            for one in (explanation.upstream if explanation else ())
-        ],
-        "verdict": explanation.verdict if explanation else "waiting",
-        "blockers": [
-            {
-                "code": blocker.code,
-                "message": sentence(blocker, task.state in FINAL),
-                "evidence": dict(blocker.evidence),
-            }
-            for blocker in (explanation.blockers if explanation else ())
-        ],
-    }
 
 
 def _print(machine: RunMachine, workers: list[WorkerRow] | None, task: TaskView) -> None:

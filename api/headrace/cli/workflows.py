@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.documents import state_word
+from headrace.api.showing.documents import state_word
 from headrace.cli.failure import Stop
 from headrace.cli.here import go, reading
 from headrace.cli.output import State, coloured, instant, print_json, print_table, say

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace.cli.documents import run_document
+from headrace.api.showing.documents import run_document
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.shell.replay import replay
 from headrace.engine.shell.views import run_view

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from headrace.cli.documents import run_document
-from headrace.cli.reasons import sentence, sentences
+from headrace.api.showing.documents import run_document
+from headrace.api.showing.reasons import sentence, sentences
 from headrace.cli.story import tell
 from headrace.engine.artifacts import FileLogs
 from headrace.engine.core.keys import Key, child

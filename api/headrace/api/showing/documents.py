@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headrace.cli.output import instant
-from headrace.engine.core.states import RunState
+from headrace.api.showing.reasons import explained, sentence
+from headrace.api.showing.times import instant
+from headrace.engine.core.states import RunState, TaskState
 
 if TYPE_CHECKING:
+    from headrace.engine.core.machine.machine import RunMachine
     from headrace.engine.ports.cache import Degraded, Status
-    from headrace.engine.ports.store import RunRow
+    from headrace.engine.ports.store import RunRow, WorkerRow
     from headrace.engine.shell.views import RunView, TaskView
+
+FINAL = frozenset(state.word for state in TaskState if state.final)
 
 
 def run_document(view: RunView) -> dict[str, Any]:
@@ -77,6 +82,30 @@ def task_document(task: TaskView) -> dict[str, Any]:
         "duration_seconds": task.duration_seconds,
         "error": task.error,
         "child_run": task.child_run,
+    }
+
+
+def why_document(machine: RunMachine, workers: Sequence[WorkerRow] | None, task: TaskView) -> dict[str, Any]:
+    """The task run with what it waits for, or what decided it: the object of `why --json`."""
+    from headrace.engine.core.drawing.document import rule_text
+
+    explanation = explained(machine, task, workers)
+    return {
+        **task_document(task),
+        "trigger_rule": rule_text(machine.plan, machine.plan.index[task.id]),
+        "upstream": [
+            {"id": one.id, "state": one.state, "counts": one.counts, "satisfied": one.satisfied}
+            for one in (explanation.upstream if explanation else ())
+        ],
+        "verdict": explanation.verdict if explanation else "waiting",
+        "blockers": [
+            {
+                "code": blocker.code,
+                "message": sentence(blocker, task.state in FINAL),
+                "evidence": dict(blocker.evidence),
+            }
+            for blocker in (explanation.blockers if explanation else ())
+        ],
     }
 
 

@@ -9,38 +9,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from headrace.cli.output import instant
+from headrace.api.showing.times import instant
 from headrace.engine.core.keys import Key
 
 if TYPE_CHECKING:
-    from headrace.cli.settings import Settings
     from headrace.engine.core.machine.explaining import Blocker, Explanation
     from headrace.engine.core.machine.machine import RunMachine
     from headrace.engine.core.plan import Plan
-    from headrace.engine.ports.store import Store, TaskRow, WorkerRow
-    from headrace.engine.shell.views import RunView, TaskView
+    from headrace.engine.ports.store import RunRow, Store, TaskRow, WorkerRow
+    from headrace.engine.shell.views import TaskView
 
 SECTIONS = {1: "on_failure", 2: "finally"}
 
 
-def machine_of(view: RunView, rows: Iterable[TaskRow]) -> RunMachine:
+def machine_of(plan: Plan, run: RunRow, rows: Iterable[TaskRow]) -> RunMachine:
     """The deciding machine as the store knows the run. It is only asked, never fed."""
     from headrace.engine.core.machine import RunMachine
     from headrace.engine.expressions import CelEvaluator
     from headrace.engine.shell.rows import machine_rows, run_info, run_status
 
-    return RunMachine.restore(
-        view.plan, run_info(view.run), CelEvaluator(), run_status(view.run), machine_rows(rows)
-    )
+    return RunMachine.restore(plan, run_info(run), CelEvaluator(), run_status(run), machine_rows(rows))
 
 
-async def live_workers(store: Store, settings: Settings) -> list[WorkerRow] | None:
-    """The workers that engines have heard of late; None where the process that decides is its own worker."""
-    from headrace.cli.here import has_engines
+async def live_workers(store: Store) -> list[WorkerRow]:
+    """The workers that engines have heard of late."""
     from headrace.engine.shell.roster import FRESH_SECONDS
 
-    if not await has_engines(settings, store):
-        return None
     return await store.workers((await store.survey()).now - FRESH_SECONDS)
 
 
@@ -48,7 +42,7 @@ def explained(
     machine: RunMachine, task: TaskView, workers: Sequence[WorkerRow] | None = None
 ) -> Explanation | None:
     """The core's explanation; None for a task inside a map that has not expanded. Where a task waits in the line and none of
-    the `workers` could take it, that is what stands in the way."""
+    the `workers` could take it, that is what stands in the way; `workers` None: the process that decides is its own."""
     found = machine.explain(Key(machine.plan.index[task.id], task.map))
     if found is None or workers is None:
         return found
