@@ -6,7 +6,9 @@ the audit (`AuditStore.chain`) links them afterwards, so that a line which is ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import NamedTuple, Protocol, runtime_checkable
 
 
@@ -58,6 +60,44 @@ class AuditLine(NamedTuple):
     hash: str | None
 
 
+class ChainHead(NamedTuple):
+    """Where a project's chain ends: kept beside the lines, so that those at the end cannot be taken away unseen."""
+
+    place: int
+    hash: str
+
+
+GENESIS = "0" * 64
+"""What stands before the first line of a project."""
+
+
+def linked(line: AuditLine, before: str) -> str:
+    """The hash of the line at its `place` after the line of hash `before`: SHA-256 over both, hex. Raises ValueError for a line
+    without a place."""
+    if line.place is None:
+        raise ValueError(f"line {line.id} is not chained yet")
+    fields: list[object] = [before, line.place, line.id, line.project, line.at, line.actor, line.address]
+    fields += [line.action, line.object, line.detail.hex()]
+    text = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+    return sha256(text.encode()).hexdigest()
+
+
+def broken(lines: Iterable[AuditLine], before: ChainHead | None = None) -> str | None:
+    """What is wrong with the first line that does not follow from those before it, in a sentence; None: nothing is. `lines` are in
+    the order of their places; `before` is where the ones before them ended."""
+    place, hash = before or (0, GENESIS)
+    for line in lines:
+        place += 1
+        if line.place != place:
+            return f"Line {place} is missing: line {line.place} follows line {place - 1}."
+        if line.before != hash:
+            return f"Line {place} does not follow from line {place - 1}: one of them was replaced."
+        if line.hash != linked(line, hash):
+            return f"Line {place} was changed: its hash is not the one of what it says."
+        hash = line.hash
+    return None
+
+
 @runtime_checkable
 class AuditStore(Protocol):
     """The audit: appended to, never changed."""
@@ -79,6 +119,9 @@ class AuditStore(Protocol):
 
     async def audit_chain(self, project: str, after: int = 0, limit: int = 1000) -> list[AuditLine]:
         """Chained lines in the order of their places, those above `after`."""
+
+    async def audit_head(self, project: str) -> ChainHead | None:
+        """Where the chain must end; None: nothing is chained yet."""
 
     async def audited_projects(self) -> Sequence[str]:
         """Every project that has a line."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from headrace.engine.ports.acts import Act
+
 DEFAULT_PROJECT = "default"
 
 
@@ -420,7 +422,8 @@ class Store(Protocol):
     # the hot path ----------------------------------------------------------------------------------------------
     async def commit(self, batches: Sequence[Batch]) -> list[int]:
         """Write each batch in one transaction, whole, and durably. Returns the parts that were lost (epoch or counter differ):
-        if there is any, nothing of any batch was written. Raises OutcomeUnknown, StoreUnavailable."""
+        if there is any, nothing of any batch was written. Raises OutcomeUnknown, StoreUnavailable; anything else says that what
+        was given cannot be written, however often it is tried, and that nothing was."""
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
         """After OutcomeUnknown: True when the batches were written, False when not. A part that was claimed meanwhile tells
@@ -449,16 +452,25 @@ class Store(Protocol):
         """A cheap token that differs when another process may have written (SQLite: data_version)."""
 
     # writing from outside (anyone) -----------------------------------------------------------------------------
-    async def register(self, version: VersionRow) -> VersionRow:
+    # With an act, its line of the audit and its key are written in the same transaction: Repeated, when the key is known. Such a
+    # change is not done a second time when its answer was lost: OutcomeUnknown, and the key tells whoever asks again.
+
+    async def register(self, version: VersionRow, *, act: Act | None = None) -> VersionRow:
         """A new version, or the existing one with the same hash (its description and tags updated). `version.version` is ignored.
         Two at once with the same hash: one version, both get it."""
 
-    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
+    async def create_run(
+        self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
+    ) -> Created:
         """The run row (queued) and its `start` inbox row in one transaction. `on_conflict` when `key` is taken by a
-        live run: use_existing | reject (raises KeyTaken)."""
+        live run: use_existing | reject (raises KeyTaken). An act about this run (`object`: run, its id) is noted about the one that
+        existed when there was one."""
 
-    async def post(self, row: InboxRow) -> int:
-        """Insert a command; returns its id."""
+    async def post(self, row: InboxRow, *, act: Act | None = None) -> int:
+        """Insert a command; returns its id. Raises OutcomeUnknown."""
+
+    async def post_all(self, rows: Sequence[InboxRow], *, act: Act | None = None) -> list[int]:
+        """Insert commands, all or none; returns their ids, in the order given. Raises OutcomeUnknown."""
 
     # reading (anyone) ------------------------------------------------------------------------------------------
     async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
@@ -470,6 +482,12 @@ class Store(Protocol):
         """The canonical document of that hash."""
 
     async def run(self, no: int) -> RunRow | None: ...
+
+    async def existing(self, runs: Sequence[int]) -> list[int]:
+        """Those of these numbers that are runs, live or ended."""
+
+    async def waiting_for(self, part: int, run: int, kind: str) -> list[InboxRow]:
+        """What stands in the part's inbox for one run, of one kind, oldest first."""
 
     async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
         """Runs whose id starts with `prefix` (at most 10)."""
@@ -520,14 +538,18 @@ class Store(Protocol):
 
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None: ...
 
-    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[Requeued]:
+    async def requeue(
+        self, wanted: Sequence[Requeue], by: str, at: float, *, act: Act | None = None
+    ) -> list[Requeued]:
         """Open letters become requeued and their commands are posted, in one transaction. Returns those that had any open
         letter; whatever was not open any more is left as it is. Raises OutcomeUnknown."""
 
-    async def discard(self, letters: Sequence[int], by: str, note: str, at: float) -> list[int]:
+    async def discard(
+        self, letters: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
+    ) -> list[int]:
         """Open letters become discarded. Returns their ids."""
 
-    async def reopen(self, letters: Sequence[int], at: float) -> list[int]:
+    async def reopen(self, letters: Sequence[int], at: float, *, act: Act | None = None) -> list[int]:
         """Handled letters become open again: a requeue that the engine refused. Returns their ids."""
 
     async def poison(
@@ -535,7 +557,9 @@ class Store(Protocol):
     ) -> list[PoisonLetter]:
         """Messages that nobody could read, newest first; `before` is an id."""
 
-    async def discard_poison(self, letters: Sequence[int], by: str, note: str, at: float) -> list[int]: ...
+    async def discard_poison(
+        self, letters: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
+    ) -> list[int]: ...
 
     # workers, and what is kept ---------------------------------------------------------------------------------
     async def saw_workers(self, workers: Sequence[WorkerRow]) -> None:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from headrace.engine.ports.access import Token, User
+from headrace.engine.ports.acts import Act, AuditLine, ChainHead
 from headrace.engine.ports.letters import Outgoing
 from headrace.engine.ports.store import (
     Created,
@@ -24,7 +26,7 @@ from headrace.engine.ports.store import (
     VersionRow,
     WorkerRow,
 )
-from headrace.engine.store import keeping, letters, outgoing, reads, writes
+from headrace.engine.store import access, auditing, keeping, letters, outgoing, reads, writes
 
 T = TypeVar("T")
 
@@ -41,6 +43,14 @@ class SharedStore(ABC):
         """One transaction. What is `repeatable` finds its own work when it is done a second time. Raises StoreUnavailable, and
         OutcomeUnknown for what is not."""
 
+    async def _change(
+        self, act: Act | None, what: Callable[..., T], *args: Any, repeatable: bool = True
+    ) -> T:
+        """The same, with the line and the key of the act, which would be found by whoever did it again."""
+        if act is None:
+            return await self._write(what, *args, repeatable=repeatable)
+        return await self._write(auditing.noted, act, what, *args, repeatable=False)
+
     # loading -------------------------------------------------------------------------------------------------------
 
     async def cached(
@@ -56,19 +66,24 @@ class SharedStore(ABC):
 
     # writing from outside ------------------------------------------------------------------------------------------
 
-    async def register(self, version: VersionRow) -> VersionRow:
-        return await self._write(writes.register, version)
+    async def register(self, version: VersionRow, *, act: Act | None = None) -> VersionRow:
+        return await self._change(act, writes.register, version)
 
-    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
-        return await self._write(writes.create_run, run, on_conflict)
+    async def create_run(
+        self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
+    ) -> Created:
+        return await self._write(writes.create_run, run, on_conflict, act)
 
     async def create_runs(self, runs: Sequence[NewRun]) -> list[Created]:
         """Many without a business key at once; those that exist already are left out of the answer."""
         return await self._write(writes.create_runs, runs) if runs else []
 
-    async def post(self, row: InboxRow) -> int:
+    async def post(self, row: InboxRow, *, act: Act | None = None) -> int:
         """Raises OutcomeUnknown when the connection was lost on the way: a command has no key to be found by."""
-        return await self._write(writes.post, row, repeatable=False)
+        return await self._change(act, writes.post, row, repeatable=False)
+
+    async def post_all(self, rows: Sequence[InboxRow], *, act: Act | None = None) -> list[int]:
+        return await self._change(act, writes.post_all, rows, repeatable=False) if rows else []
 
     # reading -------------------------------------------------------------------------------------------------------
 
@@ -83,6 +98,12 @@ class SharedStore(ABC):
 
     async def run(self, no: int) -> RunRow | None:
         return await self._read(reads.run, no)
+
+    async def existing(self, runs: Sequence[int]) -> list[int]:
+        return await self._read(reads.existing, runs) if runs else []
+
+    async def waiting_for(self, part: int, run: int, kind: str) -> list[InboxRow]:
+        return await self._read(reads.waiting_for, part, run, kind)
 
     async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
         return await self._read(reads.find_runs, project, prefix)
@@ -139,22 +160,28 @@ class SharedStore(ABC):
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None:
         return await self._read(letters.one, project, letter)
 
-    async def requeue(self, wanted: Sequence[Requeue], by: str, at: float) -> list[Requeued]:
-        return await self._write(letters.requeue, wanted, by, at, repeatable=False) if wanted else []
+    async def requeue(
+        self, wanted: Sequence[Requeue], by: str, at: float, *, act: Act | None = None
+    ) -> list[Requeued]:
+        return await self._change(act, letters.requeue, wanted, by, at, repeatable=False) if wanted else []
 
-    async def discard(self, letters_: Sequence[int], by: str, note: str, at: float) -> list[int]:
-        return await self._write(letters.discard, letters_, by, note, at)
+    async def discard(
+        self, letters_: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
+    ) -> list[int]:
+        return await self._change(act, letters.discard, letters_, by, note, at)
 
-    async def reopen(self, letters_: Sequence[int], at: float) -> list[int]:
-        return await self._write(letters.reopen, letters_, at)
+    async def reopen(self, letters_: Sequence[int], at: float, *, act: Act | None = None) -> list[int]:
+        return await self._change(act, letters.reopen, letters_, at)
 
     async def poison(
         self, limit: int = 50, *, state: str | None = None, before: int | None = None
     ) -> list[PoisonLetter]:
         return await self._read(letters.poison, state, before, limit)
 
-    async def discard_poison(self, letters_: Sequence[int], by: str, note: str, at: float) -> list[int]:
-        return await self._write(letters.discard_poison, letters_, by, note, at)
+    async def discard_poison(
+        self, letters_: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
+    ) -> list[int]:
+        return await self._change(act, letters.discard_poison, letters_, by, note, at)
 
     # what job-dlq has not been told --------------------------------------------------------------------------------
 
@@ -180,3 +207,56 @@ class SharedStore(ABC):
 
     async def expire(self, before: float, limit: int = 100) -> int:
         return await self._write(keeping.expire, before, limit)
+
+    # what somebody did ---------------------------------------------------------------------------------------------
+
+    async def note(self, act: Act) -> None:
+        await self._write(auditing.note, act, repeatable=False)
+
+    async def audit(
+        self,
+        project: str,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        object: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[AuditLine]:
+        wanted = auditing.Wanted(project, actor, action, object)
+        return await self._read(auditing.listed, wanted, before, limit)
+
+    async def audit_chain(self, project: str, after: int = 0, limit: int = 1000) -> list[AuditLine]:
+        return await self._read(auditing.chained, project, after, limit)
+
+    async def audit_head(self, project: str) -> ChainHead | None:
+        return await self._read(auditing.head, project)
+
+    async def audited_projects(self) -> Sequence[str]:
+        return await self._read(auditing.projects)
+
+    async def chain(self, limit: int = 1000) -> int:
+        return await self._write(auditing.chain, limit)
+
+    # who may do what -----------------------------------------------------------------------------------------------
+
+    async def user(self, name: str) -> User | None:
+        return await self._read(access.user, name)
+
+    async def users(self) -> list[User]:
+        return await self._read(access.users)
+
+    async def put_user(self, user: User, act: Act) -> None:
+        await self._change(act, access.put_user, user)
+
+    async def token(self, digest: str) -> Token | None:
+        return await self._read(access.token, digest)
+
+    async def tokens(self, project: str) -> list[Token]:
+        return await self._read(access.tokens, project)
+
+    async def put_token(self, token: Token, act: Act) -> None:
+        await self._change(act, access.put_token, token)
+
+    async def revoke_token(self, project: str, id: str, at: float, act: Act) -> bool:
+        return await self._write(access.revoke_token, project, id, at, act, repeatable=False)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.logs import Attempt, LogChunk
 from headrace.engine.ports.store import (
     Batch,
@@ -188,12 +189,14 @@ class PostgresStore(SharedStore):
         except asyncpg.PostgresError as error:
             raise self._address.unavailable(error) from error
 
-    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
-        if run.key is None and run.idempotency is None:
+    async def create_run(
+        self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
+    ) -> Created:
+        if act is None and run.key is None and run.idempotency is None:
             no = await self._read(postgres_inbox.begin, run)  # may be repeated as a read: the id tells
             if no is not None:
                 return Created(no, run.id, False)
-        return await super().create_run(run, on_conflict)
+        return await super().create_run(run, on_conflict, act=act)
 
     # the hot path --------------------------------------------------------------------------------------------------
 

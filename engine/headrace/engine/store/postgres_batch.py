@@ -83,6 +83,8 @@ def prepare(batches: Sequence[Batch]) -> tuple[Statement, list[Any]]:
     kinds = []
     for kind, (names, read) in _KINDS.items():
         found = [row for batch in batches for row in read(batch)]
+        if kind == "cached":  # several runs may keep the same at once, and a statement writes a row only once
+            found = list({row[:2]: row for row in found}.values())
         if found:
             values.update(_columns(kind, _TABLES[kind], names, found))
             plain = kind == "task" and all(values[f"task_{name}"] in _NOTHING for name in _RARE)

@@ -139,7 +139,7 @@ def again(error: BaseException) -> bool:
 def undone(error: asyncpg.PostgresError) -> bool:
     """Whether the server gave a statement up because of how it is itself, and not because of what it was told: another try may
     do better, now or when somebody has looked after it."""
-    return str(error.sqlstate or "")[:2] in _OF_THE_SERVER or isinstance(error, AGAIN)
+    return str(error.sqlstate or "")[:2] in _OF_THE_SERVER
 
 
 def outage(error: BaseException) -> bool:

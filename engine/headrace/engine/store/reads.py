@@ -116,6 +116,13 @@ def run(connection: Connection, no: int) -> RunRow | None:
     return None if row is None else rows.run_row(row, check=True)
 
 
+def existing(connection: Connection, numbers: Sequence[int]) -> list[int]:
+    """Those that are runs."""
+    no = tables.runs.c.no
+    query = select(no).where(no.in_(bindparam("runs", expanding=True)))
+    return [found for chunk in _chunks(numbers) for found in connection.scalars(query, {"runs": list(chunk)})]
+
+
 def _listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
     return [rows.run_row(row, check=False) for row in connection.execute(query)]
 
@@ -266,6 +273,12 @@ def inbox_of(part: Any, after: Any) -> Select[Any]:
     i = tables.inbox.c
     columns = [i[name] for name in InboxRow._fields]
     return select(*columns, i.body_crc).where(i.part == part, i.id > after).order_by(i.id)
+
+
+def waiting_for(connection: Connection, part: int, run: int, kind: str) -> list[InboxRow]:
+    """The commands of one kind for one run."""
+    i = tables.inbox.c
+    return inbox_rows(connection.execute(inbox_of(part, 0).where(i.run == run, i.kind == kind)))
 
 
 @once

@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -30,6 +30,7 @@ STEPS = {
     "0003": "history in weeks, log chunks",
     "0004": "dead letters that are published",
     "0005": "room for second versions of task runs",
+    "0006": "users, tokens, audit, settings of workflows",
 }
 """Every revision and what it brings."""
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.store import (
     Batch,
     Created,
@@ -272,13 +273,17 @@ class SqliteStore(SharedStore):
 
     # writing from outside ------------------------------------------------------------------------------------------
 
-    async def create_run(self, run: NewRun, on_conflict: str = "use_existing") -> Created:
-        if run.key is None and run.idempotency is None:  # the usual one: nothing to look up first
+    async def create_run(
+        self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
+    ) -> Created:
+        if (
+            act is None and run.key is None and run.idempotency is None
+        ):  # the usual one: nothing to look up first
             no = await self._births.begin(run)
             self._posted += 1
             if no is not None:
                 return Created(no, run.id, False)
-        return await super().create_run(run, on_conflict)
+        return await super().create_run(run, on_conflict, act=act)
 
 
 def _join(connection: Connection, engine: str) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Insert, Select, func, insert, select, update
 
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, VersionRow
-from headrace.engine.store import reads, rows, tables
+from headrace.engine.store import auditing, reads, rows, tables
 from headrace.engine.store.checksums import checksum
 
 START = "start"
@@ -55,6 +56,15 @@ def post(connection: Connection, row: InboxRow) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def post_all(connection: Connection, rows: Sequence[InboxRow]) -> list[int]:
+    """Insert commands; returns their ids in the order given. Locks are taken in the order of the parts, as everybody does."""
+    if connection.dialect.name != "sqlite":
+        for part in sorted({row.part for row in rows}):
+            connection.execute(select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, part)))
+    query = insert(tables.inbox).returning(tables.inbox.c.id, sort_by_parameter_order=True)
+    return list(connection.scalars(query, [inbox_values(row) for row in rows]))
+
+
 def register(connection: Connection, version: VersionRow) -> VersionRow:
     """A new version of the workflow, or the existing one of the same plan with its description and tags renewed."""
     dialect = connection.dialect.name
@@ -93,11 +103,31 @@ def register(connection: Connection, version: VersionRow) -> VersionRow:
     return stored
 
 
-def create_run(connection: Connection, run: NewRun, on_conflict: str) -> Created:
-    """The run and its `start` command; or the run that has its id, idempotency key or business key already."""
+def create_run(connection: Connection, run: NewRun, on_conflict: str, act: Act | None = None) -> Created:
+    """The run and its `start` command; or the run that has its id, idempotency key or business key already. The act is noted
+    about whichever it is."""
+    earlier = _same_call(connection, run)
+    if earlier is not None:
+        return earlier
+    if act is not None:
+        auditing.claim(connection, act)
+    created = _created(connection, run, on_conflict)
+    if act is not None:
+        auditing.note(connection, act, act.object.replace(run.id, created.id))
+    return created
+
+
+def _same_call(connection: Connection, run: NewRun) -> Created | None:
+    """What an earlier try of the same call has made, whose answer was lost."""
+    r = tables.runs.c
+    no = connection.scalar(select(r.no).where(r.id == run.id))
+    return None if no is None else Created(no, run.id, False)
+
+
+def _created(connection: Connection, run: NewRun, on_conflict: str) -> Created:
     values = rows.run_values(run)
     while True:
-        existing = _existing(connection, run, on_conflict)
+        existing = _same_call(connection, run) or _existing(connection, run, on_conflict)
         if existing is not None:
             return existing
         query = insert_absent(connection.dialect.name, tables.runs).returning(tables.runs.c.no)
@@ -127,9 +157,6 @@ def create_runs(connection: Connection, runs: Sequence[NewRun]) -> list[Created]
 def _existing(connection: Connection, run: NewRun, on_conflict: str) -> Created | None:
     r = tables.runs.c
     found: Select[Any] = select(r.no, r.id)
-    row = connection.execute(found.where(r.id == run.id)).first()
-    if row is not None:  # an earlier try of the same call, whose answer was lost
-        return Created(row.no, row.id, False)
     if run.idempotency is not None:
         same = (r.project == run.project, r.idempotency == run.idempotency)
         row = connection.execute(found.where(*same)).first()
