@@ -43,5 +43,7 @@ class Office:
     now: Callable[[], float]
     embedded: bool = False
     project: str = "default"
+    folder: str | None = None
+    """Embedded: where the workflows lie, beside which their modules and children are looked up."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Values that no answer may hold."""

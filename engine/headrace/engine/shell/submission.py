@@ -14,6 +14,7 @@ import msgspec
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, RunRow, Store, VersionRow
 from headrace.engine.shell import commands
 from headrace.engine.shell.children import CheckParams, part_of, run_id
@@ -38,20 +39,23 @@ def new_run(
     priority: str | None = None,
     key: str | None = None,
     idempotency: str | None = None,
+    scheduled_at: float | None = None,
 ) -> NewRun:
-    """The run to create. `now`: seconds since the epoch; `parts`: how many the database has.
+    """The run to create. `now`: seconds since the epoch; `parts`: how many the database has; `scheduled_at`: the moment that
+    the run is for, `now` when it is None.
 
     Raises InvalidWorkflow (invalid_parameter) with all that is wrong.
     """
     identity = run_id(now)
+    moment = now if scheduled_at is None else scheduled_at
     scope: dict[str, Json] = {
         "run": {
             "id": identity,
             "workflow": plan.workflow.name,
             "version": version.version,
             "trigger": str(trigger["kind"]),
-            "scheduled_at": rfc3339(now),
-            "date": day_of(now),
+            "scheduled_at": rfc3339(moment),
+            "date": day_of(moment),
             "started_at": None,
         },
         "event": None,
@@ -66,7 +70,7 @@ def new_run(
         params=msgspec.json.encode(check(plan, params, scope)),
         trigger=msgspec.json.encode(dict(trigger)),
         created_at=now,
-        scheduled_at=now,
+        scheduled_at=moment,
         priority=priority or plan.workflow.priority.value,
         key=key,
         idempotency=idempotency,
@@ -118,42 +122,49 @@ async def begin(
     *,
     by: str,
     within: float = ENDED_WITHIN,
+    act: Act | None = None,
 ) -> Created:
-    """Create the run and tell the owner of its part. May be repeated with the same `run`.
+    """Create the run and tell the owner of its part. May be repeated with the same `run`. `act`: the line of the audit, and the
+    key under which the same request is known again.
 
     `on_conflict`, when a live run has its key: use_existing | reject | cancel_existing, which cancels that run for `by`
-    and waits at most `within` seconds for its end. Raises KeyTaken, StoreUnavailable, OutcomeUnknown.
+    and waits at most `within` seconds for its end. Raises KeyTaken, Repeated, StoreUnavailable, OutcomeUnknown.
     """
     if on_conflict != "cancel_existing":
-        created = await store.create_run(run, on_conflict)
+        created = await store.create_run(run, on_conflict, act=act)
     else:
-        created = await _take_the_place(store, run, nudge, by, within)
+        created = await _take_the_place(store, run, nudge, by, within, act)
     if not created.existed:
         nudge(run.part)
     return created
 
 
 async def _take_the_place(
-    store: Store, run: NewRun, nudge: Callable[[int], None], by: str, within: float
+    store: Store, run: NewRun, nudge: Callable[[int], None], by: str, within: float, act: Act | None
 ) -> Created:
     until = monotonic() + within
     told: set[str] = set()
     while True:
         try:
-            return await store.create_run(run, "reject")
+            return await store.create_run(run, "reject", act=act)
         except KeyTaken as taken:
             if monotonic() > until:
                 raise
             if taken.run not in told:
                 told.add(taken.run)
-                await _cancel(store, run, taken.run, nudge, by)
+                await _cancel(store, run, taken.run, nudge, by, act)
         await asyncio.sleep(LOOK_EVERY)
 
 
-async def _cancel(store: Store, run: NewRun, existing: str, nudge: Callable[[int], None], by: str) -> None:
+async def _cancel(
+    store: Store, run: NewRun, existing: str, nudge: Callable[[int], None], by: str, act: Act | None
+) -> None:
     for row in await store.find_runs(run.project, existing):
         if RunState(row.state) is RunState.CANCELLING:
             continue
         body = commands.encode("cancel", commands.StopBody(by, f"run {run.id} takes its place"))
-        await store.post(InboxRow(0, row.part, row.no, "cancel", body, run.created_at))
+        noted = None
+        if act is not None:
+            noted = act._replace(action="run.cancel", object=f"run {row.id}", detail=body, once=None)
+        await store.post(InboxRow(0, row.part, row.no, "cancel", body, run.created_at), act=noted)
         nudge(row.part)

@@ -1,0 +1,1 @@
+"""What is asked of the API about workflows and runs, without a word of HTTP."""
