@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.ports.store import (
-    CacheRow,
-    DeadLetterRow,
-    KeyTaken,
-    Ownership,
-    Store,
-    Timer,
-    TimerKey,
-)
+from headrace.engine.ports.letters import DeadLetterRow
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import CacheRow, KeyTaken, Store, Timer, TimerKey
 from tests.contracts.conftest import Database
 from tests.contracts.samples import (
     PROJECT,

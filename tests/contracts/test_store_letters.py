@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import (
-    CacheRow,
-    Created,
-    DeadLetterRow,
-    Ownership,
-    Requeue,
-    Store,
-    WorkerRow,
-)
+from headrace.engine.ports.letters import DeadLetterRow, Requeue
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.roster import WorkerRow
+from headrace.engine.ports.store import CacheRow, Created, Store
 from tests.contracts.conftest import Database
 from tests.contracts.samples import PROJECT, batch, command, history, new_run, run_update, task_row
 

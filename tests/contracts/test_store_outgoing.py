@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from headrace.engine.ports.letters import LetterBox
-from headrace.engine.ports.store import Batch, DeadLetterRow, PoisonRow, Store
+from headrace.engine.ports.letters import DeadLetterRow, LetterBox, PoisonRow
+from headrace.engine.ports.store import Batch, Store
 from headrace.engine.ports.team import TeamStore
 from tests.contracts.conftest import Database
 from tests.contracts.samples import new_run, version

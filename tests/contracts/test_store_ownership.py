@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from headrace.engine.ports.store import Batch, Ownership, PartSeen, PoisonRow, Store, StoreUnavailable
+from headrace.engine.ports.letters import PoisonRow
+from headrace.engine.ports.ownership import Ownership, PartSeen
+from headrace.engine.ports.store import Batch, Store, StoreUnavailable
 from headrace.engine.store.sqlite import SqliteStore
 from tests.contracts.conftest import Database
 from tests.contracts.samples import batch, command, history, new_run, task_row

@@ -14,7 +14,9 @@ from sqlalchemy import event
 from sqlalchemy.util import await_only
 
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import OutcomeUnknown, Ownership, PoisonRow, StoreUnavailable
+from headrace.engine.ports.letters import PoisonRow
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import OutcomeUnknown, StoreUnavailable
 from headrace.engine.store import check, open_store, upgrade
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.postgres import PostgresStore

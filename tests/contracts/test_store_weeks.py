@@ -11,8 +11,10 @@ import asyncpg
 import pytest
 
 from headrace.engine.core.states import RunState
+from headrace.engine.ports.letters import DeadLetterRow
 from headrace.engine.ports.logs import LogChunk
-from headrace.engine.ports.store import DeadLetterRow, HistoryRow, Ownership
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import HistoryRow
 from headrace.engine.store.partitions import AHEAD, WEEK, week_of
 from headrace.engine.store.postgres import PostgresStore
 from tests.contracts.conftest import Database

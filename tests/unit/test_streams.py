@@ -15,9 +15,8 @@ from faststream.kafka.security import parse_security
 from headrace.engine.broker.kafka.settings import KafkaSettings, Mechanism
 from headrace.engine.broker.streams.messages import Unreadable, decode_lines, encode_letter, encode_lines
 from headrace.engine.broker.streams.streams import Reading, Streams, _parsed, _Reach
-from headrace.engine.ports.letters import OutgoingLetter
+from headrace.engine.ports.letters import DeadLetter, OutgoingLetter
 from headrace.engine.ports.messages import Log
-from headrace.engine.ports.store import DeadLetter
 
 
 def record(value: bytes, offset: int = 0, headers: Any = ()) -> ConsumerRecord[Any, Any]:

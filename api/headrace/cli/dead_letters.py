@@ -18,7 +18,8 @@ from headrace.engine.core.keys import Key, written
 from headrace.engine.core.states import RunState
 
 if TYPE_CHECKING:
-    from headrace.engine.ports.store import DeadLetter, PoisonLetter, Store
+    from headrace.engine.ports.letters import DeadLetter, PoisonLetter
+    from headrace.engine.ports.store import Store
 
 Json = Annotated[bool, Parameter(help="For programs.")]
 Limit = Annotated[int, Parameter(help="How many (at most 500).")]

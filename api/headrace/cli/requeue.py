@@ -22,7 +22,8 @@ from headrace.engine.core.states import TaskState
 
 if TYPE_CHECKING:
     from headrace.cli.settings import Settings
-    from headrace.engine.ports.store import DeadLetter, Requeued, RunRow, Store
+    from headrace.engine.ports.letters import DeadLetter, Requeued
+    from headrace.engine.ports.store import RunRow, Store
     from headrace.runners.embedded import Embedded
 
 TOGETHER = 100  # runs in one transaction
@@ -158,7 +159,8 @@ class Again:
         return outcome
 
     async def _begin(self, by_run: Mapping[int, Sequence[DeadLetter]]) -> Outcome:
-        from headrace.engine.ports.store import InboxRow, Requeue
+        from headrace.engine.ports.letters import Requeue
+        from headrace.engine.ports.store import InboxRow
 
         wanted, rows, refused = [], {}, []
         for no, letters in by_run.items():

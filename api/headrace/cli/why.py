@@ -15,7 +15,7 @@ from headrace.cli.where import HERE, RunRef, TaskName, Where
 
 if TYPE_CHECKING:
     from headrace.engine.core.machine import RunMachine
-    from headrace.engine.ports.store import WorkerRow
+    from headrace.engine.ports.roster import WorkerRow
     from headrace.engine.shell.views import RunView, TaskView
 
 MOST = 20
@@ -49,8 +49,12 @@ async def _why(where: Where, run: str, task: str | None, json: bool) -> int:
     asked = _asked(view, task)
     if json:
         answers = [why_document(machine, workers, one) for one in asked]
-        print_json(answers[0] if task is not None and len(answers) == 1 else {"items": answers, "next": None})
+        aside = {} if view.aside is None else {"set_aside": view.aside}
+        alone = task is not None and len(answers) == 1
+        print_json((answers[0] if alone else {"items": answers, "next": None}) | aside)
         return 0
+    if view.aside is not None:
+        print(f"run {short(row.id)} is set aside, until another engine tries it: {printable(view.aside)}")
     if not asked:
         print(f"run {short(row.id)} {state_word(view.run)}; so did every task.")
     for one in asked[:MOST]:

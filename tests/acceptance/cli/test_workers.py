@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from headrace.engine.ports.store import WorkerRow
+from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.store import open_store
 from tests.acceptance.cli.conftest import Terminal
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from headrace.engine.ports.messages import Dispatches
-from headrace.engine.ports.store import PartSeen, Survey
+from headrace.engine.ports.ownership import PartSeen, Survey
 from headrace.engine.shell.ownership import share_out
 from tests.integration.shell.team import HOLD, Team
 from tests.support.flows import child, flow, py, sleep

@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from headrace.engine.ports.store import Batch, OutcomeUnknown, Ownership, StoreUnavailable
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import Batch, OutcomeUnknown, StoreUnavailable
 from headrace.engine.store import open_store, ownership
 from headrace.engine.store.lease import Lease
 from headrace.engine.store.postgres import PostgresStore

@@ -15,7 +15,8 @@ from headrace.engine.core.canonical import canonical_json, to_document
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.expressions import CelEvaluator
-from headrace.engine.ports.store import Batch, PoisonLetter, RunRow, RunUpdate, VersionRow
+from headrace.engine.ports.letters import PoisonLetter
+from headrace.engine.ports.store import Batch, RunRow, RunUpdate, VersionRow
 from headrace.engine.ports.team import TeamStore
 from headrace.engine.shell.clock import SystemClock
 from headrace.engine.shell.intake import Intake

@@ -13,7 +13,8 @@ from headrace.engine.broker.streams import letters
 from headrace.engine.broker.streams.letters import DeadLetters
 from headrace.engine.core.keys import pack
 from headrace.engine.ports.broker import BrokerUnavailable
-from headrace.engine.ports.store import Batch, DeadLetterRow, NewRun, PoisonRow, TaskRow
+from headrace.engine.ports.letters import DeadLetterRow, PoisonRow
+from headrace.engine.ports.store import Batch, NewRun, TaskRow
 from tests.integration.streams.bench import Bench
 from tests.support.flows import flow, py
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.engine.ports.store import Survey
+from headrace.engine.ports.ownership import Survey
 from headrace.engine.shell.ownership import Membership
 from headrace.engine.store import open_store
 

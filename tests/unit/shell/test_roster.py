@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.engine.ports.messages import Beat
-from headrace.engine.ports.store import WorkerRow
+from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.roster import seen, unserved
 

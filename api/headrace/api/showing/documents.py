@@ -13,7 +13,8 @@ from headrace.engine.core.states import RunState, TaskState
 if TYPE_CHECKING:
     from headrace.engine.core.machine.machine import RunMachine
     from headrace.engine.ports.cache import Degraded, Status
-    from headrace.engine.ports.store import RunRow, WorkerRow
+    from headrace.engine.ports.roster import WorkerRow
+    from headrace.engine.ports.store import RunRow
     from headrace.engine.shell.views import RunView, TaskView
 
 FINAL = frozenset(state.word for state in TaskState if state.final)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from headrace.engine.core.machine.explaining import Blocker, Explanation
     from headrace.engine.core.machine.machine import RunMachine
     from headrace.engine.core.plan import Plan
-    from headrace.engine.ports.store import RunRow, Store, TaskRow, WorkerRow
+    from headrace.engine.ports.roster import WorkerRow
+    from headrace.engine.ports.store import RunRow, Store, TaskRow
     from headrace.engine.shell.views import TaskView
 
 SECTIONS = {1: "on_failure", 2: "finally"}

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from headrace.engine.ports.acts import Act
+from headrace.engine.ports.letters import DeadLetterRow, DeadLetters, PoisonRow
+from headrace.engine.ports.ownership import Owning
+from headrace.engine.ports.roster import Roster
 
 DEFAULT_PROJECT = "default"
 
@@ -190,114 +193,6 @@ class CacheRow(NamedTuple):
     expires_at: float
 
 
-class DeadLetterRow(NamedTuple):
-    """An attempt that failed for good, as a batch writes it. Identity: (run, generation, task, map, attempt)."""
-
-    run: int
-    generation: int
-    task: int
-    map: int
-    attempt: int
-    at: float
-    error: bytes
-    workflow: str = ""
-    task_id: str = ""
-
-
-class DeadLetter(NamedTuple):
-    """A dead letter as kept. `fingerprint` is the same for letters of one workflow, task, kind of error and message, numbers
-    and ids in it apart. `state`: open, requeued, discarded; `by` and `note` say who handled it and why."""
-
-    id: int
-    run: int
-    run_id: str
-    generation: int
-    task: int
-    map: int
-    attempt: int
-    at: float
-    project: str
-    workflow: str
-    task_id: str
-    error: bytes
-    fingerprint: str
-    state: str
-    handled_at: float | None
-    by: str | None
-    note: str | None
-
-
-class LetterGroup(NamedTuple):
-    """Dead letters of one fingerprint: how many, and the newest of them."""
-
-    fingerprint: str
-    workflow: str
-    task_id: str
-    letters: int
-    open: int
-    first_at: float
-    newest_at: float
-    newest: int  # its id
-    error: bytes  # of the newest
-
-
-class Requeue(NamedTuple):
-    """Letters of one run and the command that begins them again: posted when one of them is open."""
-
-    letters: tuple[int, ...]
-    command: InboxRow
-
-
-class Requeued(NamedTuple):
-    """What became of a Requeue: the letters that were open, and the id of the command in the inbox."""
-
-    letters: tuple[int, ...]
-    posted: InboxRow
-
-
-class WorkerRow(NamedTuple):
-    """A worker as engines last saw it. `kinds`: the runners that it has."""
-
-    id: str
-    incarnation: str
-    queues: tuple[str, ...]
-    labels: dict[str, str]
-    kinds: tuple[str, ...]
-    slots: int
-    held: int
-    draining: bool
-    seen_at: float
-
-
-class PoisonRow(NamedTuple):
-    """A message that nobody could read. Identity: (topic, partition, offset, item); seen twice, kept once."""
-
-    topic: str
-    partition: int
-    offset: int
-    item: int  # within its envelope; -1: the whole message
-    at: float
-    reason: str
-    body: bytes
-
-
-class PoisonLetter(NamedTuple):
-    """A message that nobody could read, as kept. `state`: open, discarded."""
-
-    id: int
-    topic: str
-    partition: int
-    offset: int
-    item: int
-    at: float
-    reason: str
-    body: bytes
-    state: str
-    handled_at: float | None
-    by: str | None
-    note: str | None
-
-
 class VersionRow(NamedTuple):
     """One registered version of a workflow. `document`: the canonical document, JSON, of which `plan` is the hash."""
 
@@ -309,27 +204,6 @@ class VersionRow(NamedTuple):
     description: str | None
     tags: tuple[str, ...]
     created_at: float
-
-
-class Ownership(NamedTuple):
-    part: int
-    epoch: int
-    seq: int
-    next_offset: int
-
-
-class PartSeen(NamedTuple):
-    part: int
-    epoch: int
-    owner: str | None
-
-
-class Survey(NamedTuple):
-    """Who is alive and who owns what, in one look. `engines` are sorted; `now` is the database's time."""
-
-    engines: tuple[str, ...]
-    parts: tuple[PartSeen, ...]
-    now: float
 
 
 @dataclass(slots=True)
@@ -390,34 +264,10 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Protocol):
+class Store(Owning, DeadLetters, Roster, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...
-
-    # ownership -------------------------------------------------------------------------------------------------
-    async def parts(self) -> int:
-        """How many parts the runs are spread over: fixed when the database was made (SQLite: 1)."""
-
-    async def join(self, engine: str) -> None:
-        """Be seen as a live engine: a session lock and a lease, renewed by a thread of its own until `close` or `resign`.
-        Parts that an earlier process of this id owned are free. Raises StoreUnavailable, also when another process is that
-        engine."""
-
-    async def resign(self, engine: str) -> None:
-        """Be seen no longer; parts that it still owns are free at once."""
-
-    async def survey(self) -> Survey:
-        """One query, cheap enough for four a second."""
-
-    async def claim(self, part: int, owner: str, epoch: int | None = None) -> Ownership:
-        """Epoch + 1, owned by `owner`, who joins when it has not yet; with `epoch`, only if the part is still at it.
-        Raises StoreUnavailable: another engine was quicker, or (SQLite) another process holds the file's owner lock."""
-
-    async def has_owner(self, part: int) -> bool:
-        """Whether a live engine owns the part (SQLite: someone holds the lock on the side file)."""
-
-    async def release(self, part: int, owner: str) -> None: ...
 
     # the hot path ----------------------------------------------------------------------------------------------
     async def commit(self, batches: Sequence[Batch]) -> list[int]:
@@ -511,63 +361,7 @@ class Store(Protocol):
 
     async def children(self, run: int) -> list[RunRow]: ...
 
-    # dead letters ----------------------------------------------------------------------------------------------
-    async def dead_letters(
-        self,
-        project: str,
-        limit: int = 50,
-        *,
-        workflow: str | None = None,
-        task: str | None = None,
-        fingerprint: str | None = None,
-        state: str | None = None,
-        before: int | None = None,
-    ) -> list[DeadLetter]:
-        """Newest first; `before` is an id (keyset paging), `fingerprint` a beginning of one."""
-
-    async def dead_letter_groups(
-        self,
-        project: str,
-        limit: int = 50,
-        *,
-        workflow: str | None = None,
-        task: str | None = None,
-        state: str | None = None,
-    ) -> list[LetterGroup]:
-        """By fingerprint, the one with the newest letter first."""
-
-    async def dead_letter(self, project: str, letter: int) -> DeadLetter | None: ...
-
-    async def requeue(
-        self, wanted: Sequence[Requeue], by: str, at: float, *, act: Act | None = None
-    ) -> list[Requeued]:
-        """Open letters become requeued and their commands are posted, in one transaction. Returns those that had any open
-        letter; whatever was not open any more is left as it is. Raises OutcomeUnknown."""
-
-    async def discard(
-        self, letters: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
-    ) -> list[int]:
-        """Open letters become discarded. Returns their ids."""
-
-    async def reopen(self, letters: Sequence[int], at: float, *, act: Act | None = None) -> list[int]:
-        """Handled letters become open again: a requeue that the engine refused. Returns their ids."""
-
-    async def poison(
-        self, limit: int = 50, *, state: str | None = None, before: int | None = None
-    ) -> list[PoisonLetter]:
-        """Messages that nobody could read, newest first; `before` is an id."""
-
-    async def discard_poison(
-        self, letters: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
-    ) -> list[int]: ...
-
-    # workers, and what is kept ---------------------------------------------------------------------------------
-    async def saw_workers(self, workers: Sequence[WorkerRow]) -> None:
-        """Upsert in bulk; an older `seen_at` than what is stored changes nothing. At most every 2 s an engine."""
-
-    async def workers(self, since: float = 0.0) -> list[WorkerRow]:
-        """Workers seen at `since` or later, by id."""
-
+    # what is kept ----------------------------------------------------------------------------------------------
     async def tend(self, before: float | None = None) -> None:
         """Make room for the coming weeks and drop whole partitions of what is older than `before`. Safe when two do it
         at once; daily is enough. SQLite: nothing to do."""

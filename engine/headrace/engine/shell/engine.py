@@ -15,7 +15,8 @@ from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.plan import Plan
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import EngineSide
-from headrace.engine.ports.store import Ownership, RunRow, Store, StoreUnavailable
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import RunRow, Store, StoreUnavailable
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.claims import ClaimedAdmission, ClaimedPools, Claims
 from headrace.engine.shell.clock import Clock, SystemClock

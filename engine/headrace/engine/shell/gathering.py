@@ -29,8 +29,9 @@ from headrace.engine.core.events import (
 from headrace.engine.core.keys import Key
 from headrace.engine.ports.broker import Arrived, Undecodable
 from headrace.engine.ports.broker import Refused as Undelivered
+from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.ports.messages import Alive, Beat, Dispatches, ErrorInfo, Lines, Nudge, Report, Reports
-from headrace.engine.ports.store import Batch, PoisonRow
+from headrace.engine.ports.store import Batch
 from headrace.engine.shell.flights import Flight
 from headrace.engine.shell.loading import draw, over
 from headrace.engine.shell.memory import Memory

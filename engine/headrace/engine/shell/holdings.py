@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from headrace.engine.core.events import Continued, SlotsGranted, Started
 from headrace.engine.core.keys import Key
-from headrace.engine.ports.store import InboxRow, Ownership
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import InboxRow
 from headrace.engine.shell.admission import Admission
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.part import Part

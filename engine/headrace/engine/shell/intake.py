@@ -15,13 +15,13 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from headrace.engine.core.problems import InvalidWorkflow
+from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.ports.requests import Asked, RunRequest
 from headrace.engine.ports.store import (
     Created,
     KeyTaken,
     NewRun,
     OutcomeUnknown,
-    PoisonRow,
     RunRow,
     StoreLost,
     StoreUnavailable,

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from headrace.engine.ports.store import Ownership, PartSeen, Store, StoreLost, StoreUnavailable, Survey
+from headrace.engine.ports.ownership import Ownership, PartSeen, Survey
+from headrace.engine.ports.store import Store, StoreLost, StoreUnavailable
 
 _logger = logging.getLogger(__name__)
 

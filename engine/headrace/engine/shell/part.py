@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from headrace.engine.core.events import Event
-from headrace.engine.ports.store import Batch, Ownership
+from headrace.engine.ports.ownership import Ownership
+from headrace.engine.ports.store import Batch
 from headrace.engine.shell.dispatching import Outbox
 from headrace.engine.shell.ledger import Ledger
 from headrace.engine.shell.live import LiveRun

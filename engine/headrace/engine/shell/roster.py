@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from headrace.engine.ports.store import WorkerRow
+from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.flights import Member
 

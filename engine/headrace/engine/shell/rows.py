@@ -17,7 +17,8 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.run import Generation, Moved, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Json, Priority
-from headrace.engine.ports.store import CacheRow, DeadLetterRow, RunRow, RunUpdate, StoredValue, TaskRow
+from headrace.engine.ports.letters import DeadLetterRow
+from headrace.engine.ports.store import CacheRow, RunRow, RunUpdate, StoredValue, TaskRow
 from headrace.engine.shell.times import day_of
 
 _encode = msgspec.json.Encoder().encode

@@ -8,23 +8,25 @@ from typing import Any, TypeVar
 
 from headrace.engine.ports.access import Token, User
 from headrace.engine.ports.acts import Act, AuditLine, ChainHead
-from headrace.engine.ports.letters import Outgoing
-from headrace.engine.ports.store import (
-    Created,
+from headrace.engine.ports.letters import (
     DeadLetter,
-    HistoryRow,
-    InboxRow,
     LetterGroup,
-    Loaded,
-    NewRun,
+    Outgoing,
     PoisonLetter,
     PoisonRow,
     Requeue,
     Requeued,
+)
+from headrace.engine.ports.roster import WorkerRow
+from headrace.engine.ports.store import (
+    Created,
+    HistoryRow,
+    InboxRow,
+    Loaded,
+    NewRun,
     RunRow,
     TaskRow,
     VersionRow,
-    WorkerRow,
 )
 from headrace.engine.store import access, auditing, keeping, letters, outgoing, reads, writes
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, or_, select, text
 
-from headrace.engine.ports.store import WorkerRow
+from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.store import tables
 from headrace.engine.store.letters import OPEN
 

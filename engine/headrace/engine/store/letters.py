@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Table, func, select, update
 
-from headrace.engine.ports.store import DeadLetter, LetterGroup, PoisonLetter, Requeue, Requeued
+from headrace.engine.ports.letters import DeadLetter, LetterGroup, PoisonLetter, Requeue, Requeued
 from headrace.engine.store import tables, writes
 
 OPEN, REQUEUED, DISCARDED = "open", "requeued", "discarded"

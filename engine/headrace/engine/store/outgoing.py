@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, select, update
 
-from headrace.engine.ports.letters import Outgoing, OutgoingLetter
-from headrace.engine.ports.store import DeadLetter, PoisonLetter, PoisonRow
+from headrace.engine.ports.letters import DeadLetter, Outgoing, OutgoingLetter, PoisonLetter, PoisonRow
 from headrace.engine.store import letters, tables, writes
 
 _D, _T, _P = tables.dead_letters.c, tables.task_runs.c, tables.poison.c

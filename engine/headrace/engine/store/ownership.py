@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 from sqlalchemy import Connection, bindparam, select, text, update
 
-from headrace.engine.ports.store import Ownership, PartSeen, StoreUnavailable, Survey
+from headrace.engine.ports.ownership import Ownership, PartSeen, Survey
+from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.store import tables
 
 LEASE_SECONDS = 10

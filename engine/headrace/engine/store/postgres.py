@@ -20,16 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.logs import Attempt, LogChunk
+from headrace.engine.ports.ownership import Ownership, Survey
 from headrace.engine.ports.store import (
     Batch,
     Created,
     InboxRow,
     NewRun,
     OutcomeUnknown,
-    Ownership,
     StoredValue,
     StoreUnavailable,
-    Survey,
 )
 from headrace.engine.store import (
     log_chunks,

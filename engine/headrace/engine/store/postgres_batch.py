@@ -45,7 +45,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, asyncpg
 from sqlalchemy.sql.schema import Table
 from sqlalchemy.types import TypeEngine
 
-from headrace.engine.ports.store import Batch, PoisonRow
+from headrace.engine.ports.letters import PoisonRow
+from headrace.engine.ports.store import Batch
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.writes import EMPTY, INBOX_LOCK, START, inbox_values

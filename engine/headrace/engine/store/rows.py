@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import func, null, select
 
 from headrace.engine.core.states import RunState
+from headrace.engine.ports.letters import DeadLetterRow
 from headrace.engine.ports.store import (
-    DeadLetterRow,
     NewRun,
     RowDamaged,
     RunRow,

@@ -21,17 +21,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from headrace.engine.ports.acts import Act
-from headrace.engine.ports.store import (
-    Batch,
-    Created,
-    InboxRow,
-    NewRun,
-    Ownership,
-    PartSeen,
-    StoredValue,
-    StoreUnavailable,
-    Survey,
-)
+from headrace.engine.ports.ownership import Ownership, PartSeen, Survey
+from headrace.engine.ports.store import Batch, Created, InboxRow, NewRun, StoredValue, StoreUnavailable
 from headrace.engine.store import files, partings, reads, schema, sqlite_batch, tables
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.births import Births

@@ -19,16 +19,8 @@ from sqlalchemy import values as values_of
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.schema import Table
 
-from headrace.engine.ports.store import (
-    Batch,
-    InboxRow,
-    NewRun,
-    PoisonRow,
-    RunUpdate,
-    StoredValue,
-    TaskRow,
-    TimerKey,
-)
+from headrace.engine.ports.letters import PoisonRow
+from headrace.engine.ports.store import Batch, InboxRow, NewRun, RunUpdate, StoredValue, TaskRow, TimerKey
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.reads import inbox_of, inbox_rows, stored_values

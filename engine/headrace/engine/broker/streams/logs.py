@@ -12,8 +12,9 @@ from aiokafka import ConsumerRecord
 from headrace.engine.artifacts.chunks import pack
 from headrace.engine.broker.streams.messages import Unreadable, decode_lines
 from headrace.engine.broker.streams.streams import Records
+from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.ports.logs import LogChunk
-from headrace.engine.ports.store import OutcomeUnknown, PoisonRow, StoreLost, StoreUnavailable
+from headrace.engine.ports.store import OutcomeUnknown, StoreLost, StoreUnavailable
 from headrace.engine.ports.team import TeamStore
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0

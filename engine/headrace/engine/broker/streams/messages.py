@@ -11,9 +11,8 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from headrace.engine.broker.kafka.wire import ENVELOPE_BYTES, RECORD_BYTES, UNREADABLE, enveloped
 from headrace.engine.core.keys import unpack
-from headrace.engine.ports.letters import OutgoingLetter
+from headrace.engine.ports.letters import OutgoingLetter, PoisonLetter
 from headrace.engine.ports.messages import Log
-from headrace.engine.ports.store import PoisonLetter
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
