@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.engine.core.workflow import Workflow
 from tests.support.model_flight import Course, Flight
-from tests.support.strategies import workflows
+from tests.support.strategies import layered, workflows
 
 FLIGHTS = os.environ.get("HEADRACE_FLIGHTS")
 SEEDS = st.integers(0, 1_000_000)
@@ -45,6 +45,12 @@ def test_the_machine_agrees_with_the_model(workflow: Workflow, seed: int) -> Non
 def test_crashes_repeats_lost_workers_and_pauses_change_no_final_state(workflow: Workflow, seed: int) -> None:
     """faults 19, 20, 53, 54, 56; I2, I3, I4, I5"""
     Flight(workflow, seed, Course(mischief=40)).fly()
+
+
+@flights(300)
+@given(layered(), SEEDS)
+def test_tasks_that_wait_for_the_very_same_tasks_share_a_count(workflow: Workflow, seed: int) -> None:
+    Flight(workflow, seed, Course(mischief=10, cancel=1)).fly()
 
 
 @flights(300)

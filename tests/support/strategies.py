@@ -92,6 +92,29 @@ def workflows(draw: st.DrawFn, most: int = 12) -> Workflow:
     return workflow
 
 
+@st.composite
+def layered(draw: st.DrawFn) -> Workflow:
+    """Layers, each task of which waits for every task of the layer before: of these graphs real ones often consist."""
+    sketch = Sketch(draw, 0)
+    tasks: list[Task] = []
+    above: tuple[str, ...] = ()
+    for depth in range(draw(st.integers(2, 4))):
+        layer = [
+            Task(
+                f"l{depth}_{number}",
+                _work(sketch, sketch.pick(("python",) * 6 + ("noop", "gate")), [], (), [], 0, 0, False),
+                depends_on=above,
+                trigger_rule=sketch.pick(
+                    ("all_success", "all_success", "all_done", "one_success", "none_failed")
+                ),
+            )
+            for number in range(draw(st.integers(2, 3)))
+        ]
+        tasks += [replace(task, retry=_retry(sketch)) if sketch.chance(15) else task for task in layer]
+        above = tuple(task.id for task in layer)
+    return Workflow("w", _sorted(tasks))
+
+
 def _sorted(tasks: Sequence[Task]) -> tuple[Task, ...]:
     return tuple(sorted(tasks, key=lambda task: task.id))
 

@@ -6,6 +6,7 @@ Invariants that everything in this package rests on:
 * `unmet[slot]` counts upstream sources that are not closed yet (a plain task closes when final, a mapped one when
   all its items are); `seen[slot]` holds the bits of `verdicts`. For an entered group `unmet` counts its unfinished
   members instead. All of this follows from the states alone, so a restored board equals the one that was lost.
+  Where tasks share a joint (see `Static.joint`) both are behind while all goes well, which no rule there can tell.
 * In flight and waiting task runs have a `Live`; nothing else costs an object.
 """
 
@@ -19,10 +20,9 @@ from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import Error, RerunAsked
 from headrace.engine.core.keys import Key, prefix, unpack
 from headrace.engine.core.machine import line
-from headrace.engine.core.machine.block import RELEASED, Block, Live
-from headrace.engine.core.machine.static import Static
-from headrace.engine.core.machine.verdicts import FAILED, SETUP_SHOWN, SHOWN, SUCCEEDED, UPSTREAM
-from headrace.engine.core.plan import Plan, Rule, Section
+from headrace.engine.core.machine.block import Block, Live
+from headrace.engine.core.machine.tallies import Tallies
+from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunInfo, RunStatus
 from headrace.engine.core.states import MOVES, RUN_MOVES, IllegalMove, RunState, TaskState
 from headrace.engine.core.workflow import Json
@@ -41,15 +41,14 @@ _FINAL = int(TaskState.SUCCEEDED)
 _NOTHING = Live()  # what is known of a task run that is neither in flight nor waiting; never changed
 
 
-class Board:
+class Board(Tallies):
     """The run's memory. Modules of this package read and change it only through these methods and `finish`."""
 
     def __init__(self, plan: Plan, info: RunInfo, status: RunStatus, grants: bool = False) -> None:
-        self.plan = plan
+        super().__init__(plan)
         self.info = info
         self.status = status
         self.grants = grants  # pools are enforced: ask for slots
-        self.static = Static.of(plan)
         self.decision = Decision()  # the batch's
         self.at = 0.0  # time of the event being decided
         self.cause = 0  # its position in the decision's events
@@ -58,20 +57,14 @@ class Board:
 
     def clear(self) -> None:
         """Everything pending: how a run, or a generation, begins."""
-        plan = self.plan
-        self.root = Block(plan.regions[0], None, 0, 0, 1, self.static.unmet[0])
-        self.blocks: dict[int, list[Block]] = {0: [self.root]}
+        self.lay()
         self.live: dict[Key, Live] = {}
         self.since: dict[Key, float] = {}  # ready_at of ready task runs that have timers
-        self.open = list(self.static.open)  # unfinished slots of region 0 by section
         self.phase: int = Section.MAIN  # as far as the run has come
         self.killed = False
         self.busy = 0  # in the line or in flight, counted where active_tasks is limited
         self.waiting_room: deque[tuple[Block, int]] = deque()
-        # worklists
-        self.candidates: deque[tuple[Block, int]] = deque()
-        self.exits: deque[tuple[Block, int]] = deque()
-        self.releases: deque[Block] = deque()
+        # worklists, beside those of the tallies
         self.recalls: list[
             tuple[Block, int]
         ] = []  # switches and gates whose decision must be looked up first
@@ -79,7 +72,6 @@ class Board:
         self.sweeps: list[Iterator[None]] = []  # at most one or two; an empty deque takes 600 bytes more
         self.empty: set[Key] = set()  # heads of maps that have no items
         self.barred: dict[tuple[int, int], str] = {}  # see `branching`
-        self.ending = False
         last = self.status.generations[-1] if self.status.generations else None
         self.replaced = frozenset(last.heads if last is not None and last.inputs is not None else ())
         self.fresh: dict[Key, bytes | Artifact | None] = {}  # outputs of this batch, not yet in the store
@@ -243,152 +235,6 @@ class Board:
             self.fresh[key] = output
         self.absorb(block, slot, state)
         return row
-
-    def absorb(self, block: Block, slot: int, state: int) -> None:
-        """What a final state changes on the board: tallies downstream, the books of its group and map, open counts."""
-        shown = SHOWN[state]
-        plan = self.plan
-        if block.parent is None and self.static.plain[slot]:
-            if plan.down_start[slot] != plan.down_start[slot + 1]:
-                self.show_directly(block, slot, shown)
-            self.count_down(plan.sections[slot])
-            return
-        if block.parent is not None and slot % block.k == 0:
-            self.item_ended(block, slot, state, shown)
-            return
-        node = block.node(slot)
-        unexpanded = slot not in block.children if node in plan.items else True
-        if plan.down_start[node] != plan.down_start[node + 1]:
-            self.show(block, slot, node, shown if unexpanded else 0, True)
-        if block.parent is None:
-            self.count_down(plan.sections[node])
-        elif unexpanded and slot % block.k in self.static.leaves[block.region.index]:
-            self.leaf_shown(block, shown)
-        group = plan.group[node]
-        if group >= 0:
-            gslot = slot // block.k * block.k + block.local(group)
-            if block.state[gslot] == _WAITING:
-                block.unmet[gslot] -= 1
-                if not block.unmet[gslot]:
-                    self.exits.append((block, gslot))
-        if self.static.is_group[node] and node not in plan.items:
-            self.push_members(block, slot, node)
-
-    def count_down(self, section: int) -> None:
-        """A slot of region 0 has ended."""
-        left = self.open[section] = self.open[section] - 1
-        if not left:
-            self.ending = True
-
-    def push_members(self, block: Block, slot: int, group: int) -> None:
-        """Have every member of a group looked at again: it was entered, or settled without being entered."""
-        offset = slot // block.k * block.k
-        for member in self.plan.members[group]:
-            self.candidates.append((block, offset + block.local(member)))
-
-    def show(self, block: Block, slot: int, node: int, shown: int, close: bool) -> None:
-        """Tell the downstream tasks of a node what one of its task runs came to; `close`: no more will come."""
-        plan, static = self.plan, self.static
-        if close and block.parent is None and static.direct[node]:
-            self.show_directly(block, node, shown)
-            return
-        home = block.region.index
-        offset = slot - slot % block.k
-        down = plan.down
-        for edge in range(plan.down_start[node], plan.down_start[node + 1]):
-            target = down[edge]
-            bits = shown
-            if static.has_setups[target] and node in plan.setups[target]:
-                bits |= SETUP_SHOWN[shown]
-            if plan.home[target] == home:
-                self.tally(block, offset + block.local(target), target, bits, close)
-                continue
-            for inner in self.blocks.get(plan.home[target], ()):
-                if inner.lies_in(block, slot // block.k):
-                    local = inner.local(target)
-                    for at in range(local, len(inner.state), inner.k):
-                        self.tally(inner, at, target, bits, close)
-
-    def show_directly(self, block: Block, node: int, shown: int) -> None:
-        """`show` and `tally` for a node whose downstream tasks are all plain ones beside it: a step for each edge, and most
-        runs consist of little else."""
-        plan, early = self.plan, self.static.early
-        seen, unmet, candidates = block.seen, block.unmet, self.candidates
-        failed = shown & (FAILED | UPSTREAM)
-        for target in plan.down[plan.down_start[node] : plan.down_start[node + 1]]:
-            before = seen[target]
-            unmet[target] = left = unmet[target] - 1
-            if before | shown != before:
-                seen[target] = before | shown
-                if not left or failed or early[target]:
-                    candidates.append((block, target))
-            elif not left or failed:
-                candidates.append((block, target))
-
-    def tally(self, block: Block, slot: int, node: int, bits: int, close: bool) -> None:
-        before = block.seen[slot]
-        block.seen[slot] = before | bits
-        if close and self.static.is_group[node] and block.state[slot] == TaskState.WAITING:
-            return  # an entered group counts members now
-        if close:
-            block.unmet[slot] -= 1
-        if (
-            not block.unmet[slot]
-            or (before | bits != before and self.static.early[node])
-            or (bits & (FAILED | UPSTREAM))
-        ) or self.plan.rules[node] == Rule.EXPRESSION:
-            self.candidates.append((block, slot))
-
-    # -- books of a map -------------------------------------------------------------------------------------------------
-
-    def item_ended(self, block: Block, slot: int, state: int, shown: int) -> None:
-        assert block.parent is not None
-        block.ended += 1
-        if block.mark[slot] & RELEASED:
-            block.live -= 1
-        if state == TaskState.SUCCEEDED:
-            block.succeeded += 1
-        elif state == TaskState.SKIPPED:
-            block.skipped += 1
-        else:
-            if state == TaskState.CANCELLED:
-                block.cancelled += 1
-            block.failed += 1
-            if block.failed > block.allowed and not block.exceeded:
-                block.exceeded = True
-                held, block.held = block.held, 0
-                for bit in (FAILED, UPSTREAM):
-                    if held & bit:
-                        self.leaf_shown(block, bit)
-        if self.static.counted[block.owner]:
-            self.show(block.parent, block.head, block.owner, 0, False)
-        if self.static.is_group[block.owner]:
-            self.push_members(block, slot, block.owner)
-        else:
-            self.leaf_shown(block, shown)
-        self.releases.append(block)
-
-    def leaf_shown(self, block: Block, shown: int) -> None:
-        """A leaf of an item ended: the map shows it downstream, unless it is a failure that is tolerated so far."""
-        while block.parent is not None:
-            if shown & (FAILED | UPSTREAM) and block.allowed and not block.exceeded:
-                block.held |= shown
-                return
-            if block.given & shown == shown:
-                return
-            block.given |= shown
-            parent, head = block.parent, block.head
-            node = parent.node(head)
-            self.show(parent, head, node, shown, False)
-            if parent.parent is None or head % parent.k not in self.static.leaves[parent.region.index]:
-                return
-            block = parent
-
-    def tolerated(self, block: Block) -> None:
-        """The map has ended within its tolerance: what was held back counts as succeeded."""
-        if block.held and not block.exceeded:
-            block.held = 0
-            self.leaf_shown(block, SUCCEEDED)
 
     # -- the run --------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,10 @@ class Static:
     leaves: tuple[frozenset[int], ...]  # by region: locals
     direct: bytes  # by node: all its downstream tasks are plain ones of its own region, with a rule from the table
     plain: bytes  # by node: `direct`, and itself in no group, no group and without a map, in region 0
+    joint: array[
+        int
+    ]  # by node: the set of tasks that it belongs to, all of which the same tasks wait for; -1: none
+    joints: array[int]  # by such set: how many tasks are in it
     switch: bytes  # by node: a function whose output chooses among its downstream tasks
     inputs: dict[int, Filled | None]  # by node, as far as they were asked for: see `given`
     loud: tuple[int, ...]  # the handlers with `fails_run`, those inside groups and maps too
@@ -92,6 +96,7 @@ def _make(plan: Plan) -> Static:
         and not (plan.home[node] or node in plan.items or is_group[node] or plan.group[node] >= 0)
         for node in range(count)
     )
+    joint, joints = _joints(plan, plain, early)
     counted = bytearray(
         any(plan.rules[target] == Rule.EXPRESSION for target in plan.downstream(node))
         for node in range(count)
@@ -108,6 +113,8 @@ def _make(plan: Plan) -> Static:
         tuple(frozenset(region.leaves) for region in plan.regions),
         bytes(direct),
         bytes(plain),
+        joint,
+        joints,
         bytes(kind is Kind.SWITCH for kind in plan.kinds),
         {},
         tuple(
@@ -120,6 +127,28 @@ def _make(plan: Plan) -> Static:
         cross,
         plan.workflow.limits.active_tasks,
     )
+
+
+def _joints(plan: Plan, plain: bytearray, early: bytearray) -> tuple[array[int], array[int]]:
+    """Tasks A and tasks B such that each of B waits for exactly A, and each of A is waited for by exactly B: one count serves
+    all of B. Rules that may settle before all of A have ended look at each end, so there it does not."""
+    joint, joints = array("i", [-1]) * len(plan.ids), array("i")
+    tried = bytearray(len(plan.ids))
+    for node in range(len(plan.ids)):
+        below = plan.downstream(node)
+        if tried[node] or not plain[node] or len(below) < 2:
+            continue
+        above = plan.upstream(below[0])
+        alike = [source for source in above if plain[source] and plan.downstream(source) == below]
+        for source in alike:  # so that each edge is looked at once, and not once for each of A
+            tried[source] = 1
+        if len(alike) == len(above) > 1 and not any(
+            early[target] or plan.upstream(target) != above for target in below
+        ):
+            for source in above:
+                joint[source] = len(joints)
+            joints.append(len(above))
+    return joint, joints
 
 
 def templates_of(plan: Plan, node: int) -> NodeTemplates:
