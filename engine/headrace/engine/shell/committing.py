@@ -9,12 +9,13 @@ from typing import Protocol, TypeAlias
 from headrace.engine.core.decision import Decision
 from headrace.engine.core.events import Continued, Started
 from headrace.engine.ports.broker import EngineSide
-from headrace.engine.ports.store import RowDamaged, StoreUnavailable
+from headrace.engine.ports.store import Batch, RowDamaged, StoreUnavailable
+from headrace.engine.shell.aside import note
 from headrace.engine.shell.children import Children
 from headrace.engine.shell.deciding import Failure
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.memory import Memory
-from headrace.engine.shell.part import Part, Portion, Turn
+from headrace.engine.shell.part import Part, Portion, Turn, says_something
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.sealing import remember, seal
 
@@ -71,9 +72,7 @@ class Committer:
         counters.stale += turn.stale
         worth = [portion for portion in turn.portions.values() if portion.worth_committing]
         if worth:
-            worth = await self._write(turn, worth)
-            for portion in worth:
-                self._written(portion)
+            await self._write(turn, worth)
         for portion in turn.portions.values():
             outbox = portion.outbox
             outbox.publish(self._broker)
@@ -103,27 +102,84 @@ class Committer:
                 self._holdings.admission.ended(live)
                 news = await self._children.ended(live, change, turn.now)
                 if news is not None:
-                    batch.inbox_new.append(news)
+                    turn.portion(live.part).post(live.no, news)
         posts, self._holdings.posts = self._holdings.posts, []
         for live, row in posts:
-            turn.portion(live.part).batch.inbox_new.append(row._replace(at=turn.now))
+            turn.portion(live.part).post(live.no, row._replace(at=turn.now))
 
-    async def _write(self, turn: Turn, worth: list[Portion]) -> list[Portion]:
-        """One commit of all portions; once more without those whose parts were lost. Answers with what was written."""
+    async def _write(self, turn: Turn, worth: list[Portion]) -> None:
+        """One commit of all portions; once more without those whose parts were lost. What the store will never take is looked
+        for part by part, then run by run."""
         while worth:
-            lost = frozenset(await self._store.commit([portion.batch for portion in worth]))
+            try:
+                lost = frozenset(await self._store.commit([portion.batch for portion in worth]))
+            except StoreUnavailable:
+                raise
+            except Exception as fault:
+                _logger.error("the store refuses what is to be written: %s", fault)
+                for portion in worth:
+                    if len(worth) > 1:
+                        await self._write(turn, [portion])
+                    else:
+                        await self._write_by_runs(turn, portion)
+                return
             if not lost:
-                break
+                for portion in worth:
+                    self._written(portion.part, portion.batch)
+                return
             for portion in worth:
                 if portion.part.number in lost:
-                    turn.lose(portion.part)
-                    self._counters.parts_lost += 1
-                    self._lose(portion.part)
+                    self._lost(turn, portion.part)
             worth = [portion for portion in worth if portion.part.number not in lost]
-        return worth
 
-    def _written(self, portion: Portion) -> None:
-        part, batch = portion.part, portion.batch
+    def _lost(self, turn: Turn, part: Part) -> None:
+        turn.lose(part)
+        self._counters.parts_lost += 1
+        self._lose(part)
+
+    async def _write_by_runs(self, turn: Turn, portion: Portion) -> None:
+        """One part, whose runs are committed in ever smaller groups until it is known which ones the store does not take:
+        those are set aside. What belongs to no run is last, for an offset must not pass what is not written."""
+        part = portion.part
+        runs = {live.no: live for live in turn.touched if live.part is part}
+        groups = _halves(list(runs.values()))
+        while groups:
+            group = groups.pop()
+            share = portion.share({live.no for live in group})
+            if not says_something(share):
+                continue
+            try:
+                lost = await self._store.commit([share])
+            except StoreUnavailable:
+                raise
+            except Exception as fault:
+                if len(group) > 1:
+                    groups += _halves(group)
+                else:
+                    self.set_aside(turn, Failure(group[0], fault))
+                continue
+            if lost:
+                self._lost(turn, part)
+                return
+            self._written(part, share)
+        rest = portion.rest(runs)
+        try:
+            lost = await self._store.commit([rest])
+        except StoreUnavailable:
+            raise
+        except Exception:
+            if not rest.poison:
+                raise
+            for letter in rest.poison:
+                _logger.exception("what was unreadable cannot be kept either: %s", letter)
+            rest.poison = []
+            lost = await self._store.commit([rest])
+        if lost:
+            self._lost(turn, part)
+        else:
+            self._written(part, rest)
+
+    def _written(self, part: Part, batch: Batch) -> None:
         part.seq = batch.seq
         if batch.next_offset is not None:
             part.stored_offset = batch.next_offset
@@ -137,16 +193,17 @@ class Committer:
                     self._broker.nudge(number)
 
     def set_aside(self, turn: Turn, failure: Failure) -> None:
-        """A fault of ours, or damaged rows. Its run stays as it was last committed, until a restart; all others go on."""
+        """A fault of ours, damaged rows, or what the store does not take. Its run stays as it was last committed, until a restart; all others go on."""
         live, fault = failure
         if isinstance(fault, RowDamaged):
             _logger.error("run %s is set aside: %s", live.row.id, fault)
         else:
-            _logger.error("run %s cannot be decided and is set aside", live.row.id, exc_info=fault)
+            _logger.error("run %s cannot go on and is set aside", live.row.id, exc_info=fault)
         why = f"{type(fault).__name__}: {fault}"
         live.part.broken[live.no] = self._counters.broken[live.no] = why
         turn.drop(live)
         self._holdings.posts = [post for post in self._holdings.posts if post[0] is not live]
+        self._holdings.posts.append((live, note(live.part, live.no, why, turn.now)))
         self._holdings.timers.forget(live.no)
         self._fleet.forget((live.no,))
         self._leave(live)
@@ -200,3 +257,9 @@ class Committer:
             holdings.grant(run, key)
         for following in holdings.admission.left(live):
             holdings.owe(following, Started(0.0))
+
+
+def _halves(lives: list[LiveRun]) -> list[list[LiveRun]]:
+    """The runs in two groups, of which the first is the last."""
+    middle = len(lives) // 2
+    return [half for half in (lives[middle:], lives[:middle]) if half]

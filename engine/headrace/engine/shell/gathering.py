@@ -46,8 +46,8 @@ _LOST = ErrorInfo("lost", "The worker gave no reason.")
 KNOWN = 10_000
 """So many runs that are not in memory are remembered to exist."""
 
-STRANGERS = 50
-"""Runs not in memory that are looked up in one turn, at most."""
+STRANGERS = 500
+"""Runs not in memory that are looked up in one turn, at most: one query."""
 
 
 class _Stranger(NamedTuple):
@@ -208,9 +208,11 @@ class Gatherer:
             return
         unknown, self._unknown = self._unknown, {}
         fresh = [no for no, found in unknown.items() if no not in self._known and no not in found.part.broken]
-        for no in fresh[:STRANGERS]:
+        del fresh[STRANGERS:]
+        exist = frozenset(await self._store.existing(fresh)) if fresh else frozenset()
+        for no in fresh:
             part, offset, message, item = unknown[no]
-            if await self._store.run(no) is None:
+            if no not in exist:
                 self._counters.unknown_runs += 1
                 _logger.warning("worker %s reports about run %d, which does not exist", message.worker, no)
                 why = f"There is no run number {no}."

@@ -12,6 +12,7 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.store import Loaded, RowDamaged, RunRow
+from headrace.engine.shell.aside import note
 from headrace.engine.shell.flights import Flight, Member
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.memory import Memory
@@ -93,7 +94,7 @@ class Loader:
             try:
                 loads = await self._store.load(wanted)
             except RowDamaged as damaged:
-                self._set_aside(numbers[damaged.run], damaged.run, str(damaged), damaged)
+                self._set_aside(turn, numbers[damaged.run], damaged.run, str(damaged), damaged)
                 wanted.remove(damaged.run)
                 continue
             for loaded in loads:
@@ -111,11 +112,12 @@ class Loader:
                 using.plan, info, self._evaluator, status, machine_rows(loaded.tasks), grants=self._grants
             )
         except PlanMissing as missing:
-            self._set_aside(part, row.no, str(missing), missing)
+            self._set_aside(turn, part, row.no, str(missing), missing)
             return
         except Exception as fault:
             _logger.exception("run %s cannot be restored", row.id)
-            self._set_aside(part, row.no, f"it cannot be restored: {type(fault).__name__}: {fault}", fault)
+            why = f"it cannot be restored: {type(fault).__name__}: {fault}"
+            self._set_aside(turn, part, row.no, why, fault)
             return
         live = LiveRun(part, row, info, machine, using)
         holdings = self._holdings
@@ -161,7 +163,8 @@ class Loader:
                 priority = live.priority(live.profile(row.task, self._line))
                 self._pools.want(pool.name, (live.no, key), pool.cost, priority)
 
-    def _set_aside(self, part: Part, run: int, why: str, fault: Exception) -> None:
+    def _set_aside(self, turn: Turn, part: Part, run: int, why: str, fault: Exception) -> None:
         _logger.error("run %d is set aside: %s", run, why)
         part.broken[run] = why
+        turn.portion(part).batch.inbox_new.append(note(part, run, why, turn.now))
         self._alarm(run, fault)

@@ -10,6 +10,7 @@ import msgspec
 from headrace.engine.core.events import RerunAsked, Started
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import InboxRow, StoreUnavailable
+from headrace.engine.shell.aside import ASIDE, holds
 from headrace.engine.shell.claims import GRANTED, LEDGER, granted
 from headrace.engine.shell.commands import COMMANDS, Refused, event_of, onto
 from headrace.engine.shell.history import Refusal
@@ -83,6 +84,10 @@ class Mailbox:
                     part.ledger = Ledger(self._sizes)
                 part.ledger.read(row, batch)
                 continue
+            if row.kind == ASIDE:
+                if not holds(row, part):
+                    batch.inbox_done.append(row.id)
+                continue
             live = None if row.run is None else part.runs.get(row.run)
             if live is None:
                 if row.run in part.broken and row.kind not in COMMANDS:
@@ -92,7 +97,7 @@ class Mailbox:
                 batch.inbox_done.append(row.id)
             elif await self._command(turn, live, row):
                 if row.kind in COMMANDS:
-                    batch.inbox_done.append(row.id)
+                    portion.done(live.no, row.id)
                 else:
                     portion.told(live.no, row.id)
             elif postponed is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field, fields, replace
 
 from headrace.engine.core.events import Event
 from headrace.engine.ports.ownership import Ownership
-from headrace.engine.ports.store import Batch
+from headrace.engine.ports.store import Batch, CacheRow, InboxRow
 from headrace.engine.shell.dispatching import Outbox
 from headrace.engine.shell.ledger import Ledger
 from headrace.engine.shell.live import LiveRun
@@ -60,19 +60,38 @@ class Part:
 class Portion:
     """One part's portion of a turn: what is written for it, and what is sent once that is written."""
 
-    __slots__ = ("_settles", "_told", "batch", "outbox", "part")
+    __slots__ = ("_runs_done", "_runs_of", "_settles", "_told", "batch", "outbox", "part")
 
     def __init__(self, part: Part, now: float) -> None:
         self.part = part
         self.batch = Batch(part.number, part.epoch, part.seq + 1, now)
         self.outbox = Outbox(part.number, part.epoch)
         self._settles = False
-        self._told: dict[int, list[int]] = {}  # by run: inbox rows that must not be lost with its turn
+        self._told: set[int] = set()  # inbox rows that must not be lost with their run's share
+        self._runs_done: dict[int, int] = {}  # inbox row → the run that it is for
+        self._runs_of: dict[
+            int, int
+        ] = {}  # by identity: whose rows the batch writes for others and the cache
+
+    def done(self, run: int, row: int) -> None:
+        """A run was given the command in this row; it does not come back, whatever becomes of the run."""
+        self.batch.inbox_done.append(row)
+        self._runs_done[row] = run
 
     def told(self, run: int, row: int) -> None:
         """A run was told what stands in this row, once and for all: should it drop out of the turn, the row stays."""
-        self.batch.inbox_done.append(row)
-        self._told.setdefault(run, []).append(row)
+        self.done(run, row)
+        self._told.add(row)
+
+    def post(self, run: int, row: InboxRow) -> None:
+        """A run has something to say to another, or to the ledger of a limit."""
+        self.batch.inbox_new.append(row)
+        self._runs_of[id(row)] = run
+
+    def cache(self, run: int, row: CacheRow) -> None:
+        """A run's output is kept for others."""
+        self.batch.cache.append(row)
+        self._runs_of[id(row)] = run
 
     def settle_offset(self) -> None:
         """Write how far the part was read, though nothing else may have happened."""
@@ -82,32 +101,60 @@ class Portion:
     @property
     def worth_committing(self) -> bool:
         """Whether there is anything to write; an offset alone can wait."""
-        batch = self.batch
-        return bool(
-            batch.history
-            or batch.tasks
-            or batch.runs
-            or batch.inbox_done
-            or batch.inbox_new
-            or batch.timers
-            or batch.cleared
-            or batch.poison
-            or self._settles
-        )
+        return self._settles or says_something(self.batch)
 
     def drop(self, run: int) -> None:
         """Take everything of a run out of it."""
-        batch = self.batch
-        stays = self._told.pop(run, ())
-        batch.inbox_done = [row for row in batch.inbox_done if row not in stays]
         self.outbox.drop(run)
-        batch.tasks = [row for row in batch.tasks if row.run != run]
-        batch.runs = [row for row in batch.runs if row.no != run]
-        batch.history = [row for row in batch.history if row.run != run]
-        batch.timers = [timer for timer in batch.timers if timer.run != run]
-        batch.cleared = [timer for timer in batch.cleared if timer.run != run]
-        batch.dead = [letter for letter in batch.dead if letter.run != run]
-        batch.runs_new = [new for new in batch.runs_new if new.parent is None or new.parent[0] != run]
+        stays = {row for row, of in self._runs_done.items() if of == run and row in self._told}
+        self.batch.inbox_done = [row for row in self.batch.inbox_done if row not in stays]
+        self._runs_done = {row: of for row, of in self._runs_done.items() if of != run}
+        kept = self._taken(lambda of: of != run)
+        for each in fields(Batch):  # in place: others may be filling it
+            setattr(self.batch, each.name, getattr(kept, each.name))
+
+    def share(self, runs: Container[int]) -> Batch:
+        """What is written for these runs, to be committed by itself."""
+        share = self._taken(lambda of: of in runs)
+        share.next_offset = None
+        share.poison = []
+        return share
+
+    def rest(self, runs: Container[int]) -> Batch:
+        """All but the shares of these runs, which are committed before: the offset goes with it."""
+        return self._taken(lambda of: of not in runs)
+
+    def _taken(self, wanted: Callable[[int | None], bool]) -> Batch:
+        """The batch as it would be for these runs alone; None stands for what belongs to no run."""
+        batch, done, of = self.batch, self._runs_done, self._runs_of
+        return replace(
+            batch,
+            seq=self.part.seq + 1,
+            tasks=[row for row in batch.tasks if wanted(row.run)],
+            runs=[row for row in batch.runs if wanted(row.no)],
+            history=[row for row in batch.history if wanted(row.run)],
+            timers=[timer for timer in batch.timers if wanted(timer.run)],
+            cleared=[timer for timer in batch.cleared if wanted(timer.run)],
+            inbox_done=[row for row in batch.inbox_done if wanted(done.get(row))],
+            inbox_new=[row for row in batch.inbox_new if wanted(of.get(id(row)))],
+            runs_new=[new for new in batch.runs_new if wanted(None if new.parent is None else new.parent[0])],
+            cache=[row for row in batch.cache if wanted(of.get(id(row)))],
+            dead=[letter for letter in batch.dead if wanted(letter.run)],
+        )
+
+
+def says_something(batch: Batch) -> bool:
+    """Whether there is anything to write; an offset alone can wait."""
+    return bool(
+        batch.history
+        or batch.tasks
+        or batch.runs
+        or batch.inbox_done
+        or batch.inbox_new
+        or batch.timers
+        or batch.cleared
+        or batch.poison
+    )
 
 
 class Turn:

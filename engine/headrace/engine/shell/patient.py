@@ -56,7 +56,8 @@ class PatientStore:
 
     async def commit(self, batches: Sequence[Batch]) -> list[int]:
         """Commit, finding out what happened when the answer is lost. Answers with the parts that belong to another engine by
-        now: if there are any, nothing was written. Raises StoreUnavailable."""
+        now: if there are any, nothing was written. Raises StoreUnavailable, and whatever else says that the store will never take
+        what was given; nothing was written then."""
         while True:
             try:
                 return await self._patiently(self._store.commit, batches)
@@ -99,6 +100,9 @@ class PatientStore:
 
     async def run(self, no: int) -> RunRow | None:
         return await self._patiently(self._store.run, no)
+
+    async def existing(self, runs: Sequence[int]) -> list[int]:
+        return await self._patiently(self._store.existing, runs)
 
     async def children(self, run: int) -> list[RunRow]:
         return await self._patiently(self._store.children, run)

@@ -165,9 +165,9 @@ class Reactor:
             case CancelChild():
                 command = await self._children.stop(live, effect, turn.now)
                 if command is not None:
-                    batch.inbox_new.append(command)
+                    portion.post(no, command)
             case StoreCache():
-                batch.cache.append(cache_row(live.row.project, effect))
+                portion.cache(no, cache_row(live.row.project, effect))
             case DeadLetter():
                 named = (live.row.workflow, live.using.plan.ids[effect.key.task])
                 batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect, *named))

@@ -23,6 +23,7 @@ from headrace.engine.core.workflow import Kind
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.cache import Move
 from headrace.engine.ports.store import RunRow, Store, TaskRow
+from headrace.engine.shell.aside import set_aside
 from headrace.engine.shell.history import Recorded
 from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.rows import artifact_of, machine_rows, run_status
@@ -68,11 +69,12 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with all its task runs, in the plan's order."""
+    """A run with all its task runs, in the plan's order. `aside`: why no engine goes on with it, where one has said so."""
 
     run: RunRow
     plan: Plan
     tasks: tuple[TaskView, ...]
+    aside: str | None = None
 
     def counts(self) -> dict[str, int]:
         """How many task runs are in each state that occurs."""
@@ -102,7 +104,8 @@ async def run_view(
     kept = artifact_of(row.artifact)
     if kept is not None and artifacts is not None:
         row = row._replace(output=await artifacts.get(kept))
-    return RunView(row, plan, tuple(task_views(plan, run_status(row), await store.task_rows(run_no))))
+    aside = None if RunState(row.state).final else await set_aside(store, row)
+    return RunView(row, plan, tuple(task_views(plan, run_status(row), await store.task_rows(run_no))), aside)
 
 
 def task_views(plan: Plan, status: RunStatus, rows: Sequence[TaskRow]) -> Iterator[TaskView]:
