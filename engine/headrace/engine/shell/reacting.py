@@ -137,12 +137,26 @@ class Reactor:
         key, attempt, epoch, n, worker, _ = effect
         fleet = self._fleet
         member = fleet.member(worker)
-        if member is None:  # it went between picking and deciding: the next sweep finds nobody there
-            return
         profile = live.profile(key.task, self._line)
         part, generation = portion.part.number, live.decision.generation
-        fleet.sent(Flight(part, (live.no, key), attempt, epoch, n, member, profile, turn.mono, generation))
-        portion.outbox.send(live, effect, member, profile)
+        flight = Flight(
+            part,
+            (live.no, key),
+            attempt,
+            epoch,
+            n,
+            member or Member(worker, None, turn.mono),
+            profile,
+            turn.mono,
+            generation,
+        )
+        if (
+            member is None
+        ):  # it was forgotten meanwhile, and nobody knows its inbox: a sweep finds it silent, or its beat comes
+            fleet.restore(flight, worker, False, turn.mono)
+        else:
+            fleet.sent(flight)
+            portion.outbox.send(live, effect, member, profile)
 
     async def _other(self, live: LiveRun, turn: Turn, portion: Portion, effect: Effect) -> None:
         no, batch, timers = live.no, portion.batch, self._holdings.timers
