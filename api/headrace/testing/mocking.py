@@ -58,6 +58,9 @@ class MockedSide:
     async def report(self, part: int, message: ToEngine) -> None:
         await self._side.report(part, message)
 
+    def report_at_once(self, part: int, message: ToEngine) -> bool:
+        return self._side.report_at_once(part, message)
+
     @property
     def inbox(self) -> int:
         return self._side.inbox

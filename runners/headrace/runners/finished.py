@@ -38,7 +38,9 @@ class Finished:
         if report.output is not None:
             self._bytes += len(report.output)
         while len(reports) > MOST or self._bytes > MOST_BYTES:
-            self._drop(next(iter(reports)))
+            _, oldest = reports.popitem(last=False)
+            if oldest.output is not None:
+                self._bytes -= len(oldest.output)
 
     def recall(self, key: AttemptKey, report: Report) -> None:
         """Keep a report that was sent without being held, unless one is kept that knows more or is newer."""

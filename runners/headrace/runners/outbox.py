@@ -80,8 +80,8 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what has been put; each part's envelopes go one after the other."""
-        for part in self._waiting:
-            if part not in self._senders:
+        for part in list(self._waiting):
+            if part not in self._senders and not self._sent_at_once(part):
                 self._start(part)
         if self._count > MOST_WAITING or self._bytes > MOST_WAITING_BYTES:
             self._to_disk()
@@ -120,6 +120,20 @@ class Outbox:
     def _start(self, part: int) -> None:
         self._senders[part] = asyncio.get_running_loop().create_task(self._send(part))
 
+    def _sent_at_once(self, part: int) -> bool:
+        """Where the broker lies in this process: without a task of its own for it."""
+        items = self._waiting[part]
+        if self._spill is not None and self._spill.waiting(part):
+            return False
+        if len(items) > LARGEST_ENVELOPE or self._bytes > ENVELOPE_BYTES:
+            return False
+        if not self._side.report_at_once(part, self._envelope(items)):
+            return False
+        del self._waiting[part]
+        self._acknowledged(items)
+        self._forget(items)
+        return True
+
     async def _send(self, part: int) -> None:
         try:
             while items := self._next(part):
@@ -146,7 +160,7 @@ class Outbox:
         return self._waiting.pop(part, None)
 
     async def _until_acknowledged(self, part: int, items: list[Sent]) -> None:
-        envelope = Reports(self._worker, self._incarnation, [report for _, report in items])
+        envelope = self._envelope(items)
         wait = FIRST_WAIT
         while True:
             try:
@@ -155,6 +169,9 @@ class Outbox:
             except Exception:  # whatever the broker's client raises: the report must arrive
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
+
+    def _envelope(self, items: list[Sent]) -> Reports:
+        return Reports(self._worker, self._incarnation, [report for _, report in items])
 
     def _to_disk(self) -> None:
         if self._spill is None:

@@ -216,6 +216,7 @@ async def test_an_alive_is_said_until_the_broker_takes_it(
         await real(part, message)  # type: ignore[arg-type]
 
     monkeypatch.setattr(small.side, "report", report)
+    monkeypatch.setattr(small.side, "report_at_once", lambda part, message: False)
     small.ask(epoch=2)
     assert (await small.hear_alive(5)).seen == {"default": 2}
     assert failures == 0
@@ -263,6 +264,7 @@ async def test_a_result_that_waited_on_disk_goes_out_with_the_delivery_that_coun
         await real(part, message)  # type: ignore[arg-type]
 
     monkeypatch.setattr(small.side, "report", report)
+    monkeypatch.setattr(small.side, "report_at_once", lambda part, message: False)
     on_disk = asyncio.Event()
     sender = small.worker._reporter.outbox
     spilled = sender._spilled
@@ -544,6 +546,7 @@ async def test_reports_wait_for_a_broker_that_is_away(small: Desk, monkeypatch: 
         await real(part, message)  # type: ignore[arg-type]
 
     monkeypatch.setattr(small.side, "report", report)
+    monkeypatch.setattr(small.side, "report_at_once", lambda part, message: False)
     sent = small.make(python("tasks:noop"))
     small.send(sent)
     small.ask(sent)

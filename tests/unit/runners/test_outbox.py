@@ -34,6 +34,9 @@ class Line:
         await self.up.wait()
         await self._side.report(part, message)
 
+    def report_at_once(self, part: int, message: ToEngine) -> bool:
+        return False
+
     async def heard(self) -> list[list[Report]]:
         """By part, what has arrived."""
         parts: list[list[Report]] = [[] for _ in range(4)]

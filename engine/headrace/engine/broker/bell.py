@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from threading import get_ident
 
@@ -10,13 +11,15 @@ from threading import get_ident
 class Bell:
     """Wakes one waiting coroutine; `ring` is safe from any thread. A ring before the wait is not lost."""
 
-    __slots__ = ("_loop", "_rung", "_thread", "_waiter")
+    __slots__ = ("_deadline", "_loop", "_rung", "_thread", "_timer", "_waiter")
 
     def __init__(self) -> None:
         self._rung = False
         self._waiter: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
     def ring(self) -> None:
         self._rung = True
@@ -38,15 +41,32 @@ class Bell:
         loop = asyncio.get_running_loop()
         self._loop, self._thread = loop, get_ident()
         self._waiter = waiter = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, self._release)
+        if timeout is not None:
+            self._until(loop, loop.time() + timeout)
         try:
             # another thread sets the flag before it looks for a waiter: one of the two sees the other
             if not self._rung:
                 await waiter
         finally:
             self._waiter = None
+            self._deadline = math.inf
+
+    def _until(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """Ring at the deadline. A timer that is due earlier stays, and looks again then: most waits end long before, and a
+        timer made and cancelled for each costs more than the wait."""
+        self._deadline = deadline
+        timer = self._timer
+        if timer is None or timer.when() > deadline:
             if timer is not None:
                 timer.cancel()
+            self._timer = loop.call_at(deadline, self._due, loop)
+
+    def _due(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._deadline <= loop.time():
+            self._release()
+        elif self._waiter is not None and self._deadline < math.inf:
+            self._until(loop, self._deadline)
 
     def _release(self) -> None:
         waiter = self._waiter

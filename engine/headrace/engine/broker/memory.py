@@ -300,5 +300,11 @@ class MemoryWorkerSide:
         if acknowledged is not None:
             await acknowledged
 
+    def report_at_once(self, part: int, message: ToEngine) -> bool:
+        if self._broker._links is not None:  # what is to be late, lost or doubled is waited for
+            return False
+        self._broker._append_status(part, message)
+        return True
+
     async def beat(self, beat: Beat) -> None:
         self._broker._publish_beat(beat)

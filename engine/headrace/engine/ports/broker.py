@@ -129,4 +129,7 @@ class WorkerSide(Protocol):
     async def report(self, part: int, message: ToEngine) -> None:
         """Publish to the run's part; returns when acknowledged."""
 
+    def report_at_once(self, part: int, message: ToEngine) -> bool:
+        """The same where there is nothing to wait for. False: nothing was done, and `report` is the way."""
+
     async def beat(self, beat: Beat) -> None: ...

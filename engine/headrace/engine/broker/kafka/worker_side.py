@@ -81,6 +81,10 @@ class KafkaWorkerSide:
         self._woken = True
         self._bell.ring()
 
+    def report_at_once(self, part: int, message: ToEngine) -> bool:
+        """Never: the broker acknowledges first."""
+        return False
+
     async def report(self, part: int, message: ToEngine) -> None:
         """Raises BrokerUnavailable when it was refused: not allowed, or the part has no partition."""
         await asyncio.gather(
