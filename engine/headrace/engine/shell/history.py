@@ -30,11 +30,13 @@ class UnknownHistory(Exception):
 
 
 class Refusal(NamedTuple):
-    """A command that was not carried out: what was asked, by whom, and why not."""
+    """A command that was not carried out: what was asked, by whom, and why not. `command`: its id in the inbox, by which the
+    one who waits for it knows it."""
 
     kind: str
     by: str
     why: str
+    command: int = 0
 
 
 class Content(Protocol):

@@ -130,7 +130,7 @@ class Mailbox:
         except Exception as refused:
             if not isinstance(refused, Refused):  # a fault of ours; the command must not come back for ever
                 _logger.exception("inbox row %d (%s) cannot be read", row.id, row.kind)
-            live.refused.append(Refusal(row.kind, by_of(row), str(refused)))
+            live.refused.append(Refusal(row.kind, by_of(row), str(refused), row.id))
             turn.touched[live] = None
             return True
         if isinstance(event, RerunAsked):
