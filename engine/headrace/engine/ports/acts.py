@@ -105,6 +105,10 @@ class AuditStore(Protocol):
     async def note(self, act: Act) -> None:
         """A line of its own, for what changes nothing else (a login that failed). `once` is not looked at."""
 
+    async def recall(self, once: Once, now: float) -> None:
+        """Raises Repeated when the key was used and has not expired at `now`; else nothing happens. For whoever looks at something
+        that the first request may have changed before acting."""
+
     async def audit(
         self,
         project: str,

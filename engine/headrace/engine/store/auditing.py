@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Insert, bindparam, func, insert, select, update
 
-from headrace.engine.ports.acts import GENESIS, Act, AuditLine, ChainHead, Repeated, linked
+from headrace.engine.ports.acts import GENESIS, Act, AuditLine, ChainHead, Once, Repeated, linked
 from headrace.engine.store import tables
 
 T = TypeVar("T")
@@ -50,6 +50,14 @@ def claim(connection: Connection, act: Act) -> None:
         o = tables.once.c
         used = connection.execute(select(o.digest, o.object).where(o.key == key)).one()
         raise Repeated(used.object, used.digest == digest)
+
+
+def recall(connection: Connection, once: Once, now: float) -> None:
+    """Raises Repeated when the key was used and has not expired."""
+    o = tables.once.c
+    used = connection.execute(select(o.digest, o.object).where(o.key == once.key, o.until > now)).first()
+    if used is not None:
+        raise Repeated(used.object, used.digest == once.digest)
 
 
 @cache
