@@ -42,6 +42,7 @@ class Lane:
             cached_statements=512,
         )
         self._patient = f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}"
+        self._waits = True
         try:
             for name, value in PRAGMAS.items():
                 self._set(f"PRAGMA {name} = {value}", busy_seconds)
@@ -74,17 +75,23 @@ class Lane:
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
         """Everything within, or nothing."""
+        self.be_patient()
         self.raw.execute(begin)
         with self.begun():
             yield
 
     def begin_at_once(self) -> None:
         """Begin to write, or raise sqlite3.OperationalError at once when another process is writing."""
-        self.raw.execute("PRAGMA busy_timeout = 0")
-        try:
-            self.raw.execute("BEGIN IMMEDIATE")
-        finally:
+        if self._waits:  # one begin at once follows upon another: to say it each time costs as much as a row
+            self.raw.execute("PRAGMA busy_timeout = 0")
+            self._waits = False
+        self.raw.execute("BEGIN IMMEDIATE")
+
+    def be_patient(self) -> None:
+        """Wait for other processes again, after `begin_at_once`."""
+        if not self._waits:
             self.raw.execute(self._patient)
+            self._waits = True
 
     @contextmanager
     def begun(self) -> Iterator[None]:

@@ -175,6 +175,7 @@ class Writer:
                 with lane.transaction("BEGIN IMMEDIATE"):
                     job.result = job.do(lane)
             else:
+                lane.be_patient()
                 job.result = job.do(lane)
         except BaseException as error:
             job.error = self._explained(error)
