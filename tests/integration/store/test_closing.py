@@ -1,0 +1,76 @@
+"""What a closed store leaves behind: no connection, whatever was going on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import uuid
+import warnings
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from headrace.engine.ports.store import StoreUnavailable
+from headrace.engine.store.postgres import PostgresStore
+from tests.support.postgres import TEMPLATE, Postgres
+
+ROUNDS = 20
+
+
+@pytest.fixture
+async def url(postgres: Postgres) -> AsyncIterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    yield await postgres.create(name, TEMPLATE)
+    await postgres.drop(name)
+
+
+async def connected(observer: asyncpg.Connection) -> int:
+    """How many connections there are beside this one."""
+    return int(
+        await observer.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    )
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+async def test_calls_cancelled_at_any_moment_leave_no_connection(url: str, abandoned: bool) -> None:
+    """Or not cancelled at all, but still under way when the store is closed."""
+    draw = random.Random(7)
+    observer = await asyncpg.connect(url)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(ROUNDS):
+            store = await PostgresStore.open(url)
+            calls = [
+                asyncio.create_task(call())
+                for _ in range(4)
+                for call in (
+                    store.parts,
+                    store.survey,
+                    lambda store=store: store.run(1),
+                    lambda store=store: store.expire(0.0),
+                )
+            ]
+            await asyncio.sleep(draw.random() * 0.03)
+            if not abandoned:
+                for call in calls:
+                    call.cancel()
+            await store.close()
+            done = await asyncio.gather(*calls, return_exceptions=True)
+            unexpected = [
+                each
+                for each in done
+                if isinstance(each, BaseException)
+                and not isinstance(each, asyncio.CancelledError | StoreUnavailable)
+            ]
+            assert unexpected == []
+            del store, calls, done
+            gc.collect()
+    assert [str(each.message) for each in told if each.category is ResourceWarning] == []
+    async with asyncio.timeout(10):
+        while await connected(observer):  # noqa: ASYNC110 (the server ends what was cut off when it notices)
+            await asyncio.sleep(0.01)
+    await observer.close()
