@@ -6,6 +6,8 @@ their tasks are; a map that has not expanded, is empty or was never entered is o
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -110,16 +112,73 @@ async def run_view(
 
 def task_views(plan: Plan, status: RunStatus, rows: Sequence[TaskRow]) -> Iterator[TaskView]:
     """Every task run there is, in the plan's order and, within a map, by index."""
-    laid = list(machine_rows(rows))
-    stored = {id(row): full for (_, _, row), full in zip(laid, rows, strict=True)}
-    current = newest(plan, status, laid)
-    for node in range(len(plan.ids)):
-        if plan.kinds[node] is Kind.GROUP:
-            continue
-        for path, state in _paths(plan, current, node):
-            row = current.get(Key(node, path)) if state is None else None
-            full = None if row is None else stored.get(id(row))
-            yield _task_view(plan, node, path, state, row, full, status.generation)
+    layout = Layout(plan, status, rows)
+    return map(layout.view, range(len(layout)))
+
+
+class Layout:
+    """The task runs of a run in the plan's order and, within a map, by index: cheap to lay, and looked at one by one.
+
+    `nodes`, `paths` and `states` say of each what it is: the task's index in the plan, its packed indexes and its state.
+    """
+
+    def __init__(self, plan: Plan, status: RunStatus, rows: Sequence[TaskRow]) -> None:
+        laid = list(machine_rows(rows))
+        self.plan = plan
+        self.nodes = array("i")
+        self.paths = array("q")
+        self.states = bytearray()
+        self._generation = status.generation
+        self._stored = {id(row): full for (_, _, row), full in zip(laid, rows, strict=True)}
+        self._current = current = newest(plan, status, laid)
+        self._unentered: dict[int, TaskState] = {}
+        for node in range(len(plan.ids)):
+            if plan.kinds[node] is Kind.GROUP:
+                continue
+            for path, state in _paths(plan, current, node):
+                if state is not None:
+                    self._unentered[len(self.nodes)] = state
+                else:
+                    row = current.get(Key(node, path))
+                    state = _PENDING if row is None else row.state
+                self.nodes.append(node)
+                self.paths.append(path)
+                self.states.append(state)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def after(self, node: int, path: int) -> int:
+        """The place of the first task run behind that one, whether or not that one is there."""
+        begin, end = bisect_left(self.nodes, node), bisect_right(self.nodes, node)
+        return bisect_right(self.paths, path, begin, end)
+
+    def find(self, node: int, path: int) -> int | None:
+        """The place of that very task run."""
+        at = self.after(node, path) - 1
+        return at if at >= 0 and (self.nodes[at], self.paths[at]) == (node, path) else None
+
+    def places(self, node: int) -> range:
+        """Those of a task."""
+        return range(bisect_left(self.nodes, node), bisect_right(self.nodes, node))
+
+    def view(self, at: int) -> TaskView:
+        """The task run at that place."""
+        return self._seen(self.nodes[at], self.paths[at], self._unentered.get(at))
+
+    def head(self, key: Key) -> TaskView | None:
+        """A mapped task itself, in place of its items; None when it has not begun to be one."""
+        return self._seen(*key, None) if key in self._current else None
+
+    def row(self, node: int, path: int) -> TaskRow | None:
+        """What is stored of a task run and counts now."""
+        row = self._current.get(Key(node, path))
+        return None if row is None else self._stored.get(id(row))
+
+    def _seen(self, node: int, path: int, state: TaskState | None) -> TaskView:
+        row = self._current.get(Key(node, path)) if state is None else None
+        full = None if row is None else self._stored.get(id(row))
+        return _task_view(self.plan, node, path, state, row, full, self._generation)
 
 
 def _task_view(

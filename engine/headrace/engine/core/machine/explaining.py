@@ -5,6 +5,7 @@ An explanation is data: codes and evidence. Sentences for people are made from i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from headrace.engine.core.keys import Key, written
@@ -40,17 +41,20 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`verdict`: ready, waiting, will_skip, will_fail (whatever its upstreams still do), or final."""
+    """`verdict`: ready, waiting, will_skip, will_fail (whatever its upstreams still do), or final. `upstreams`: how many there
+    are, however many of them are told."""
 
     key: Key
     state: str
     verdict: str
     upstream: tuple[UpstreamState, ...]
     blockers: tuple[Blocker, ...]
+    upstreams: int = 0
 
 
-def explain(board: Board, key: Key) -> Explanation | None:
-    """The explanation of one task run; None when there is no such task run (yet)."""
+def explain(board: Board, key: Key, most: int | None = None) -> Explanation | None:
+    """The explanation of one task run; None when there is no such task run (yet). With `most`, at most so many of its upstreams
+    are told, those first that are in the way or that decided."""
     spot = board.locate(key)
     if spot is None:
         return None
@@ -58,11 +62,39 @@ def explain(board: Board, key: Key) -> Explanation | None:
     state = _STATES[block.state[slot]]
     item = block.is_item(slot)
     at, head = (block.parent, block.head) if item and block.parent is not None else (block, slot)
-    upstream = tuple(_upstream(board, at, head, up) for up in board.plan.upstream(key.task))
+    sources: Sequence[int] = board.plan.upstream(key.task)
+    total = len(sources)
+    if most is not None and total > most:
+        sources = _telling(board, at, head, state, sources, most)
+    upstream = tuple(_upstream(board, at, head, up) for up in sources)
     if state.final:
-        return Explanation(key, state.word, "final", upstream, tuple(_decided(board, block, slot, upstream)))
+        blockers = tuple(_decided(board, block, slot, upstream))
+        return Explanation(key, state.word, "final", upstream, blockers, total)
     blockers = tuple(_blockers(board, block, slot, state, upstream))
-    return Explanation(key, state.word, _verdict(board, block, slot, state, blockers), upstream, blockers)
+    verdict = _verdict(board, block, slot, state, blockers)
+    return Explanation(key, state.word, verdict, upstream, blockers, total)
+
+
+def _telling(
+    board: Board, block: Block, slot: int, state: TaskState, sources: Sequence[int], most: int
+) -> list[int]:
+    """The upstreams that tell most, in their order: those in the way of what waits, those that did not succeed before what
+    has ended, and as many of the others as there is room for."""
+    found: list[int] = []
+    if not (state in (TaskState.PENDING, TaskState.SUCCEEDED) and block.unmet[slot] == 0):
+        for source in sources:
+            at, spot = board.instance(block, slot, source)
+            stands = at.state[spot]
+            if stands != TaskState.SUCCEEDED if state.final else stands < TaskState.SUCCEEDED:
+                found.append(source)
+                if len(found) == most:
+                    return found
+    told = set(found)
+    for source in sources:
+        if len(told) == most:
+            break
+        told.add(source)
+    return sorted(told)
 
 
 def _upstream(board: Board, block: Block, slot: int, source: int) -> UpstreamState:

@@ -108,9 +108,10 @@ class RunMachine:
         """0 high, 1 normal, 2 low."""
         return priority_class(self.board.plan, task, self.board.info.priority)
 
-    def explain(self, key: Key) -> Explanation | None:
-        """Why the task run waits, or what decided it; None when there is no such task run."""
-        return explain(self.board, key)
+    def explain(self, key: Key, most: int | None = None) -> Explanation | None:
+        """Why the task run waits, or what decided it, with at most `most` of its upstreams; None when there is no such task
+        run."""
+        return explain(self.board, key, most)
 
     def in_flight(self) -> list[tuple[Key, TaskState, int, int, int, str]]:
         """(key, state, attempt, epoch, n, worker) of every attempt that a worker holds."""
