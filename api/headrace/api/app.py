@@ -11,10 +11,11 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import Gate, asker, guard
 from headrace.api.office import Office
 from headrace.api.problems import Problem
-from headrace.api.routes import workflows
+from headrace.api.routes import bulk, commands, registering, runs, starting, workflows
 
 PROBLEM_TYPE = "application/problem+json"
 ROOT = "/api/v1"
+PARTS = (workflows, registering, starting, runs, commands, bulk)
 
 
 def create_app(office: Office, gate: Gate) -> Litestar:
@@ -23,7 +24,7 @@ def create_app(office: Office, gate: Gate) -> Litestar:
     async def provide_office() -> Office:
         return office
 
-    root = Router(path=ROOT, route_handlers=[*workflows.ROUTES])
+    root = Router(path=ROOT, route_handlers=[route for part in PARTS for route in part.ROUTES])
     return Litestar(
         route_handlers=[root],
         dependencies={"office": Provide(provide_office), "asker": Provide(asker)},

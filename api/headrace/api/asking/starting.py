@@ -36,6 +36,18 @@ class Started(NamedTuple):
     replayed: bool = False
 
 
+async def recall(office: Office, asker: Asker, asked: bytes) -> Started | None:
+    """The answer of this very request, when it came before; to be looked for before anything that could refuse it now. Raises
+    Problem (422 idempotency_key_reused)."""
+    once = asker.act("run.start", "run", None, asked).once
+    if once is not None:
+        try:
+            await office.store.recall(once, asker.now)
+        except Repeated as repeated:
+            return await _again(office, asker, repeated)
+    return None
+
+
 async def start(
     office: Office, asker: Asker, version: VersionRow, body: StartBody, asked: bytes, priority: str | None
 ) -> Started:

@@ -198,7 +198,7 @@ class InlineBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class StopBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class CancelBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Why; it is kept with the decision."""
 
     reason: Reason | None = None

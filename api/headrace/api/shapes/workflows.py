@@ -9,6 +9,7 @@ import msgspec
 from headrace.api.shapes.runs import PriorityWord
 from headrace.api.showing.times import instant
 from headrace.engine.ports.store import VersionRow
+from headrace.engine.ports.workflow_settings import WorkflowSettings
 
 
 class WorkflowEntry(msgspec.Struct, kw_only=True):
@@ -96,6 +97,12 @@ class PlanDetail(msgspec.Struct, kw_only=True):
     version: int
     plan: str
     document: dict[str, Any]
+
+
+def workflow_entry(row: VersionRow, settings: WorkflowSettings | None) -> WorkflowEntry:
+    """The workflow whose newest version that is; `settings` None: nothing was ever set."""
+    priority: Any = None if settings is None else settings.priority
+    return WorkflowEntry(**_fields(row), paused=settings is not None and settings.paused, priority=priority)
 
 
 def version_entry(row: VersionRow) -> VersionEntry:

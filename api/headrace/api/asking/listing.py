@@ -1,0 +1,39 @@
+"""Runs by what they have in common, newest first. No Litestar here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.api.office import Office
+from headrace.api.paging import place_of
+from headrace.api.problems import Problem
+from headrace.api.shapes.runs import RunFilter
+from headrace.api.shapes.times import moment
+from headrace.engine.core.states import RunState
+from headrace.engine.ports.store import RunRow
+
+_HIGHEST = 2**63 - 1
+
+
+def before_of(cursor: str | None) -> int | None:
+    """The number that a page goes on below. Raises Problem (400)."""
+    place = place_of(cursor, int)
+    if place is not None and not 0 <= place <= _HIGHEST:
+        raise Problem(400, "cursor", "The cursor is not one that a list of this API has given.")
+    return place
+
+
+async def found_by(
+    office: Office, project: str, wanted: RunFilter, *, before: int | None, limit: int
+) -> list[RunRow]:
+    """At most `limit` runs below the number `before`. Raises Problem (400) for a time that is none."""
+    given: dict[str, Any] = {
+        "workflow": wanted.workflow,
+        "state": None if wanted.state is None else RunState[wanted.state.upper()],
+        "tag": wanted.tag,
+        "created_after": moment(wanted.created_after, "created_after"),
+        "created_before": moment(wanted.created_before, "created_before"),
+        "text": wanted.text,
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    return await office.store.list_runs(project, **asked, before=before, limit=limit)

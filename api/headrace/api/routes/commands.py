@@ -1,0 +1,172 @@
+"""What is asked of one run: stop, pause, go on, begin again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, RawBody
+
+from headrace.api.access.asking import Asker
+from headrace.api.access.guarding import OPERATOR
+from headrace.api.asking.finding import plan_of, run_of, version_of
+from headrace.api.asking.waiting import patience
+from headrace.api.commanding import command, run_final, task_name
+from headrace.api.office import Office
+from headrace.api.problems import Problem
+from headrace.api.routes.repeating import REPLAYED, asked
+from headrace.api.shapes.runs import CancelBody, RerunBody, RunEntry, run_entry
+from headrace.api.showing.documents import state_word
+from headrace.api.veiling import Veil
+from headrace.engine.core.states import RunState
+from headrace.engine.ports.store import RunRow
+
+Kind = Literal["cancel", "kill", "pause", "resume", "rerun"]
+
+
+@post(
+    "/runs/{run:str}/cancel", opt=OPERATOR, status_code=202, summary="Cancel a run; its teardowns still run"
+)
+async def cancel_run(
+    request: Request[Any, Any, Any],
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    body: RawBody,
+    data: JSONBody[CancelBody | None] = None,
+    wait: FromQuery[str | None] = None,
+) -> Response[RunEntry]:
+    """202 when the command is kept. With `wait` (10s) the answer comes when an engine has decided, with the run as it is then, or
+    409 `refused` with the engine's words. 409 `run_final` when it has ended."""
+    given = {"reason": data.reason if data else None}
+    return await _tell(request, office, asker, run, "cancel", given, body, wait, _live)
+
+
+@post("/runs/{run:str}/kill", opt=OPERATOR, status_code=202, summary="End a run at once; nothing more runs")
+async def kill_run(
+    request: Request[Any, Any, Any],
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    body: RawBody,
+    data: JSONBody[CancelBody | None] = None,
+    wait: FromQuery[str | None] = None,
+) -> Response[RunEntry]:
+    """As cancel, without its teardowns; a run that is being cancelled can still be killed."""
+    given = {"reason": data.reason if data else None}
+    return await _tell(request, office, asker, run, "kill", given, body, wait, _live)
+
+
+@post("/runs/{run:str}/pause", opt=OPERATOR, status_code=202, summary="Start nothing more until resumed")
+async def pause_run(
+    request: Request[Any, Any, Any],
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    body: RawBody,
+    wait: FromQuery[str | None] = None,
+) -> Response[RunEntry]:
+    """What runs already goes on. `wait` as for cancel."""
+    return await _tell(request, office, asker, run, "pause", {}, body, wait, _live)
+
+
+@post("/runs/{run:str}/resume", opt=OPERATOR, status_code=202, summary="Go on with a paused run")
+async def resume_run(
+    request: Request[Any, Any, Any],
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    body: RawBody,
+    wait: FromQuery[str | None] = None,
+) -> Response[RunEntry]:
+    """`wait` as for cancel."""
+    return await _tell(request, office, asker, run, "resume", {}, body, wait, _live)
+
+
+@post(
+    "/runs/{run:str}/rerun",
+    opt=OPERATOR,
+    status_code=202,
+    summary="Run what failed again, or the tasks named",
+)
+async def rerun_run(
+    request: Request[Any, Any, Any],
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    body: RawBody,
+    data: JSONBody[RerunBody | None] = None,
+    wait: FromQuery[str | None] = None,
+) -> Response[RunEntry]:
+    """Everything downstream of them runs again too, as a new generation; the old attempts stay to be read. 409 `run_not_final`
+    while the run lives; 422 for a task that its plan has not."""
+    wanted = data or RerunBody()
+    row = await run_of(office, asker.project, run)
+    named: list[str] = []
+    if wanted.version not in (None, "latest"):
+        assert isinstance(wanted.version, int)
+        await version_of(office, asker.project, row.workflow, wanted.version)
+    if isinstance(wanted.from_, list):
+        plan = await plan_of(office, row.plan)
+        named = [task_name(plan, task) for task in wanted.from_]
+        if not named:
+            raise Problem(
+                422,
+                "invalid",
+                "from names no task.",
+                problems=[{"field": "from", "message": "names no task"}],
+            )
+    given = {"from": named or "failed", "inputs": wanted.inputs, "version": wanted.version}
+    detail = {"from": given["from"], "version": wanted.version, "inputs": sorted(wanted.inputs or ())}
+    return await _tell(request, office, asker, run, "rerun", given, body, wait, _ended, detail)
+
+
+async def _tell(
+    request: Request[Any, Any, Any],
+    office: Office,
+    asker: Asker,
+    run: str,
+    kind: Kind,
+    given: Mapping[str, Any],
+    body: bytes,
+    wait: str | None,
+    check: Callable[[RunRow], None],
+    detail: Mapping[str, Any] | None = None,
+) -> Response[RunEntry]:
+    told = await command(
+        office,
+        asker,
+        await run_of(office, asker.project, run),
+        kind,
+        given,
+        action=f"run.{kind}",
+        asked=asked(request, body),
+        wait=patience(wait),
+        check=check,
+        detail=given if detail is None else detail,
+    )
+    entry = run_entry(told.row, Veil(asker.role, office.secrets))
+    return Response(entry, status_code=202, headers=REPLAYED if told.replayed else None)
+
+
+def _live(row: RunRow) -> None:
+    """Raises Problem (409)."""
+    if RunState(row.state).final:
+        raise run_final(row)
+
+
+def _ended(row: RunRow) -> None:
+    """Raises Problem (409)."""
+    if not RunState(row.state).final:
+        raise Problem(
+            409,
+            "run_not_final",
+            f"The run has not ended: it is {state_word(row)}. Wait for it, or cancel it first.",
+            run=row.id,
+            state=state_word(row),
+        )
+
+
+ROUTES = [cancel_run, kill_run, pause_run, resume_run, rerun_run]
