@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.store import Batch, HistoryRow, InboxRow, NewRun, RunUpdate, TaskRow, VersionRow
 
 PROJECT = "default"
@@ -64,3 +65,8 @@ def batch(epoch: int, seq: int, part: int = 0, **content: Any) -> Batch:
 
 def history(run: int, seq: int, body: bytes = b"history") -> HistoryRow:
     return HistoryRow(run, seq, 100.0 + seq, body)
+
+
+def act(action: str = "run.cancel", object: str = "run 1", **fields: Any) -> Act:
+    given: dict[str, Any] = {"project": PROJECT, "at": 100.0, "actor": "user:ada", "address": "10.0.0.7"}
+    return Act(**{**given, "action": action, "object": object, **fields})

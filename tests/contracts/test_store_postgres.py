@@ -22,7 +22,7 @@ from headrace.engine.store.checksums import checksum
 from headrace.engine.store.postgres import PostgresStore
 from headrace.engine.store.writes import INBOX_LOCK
 from tests.contracts.conftest import Database
-from tests.contracts.samples import batch, command, history, new_run, run_update, task_row
+from tests.contracts.samples import PROJECT, act, batch, command, history, new_run, run_update, task_row
 from tests.support.postgres import Postgres
 
 
@@ -116,6 +116,7 @@ class Wire:
         self._target = (host, port)
         self.url = url
         self._cut = False
+        self._fatal: bytes | None = None
         self._relays: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -139,8 +140,12 @@ class Wire:
     def cut_answers(self) -> None:
         self._cut = True
 
+    def cut_answers_to(self, word: bytes) -> None:
+        """From the moment that a client says the word."""
+        self._fatal = word
+
     def mend(self) -> None:
-        self._cut = False
+        self._cut, self._fatal = False, None
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -161,6 +166,7 @@ class Wire:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            self._cut = self._cut or (self._fatal is not None and self._fatal in data)
             writer.write(data)
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -360,16 +366,28 @@ async def test_a_database_without_tables_says_how_to_get_them(postgres: Postgres
         await postgres.drop("bare")
 
 
-async def test_a_command_that_may_be_lost_is_not_sent_twice(postgres_database: Database) -> None:
+async def test_a_command_that_may_be_written_is_not_sent_twice(postgres_database: Database) -> None:
     async with Wire.to(postgres_database.url) as wire:
         store = await PostgresStore.open(wire.url)
         try:
-            wire.cut_answers()
+            wire.cut_answers_to(b"COMMIT;")
             with pytest.raises(OutcomeUnknown):
                 await store.post(command())
+            wire.mend()
+            assert len(await store.inbox(0, 0, 10)) == 1
         finally:
             wire.mend()
             await store.close()
+
+
+async def test_a_command_whose_connection_ends_before_its_commit_is_sent_again(
+    store: PostgresStore, other: Any
+) -> None:
+    await store.post(command())
+    await terminate(other)  # what the pool has is dead now
+    await store.post(command("kill"), act=act("run.kill"))
+    assert [row.kind for row in await store.inbox(0, 0, 10)] == ["cancel", "kill"]
+    assert len(await store.audit(PROJECT)) == 1
 
 
 async def test_a_command_that_commits_after_a_later_one_is_not_passed_over(

@@ -135,6 +135,9 @@ class DeadLetters(Protocol):
     ) -> list[LetterGroup]:
         """By fingerprint, the one with the newest letter first."""
 
+    async def count_letters(self, project: str) -> int:
+        """How many are open."""
+
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None: ...
 
     async def requeue(

@@ -14,6 +14,7 @@ from headrace.engine.ports.acts import Act
 from headrace.engine.ports.letters import DeadLetterRow, DeadLetters, PoisonRow
 from headrace.engine.ports.ownership import Owning
 from headrace.engine.ports.roster import Roster
+from headrace.engine.ports.workflow_settings import Settings
 
 DEFAULT_PROJECT = "default"
 
@@ -264,7 +265,7 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Owning, DeadLetters, Roster, Protocol):
+class Store(Owning, DeadLetters, Roster, Settings, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...
@@ -328,6 +329,18 @@ class Store(Owning, DeadLetters, Roster, Protocol):
 
     async def versions(self, project: str, name: str | None = None) -> list[VersionRow]: ...
 
+    async def newest_versions(
+        self,
+        project: str,
+        *,
+        tag: str | None = None,
+        text: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> list[VersionRow]:
+        """The newest version of each workflow, by name; `after` is a name (keyset paging). `text` is found anywhere in the name or
+        the description, whatever the case of its ASCII letters."""
+
     async def plan(self, plan: str) -> bytes | None:
         """The canonical document of that hash."""
 
@@ -348,10 +361,18 @@ class Store(Owning, DeadLetters, Roster, Protocol):
         *,
         workflow: str | None = None,
         state: int | None = None,
+        tag: str | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        text: str | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> list[RunRow]:
-        """Newest first; `before` is a run number (keyset paging)."""
+        """Newest first; `before` is a run number (keyset paging). `created_after` is within, `created_before` is not; `text` is the
+        beginning of the run's workflow, id or key."""
+
+    async def count_runs(self, project: str, since: float) -> dict[int, int]:
+        """How many runs there are by state: those that live, and of those that ended the ones that did at `since` or later."""
 
     async def task_rows(self, run: int) -> list[TaskRow]:
         """Every stored task run of every generation, whole (outputs, errors and inputs too)."""
@@ -363,12 +384,13 @@ class Store(Owning, DeadLetters, Roster, Protocol):
 
     # what is kept ----------------------------------------------------------------------------------------------
     async def tend(self, before: float | None = None) -> None:
-        """Make room for the coming weeks and drop whole partitions of what is older than `before`. Safe when two do it
-        at once; daily is enough. SQLite: nothing to do."""
+        """Make room for the coming weeks and drop whole partitions of what is older than `before`; delete what is over by itself:
+        cached results and keys of requests that have expired, workers and engines that went away a day ago. Safe when two do
+        it at once; daily is enough."""
 
     async def expire(self, before: float, limit: int = 100) -> int:
-        """Delete at most `limit` runs that ended before `before`, with everything of theirs, and what has expired of the
-        cache. Runs with an open dead letter stay. Returns how many runs were deleted."""
+        """Delete at most `limit` runs that ended before `before`, with everything of theirs, and what was over by itself then. Runs
+        with an open dead letter stay. Returns how many runs were deleted."""
 
 
 class KeyTaken(Exception):

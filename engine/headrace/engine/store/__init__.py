@@ -46,7 +46,7 @@ async def upgrade(url: str, parts: int | None = None) -> str:
             raise StoreUnavailable("A SQLite file has one part; several engines at once need PostgreSQL.")
         await (await SqliteStore.open(path)).close()
     else:
-        from headrace.engine.store.postgres import upgrade as upgrade_postgres
+        from headrace.engine.store.postgres_upkeep import upgrade as upgrade_postgres
 
         await upgrade_postgres(url, parts)
     from headrace.engine.store.schema import HEAD
@@ -64,7 +64,7 @@ async def check(url: str) -> str:
 
         found = await stored(path)
     else:
-        from headrace.engine.store.postgres import stored as stored_in_postgres
+        from headrace.engine.store.postgres_upkeep import stored as stored_in_postgres
 
         found = await stored_in_postgres(url)
     schema.require_current(found, "The database")

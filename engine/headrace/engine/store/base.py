@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from headrace.engine.ports.access import Token, User
-from headrace.engine.ports.acts import Act, AuditLine, ChainHead
+from headrace.engine.ports.acts import Act, AuditLine, ChainHead, Once
 from headrace.engine.ports.letters import (
     DeadLetter,
     LetterGroup,
@@ -28,7 +28,8 @@ from headrace.engine.ports.store import (
     TaskRow,
     VersionRow,
 )
-from headrace.engine.store import access, auditing, keeping, letters, outgoing, reads, writes
+from headrace.engine.ports.workflow_settings import WorkflowSettings
+from headrace.engine.store import access, auditing, keeping, letters, outgoing, reads, settings, writes
 
 T = TypeVar("T")
 
@@ -95,6 +96,17 @@ class SharedStore(ABC):
     async def versions(self, project: str, name: str | None = None) -> list[VersionRow]:
         return await self._read(reads.versions, project, name)
 
+    async def newest_versions(
+        self,
+        project: str,
+        *,
+        tag: str | None = None,
+        text: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> list[VersionRow]:
+        return await self._read(reads.newest_versions, project, tag=tag, text=text, after=after, limit=limit)
+
     async def plan(self, plan: str) -> bytes | None:
         return await self._read(reads.plan, plan)
 
@@ -116,12 +128,28 @@ class SharedStore(ABC):
         *,
         workflow: str | None = None,
         state: int | None = None,
+        tag: str | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        text: str | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> list[RunRow]:
         return await self._read(
-            reads.list_runs, project, workflow=workflow, state=state, before=before, limit=limit
+            reads.list_runs,
+            project,
+            workflow=workflow,
+            state=state,
+            tag=tag,
+            created_after=created_after,
+            created_before=created_before,
+            text=text,
+            before=before,
+            limit=limit,
         )
+
+    async def count_runs(self, project: str, since: float) -> dict[int, int]:
+        return await self._read(reads.count_runs, project, since)
 
     async def task_rows(self, run: int) -> list[TaskRow]:
         return await self._read(reads.task_rows, run)
@@ -158,6 +186,9 @@ class SharedStore(ABC):
         state: str | None = None,
     ) -> list[LetterGroup]:
         return await self._read(letters.groups, letters.Wanted(project, workflow, task, None, state), limit)
+
+    async def count_letters(self, project: str) -> int:
+        return await self._read(letters.count, project)
 
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None:
         return await self._read(letters.one, project, letter)
@@ -210,10 +241,32 @@ class SharedStore(ABC):
     async def expire(self, before: float, limit: int = 100) -> int:
         return await self._write(keeping.expire, before, limit)
 
+    # settings of workflows -----------------------------------------------------------------------------------------
+
+    async def workflow_settings(
+        self, project: str, names: Sequence[str] | None = None
+    ) -> dict[str, WorkflowSettings]:
+        return await self._read(settings.of_workflows, project, names)
+
+    async def set_workflow(
+        self,
+        project: str,
+        name: str,
+        at: float,
+        *,
+        paused: bool | None = None,
+        priority: str | None = None,
+        act: Act | None = None,
+    ) -> WorkflowSettings:
+        return await self._change(act, settings.change, project, name, at, paused, priority)
+
     # what somebody did ---------------------------------------------------------------------------------------------
 
     async def note(self, act: Act) -> None:
         await self._write(auditing.note, act, repeatable=False)
+
+    async def recall(self, once: Once, now: float) -> None:
+        await self._read(auditing.recall, once, now)
 
     async def audit(
         self,

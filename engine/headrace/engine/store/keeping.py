@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from functools import cache as once
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, func, or_, select, text
 
 from headrace.engine.ports.roster import WorkerRow
-from headrace.engine.store import tables
+from headrace.engine.store import ownership, tables
 from headrace.engine.store.letters import OPEN
 
 _JSON = ("queues", "labels", "kinds")
 FORGOTTEN_SECONDS = 86400.0
-"""A worker that was not seen for so long is deleted with what expires."""
+"""A worker that was not seen for so long, and an engine whose lease ended so long ago, will not come back by that name."""
 
 
 @once
@@ -78,7 +79,8 @@ _OF_RUN: tuple[tuple[Table, str], ...] = (
 
 
 def expire(connection: Connection, before: float, limit: int) -> int:
-    """Delete runs that ended before `before`, at most `limit`, with everything of theirs. Returns how many."""
+    """Delete runs that ended before `before`, at most `limit`, with everything of theirs, and what else was over by then. Returns
+    how many runs."""
     r = tables.runs.c
     old = select(r.no).where(r.finished_at < before, ~held()).order_by(r.finished_at).limit(limit)
     if connection.dialect.name != "sqlite":
@@ -95,3 +97,22 @@ def expire(connection: Connection, before: float, limit: int) -> int:
     p = tables.poison.c
     connection.execute(delete(tables.poison).where(p.state != OPEN, p.handled_at < before))
     return len(runs)
+
+
+def forget(connection: Connection) -> None:
+    """Delete what is over by itself, however long runs are kept: cached results and keys of requests that have expired, workers and
+    engines that went away. An engine whose connection still stands is kept, whatever its lease says."""
+    now = _now(connection)
+    long_ago = now - FORGOTTEN_SECONDS
+    connection.execute(delete(tables.cache).where(tables.cache.c.expires_at < now))
+    connection.execute(delete(tables.once).where(tables.once.c.until < now))
+    connection.execute(delete(tables.workers).where(tables.workers.c.seen_at < long_ago))
+    if connection.dialect.name != "sqlite":  # a file has one engine, which leaves nothing behind
+        connection.execute(ownership.FORGET, {"before": long_ago})
+
+
+def _now(connection: Connection) -> float:
+    """By the database's clock where it has one of its own."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)

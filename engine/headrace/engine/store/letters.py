@@ -54,6 +54,14 @@ def one(connection: Connection, project: str, letter: int) -> DeadLetter | None:
     return None if row is None else DeadLetter._make(row)
 
 
+def count(connection: Connection, project: str) -> int:
+    """How many are open."""
+    query = (
+        select(func.count()).select_from(tables.dead_letters).where(_D.project == project, _D.state == OPEN)
+    )
+    return int(connection.scalar(query) or 0)
+
+
 def groups(connection: Connection, wanted: Wanted, limit: int) -> list[LetterGroup]:
     """By fingerprint, the one with the newest letter first."""
     counted = wanted.of(

@@ -65,6 +65,10 @@ SELECT {_NOW} AS now,
 FROM parts p"""
 
 
+FORGET = text(f"DELETE FROM engines e WHERE e.lease_until < :before AND NOT {_LOCKED}")
+"""Engines that ended long ago, without a word."""
+
+
 async def enter(connection: Any, engine: str, left: int | None) -> bool:
     """Make a new connection the engine's: take its lock and be present. `left` is the server's process of the connection before.
     False when another process is that engine: one that renews its lease. Raises StoreUnavailable."""

@@ -6,17 +6,14 @@ Reads and outside writes go through SQLAlchemy's pool; the hot commit is one pre
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.logs import Attempt, LogChunk
@@ -34,7 +31,6 @@ from headrace.engine.store import (
     log_chunks,
     ownership,
     partings,
-    partitions,
     postgres_batch,
     postgres_inbox,
     reads,
@@ -43,16 +39,12 @@ from headrace.engine.store import (
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.glance import Glance
 from headrace.engine.store.lease import Lease
-from headrace.engine.store.postgres_link import KEEPALIVE, Address, Link, lost, outage, retried, undone
+from headrace.engine.store.postgres_link import Address, Link, lost, outage, retried, undone
+from headrace.engine.store.postgres_pool import Pool
+from headrace.engine.store.postgres_upkeep import tended
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.store")
-
-UPGRADE_LOOK_SECONDS = 0.1
-POOL = 5
-OVERFLOW = 15
-IDLE_MILLISECONDS = "5000"
-"""A process that stops in the middle of a transaction holds inbox locks no longer than this."""
 
 
 class PostgresStore(SharedStore):
@@ -60,7 +52,8 @@ class PostgresStore(SharedStore):
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._pool = _pool(address)
+        self._connections = Pool(address)
+        self._pool = self._connections.engine
         self._reading = self._pool.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN, no ROLLBACK
         self._link = Link(address)
         self._glance = Glance(address)
@@ -82,12 +75,15 @@ class PostgresStore(SharedStore):
         return store
 
     async def close(self) -> None:
-        owner = self._link.owner
-        if owner is not None:
-            await self.resign(owner)
-        await self._glance.close()
-        await self._link.close()
-        await self._pool.dispose()
+        """Whatever is still under way with it ends with StoreUnavailable."""
+        try:
+            owner = self._link.owner
+            if owner is not None:
+                await self.resign(owner)
+            await self._glance.close()
+            await self._link.close()
+        finally:
+            await self._connections.close()
 
     # how everything below runs -------------------------------------------------------------------------------------
 
@@ -106,16 +102,22 @@ class PostgresStore(SharedStore):
             raise self._address.unavailable(error) from error
 
     async def _write(self, what: Callable[..., T], *args: Any, repeatable: bool = True) -> T:
-        """One transaction. What is `repeatable` finds its own row by a unique key when it is done a second time."""
+        """One transaction. What is `repeatable` finds its own row by a unique key when it is done a second time; what is not is
+        repeated only as long as its commit was not sent."""
+        sent = False
 
         async def write() -> T:
+            nonlocal sent
+            sent = False
             async with self._pool.begin() as connection:
-                return await connection.run_sync(what, *args)
+                result = await connection.run_sync(what, *args)
+                sent = True
+            return result
 
         try:
-            return await retried((lambda: _repeated(write)) if repeatable else write)
+            return await retried(lambda: _repeated(write, lambda: repeatable or not sent))
         except (DBAPIError, PoolTimeout, OSError) as error:
-            if not repeatable and isinstance(error, DBAPIError) and lost(error):
+            if sent and not repeatable and lost(error):
                 raise OutcomeUnknown(
                     f"The connection to {self._address.shown} was lost while writing."
                 ) from error
@@ -186,6 +188,8 @@ class PostgresStore(SharedStore):
         except OutcomeUnknown as error:
             raise StoreUnavailable(f"The connection was lost while {while_}; try again.") from error
         except asyncpg.PostgresError as error:
+            if not outage(error):
+                raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
 
     async def create_run(
@@ -260,7 +264,7 @@ class PostgresStore(SharedStore):
 
     async def tend(self, before: float | None = None) -> None:
         """One engine does it, the others leave it to that one."""
-        await _tended(self._pool, self._address, before)
+        await tended(self._pool, self._address, before)
 
     # logs ----------------------------------------------------------------------------------------------------------
 
@@ -291,112 +295,11 @@ class PostgresStore(SharedStore):
         return str((await self._glance.at(reads.SNAPSHOT))[0])
 
 
-def _pool(address: Address) -> AsyncEngine:
-    settings = {
-        "application_name": "headrace",
-        "idle_in_transaction_session_timeout": IDLE_MILLISECONDS,
-        "default_transaction_isolation": "read committed",
-        **KEEPALIVE,
-    }
-    return create_async_engine(
-        address.pooled,
-        pool_size=POOL,
-        max_overflow=OVERFLOW,
-        connect_args={"server_settings": settings, "timeout": 10},
-    )
-
-
-async def _repeated(work: Callable[[], Awaitable[T]]) -> T:
-    """Once more when the connection was lost: the pool has dropped its dead ones then."""
+async def _repeated(work: Callable[[], Awaitable[T]], allowed: Callable[[], bool] = lambda: True) -> T:
+    """Once more when the connection was lost, and if it is still `allowed`: the pool has dropped its dead ones then."""
     try:
         return await work()
-    except DBAPIError as error:
-        if not lost(error):
+    except (DBAPIError, ConnectionError) as error:  # the second: while committing
+        if not lost(error) or not allowed():
             raise
         return await work()
-
-
-async def upgrade(url: str, parts: int | None = None) -> None:
-    """Run the missing migrations, under a lock. Raises StoreUnavailable."""
-    address = Address(url)
-
-    def bring_up(connection: Connection) -> None:
-        found = schema.stored(connection)
-        if found.revision is None or found.revision < schema.HEAD:
-            connection.commit()  # or alembic takes the transaction for ours, and all migrations for one
-            schema.migrate(connection, parts)
-            connection.commit()
-        else:
-            schema.require_usable(found, f"The database {address.shown}")
-        partings.require(connection, parts, f"The database {address.shown}")
-
-    async def work(pool: AsyncEngine) -> None:
-        await _alone(pool, bring_up)
-        await _tended(pool, address, None)
-
-    await _with_pool(address, work)
-
-
-async def stored(url: str) -> schema.Stored:
-    """What the database says about itself. Raises StoreUnavailable."""
-
-    async def look(pool: AsyncEngine) -> schema.Stored:
-        async with pool.connect() as connection:
-            return await connection.run_sync(schema.stored)
-
-    return await _with_pool(Address(url), look)
-
-
-async def _alone(pool: AsyncEngine, what: Callable[[Connection], T]) -> T:
-    """With the lock of those who migrate. It is asked for again and again instead of waited for: who waits in a statement has a
-    snapshot, and building an index beside the running engines waits for every snapshot to end."""
-    async with pool.connect() as connection:
-        plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        asked = select(func.pg_try_advisory_lock(schema.LOCK))
-        while not await plain.scalar(asked):  # noqa: ASYNC110 (who holds it is another process)
-            await asyncio.sleep(UPGRADE_LOOK_SECONDS)
-        try:
-            async with pool.connect() as working:
-                return await working.run_sync(what)
-        finally:
-            await plain.execute(select(func.pg_advisory_unlock(schema.LOCK)))
-
-
-async def _tended(pool: AsyncEngine, address: Address, before: float | None) -> None:
-    """Every step in a transaction of its own; one that cannot be done now is done the next time. Raises StoreUnavailable."""
-
-    def look(connection: Connection) -> list[tuple[str, partitions.Step]]:
-        now = float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0)
-        return partitions.steps(connection, now, before)
-
-    try:
-        async with pool.connect() as connection:
-            todo = await connection.run_sync(look)
-        for name, step in todo:
-            try:
-                async with pool.begin() as connection:
-                    if await connection.run_sync(partitions.locked):
-                        await connection.run_sync(step)
-            except DBAPIError as error:
-                if lost(error):
-                    raise
-                log.warning("Could not %s now: %s", name, error.orig)
-        if before is not None:
-            async with pool.begin() as connection:
-                await connection.run_sync(partitions.swept, before)
-    except (DBAPIError, PoolTimeout, OSError) as error:
-        raise address.unavailable(error) from error
-
-
-async def _with_pool(address: Address, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    pool = _pool(address)
-    try:
-        return await work(pool)
-    except (
-        PendingRollbackError
-    ) as error:  # the connection was lost in a step, and what cleans up behind it met that
-        raise address.unavailable(error.__context__ or error) from error
-    except (DBAPIError, PoolTimeout, OSError) as error:
-        raise address.unavailable(error) from error
-    finally:
-        await pool.dispose()

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.ownership import Ownership, PartSeen, Survey
 from headrace.engine.ports.store import Batch, Created, InboxRow, NewRun, StoredValue, StoreUnavailable
-from headrace.engine.store import files, partings, reads, schema, sqlite_batch, tables
+from headrace.engine.store import files, keeping, partings, reads, schema, sqlite_batch, tables
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.births import Births
 from headrace.engine.store.lane import BUSY_SECONDS, Lane
@@ -221,7 +221,8 @@ class SqliteStore(SharedStore):
         return result
 
     async def tend(self, before: float | None = None) -> None:
-        """A file has no partitions to make or to drop."""
+        """A file has no partitions to make or to drop; what is over goes here as everywhere."""
+        await self._write(keeping.forget)
 
     # the hot path --------------------------------------------------------------------------------------------------
 
