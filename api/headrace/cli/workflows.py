@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json as codec
 import sys
 from typing import Annotated
@@ -125,26 +124,15 @@ def diff(
 
 
 async def _diff(where: Where, name: str, from_: int | None, to: int | None, json: bool) -> int:
-    from headrace.dsl.export import to_yaml
-    from headrace.engine.core.canonical import from_document
+    from headrace.api.asking.comparing import NoSuchVersion, compare
 
     settings = where.settings()
     async with reading(settings) as store:
-        versions = {row.version: row for row in await find_versions(store, settings.project, name)}
-    last = max(versions) if to is None else to
-    first = max((number for number in versions if number < last), default=last) if from_ is None else from_
-    for number in (first, last):
-        if number not in versions:
-            raise Stop(
-                f"{name} has no version {number}.", hint=f"It has {', '.join(map(str, sorted(versions)))}."
-            )
-    before, after = (
-        to_yaml(from_document(codec.loads(versions[number].document))).splitlines()
-        for number in (first, last)
-    )
-    lines = list(
-        difflib.unified_diff(before, after, f"{name} version {first}", f"{name} version {last}", lineterm="")
-    )
+        versions = await find_versions(store, settings.project, name)
+    try:
+        first, last, lines = compare(versions, from_, to)
+    except NoSuchVersion as unknown:
+        raise Stop(str(unknown), hint=f"It has {', '.join(map(str, unknown.known))}.") from None
     if json:
         print_json({"schema": 1, "workflow": name, "from": first, "to": last, "diff": lines})
         return 0

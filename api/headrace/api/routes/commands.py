@@ -11,17 +11,19 @@ from litestar.params import FromPath, FromQuery, JSONBody, RawBody
 
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR
-from headrace.api.asking.finding import plan_of, run_of, version_of
+from headrace.api.asking.finding import SHOWN, plan_of, run_of, version_of
 from headrace.api.asking.waiting import patience
-from headrace.api.commanding import command, run_final, task_name
+from headrace.api.commanding import command, run_final
 from headrace.api.office import Office
 from headrace.api.problems import Problem
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.runs import CancelBody, RerunBody, RunEntry, run_entry
 from headrace.api.showing.documents import state_word
 from headrace.api.veiling import Veil
+from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import RunRow
+from headrace.engine.shell.commands import Refused, key_of
 
 Kind = Literal["cancel", "kill", "pause", "resume", "rerun"]
 
@@ -104,22 +106,13 @@ async def rerun_run(
     while the run lives; 422 for a task that its plan has not."""
     wanted = data or RerunBody()
     row = await run_of(office, asker.project, run)
-    named: list[str] = []
-    if wanted.version not in (None, "latest"):
-        assert isinstance(wanted.version, int)
+    if isinstance(wanted.version, int):
         await version_of(office, asker.project, row.workflow, wanted.version)
-    if isinstance(wanted.from_, list):
-        plan = await plan_of(office, row.plan)
-        named = [task_name(plan, task) for task in wanted.from_]
-        if not named:
-            raise Problem(
-                422,
-                "invalid",
-                "from names no task.",
-                problems=[{"field": "from", "message": "names no task"}],
-            )
-    given = {"from": named or "failed", "inputs": wanted.inputs, "version": wanted.version}
-    detail = {"from": given["from"], "version": wanted.version, "inputs": sorted(wanted.inputs or ())}
+    named: str | list[str] = wanted.from_
+    if isinstance(named, list):
+        _check_tasks(await plan_of(office, row.plan), named)
+    given = {"from": named, "inputs": wanted.inputs, "version": wanted.version}
+    detail = {"from": named, "version": wanted.version, "inputs": sorted(wanted.inputs or ())}
     return await _tell(request, office, asker, run, "rerun", given, body, wait, _ended, detail)
 
 
@@ -149,6 +142,18 @@ async def _tell(
     )
     entry = run_entry(told.row, Veil(asker.role, office.secrets))
     return Response(entry, status_code=202, headers=REPLAYED if told.replayed else None)
+
+
+def _check_tasks(plan: Plan, named: list[str]) -> None:
+    """Raises Problem (422) with everything of `from` that is no task run which the plan can have."""
+    problems = [] if named else [{"field": "from", "message": "It names no task."}]
+    for place, task in enumerate(named):
+        try:
+            key_of(plan, task)
+        except Refused as refused:
+            problems.append({"field": f"from.{place}", "message": str(refused)})
+    if problems:
+        raise Problem(422, "invalid", problems[0]["message"], problems=problems[:SHOWN])
 
 
 def _live(row: RunRow) -> None:
