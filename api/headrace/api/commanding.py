@@ -21,7 +21,6 @@ from headrace.engine.shell.commands import Refused
 if TYPE_CHECKING:
     from headrace.api.access.asking import Asker
     from headrace.api.office import Office
-    from headrace.engine.core.evaluation import Artifact
     from headrace.engine.core.plan import Plan
 
 SOONEST, LATEST = 0.005, 0.1
@@ -108,20 +107,10 @@ async def taken(office: Office, posted: InboxRow, seconds: float) -> bool:
 async def refusal(office: Office, row: RunRow, command: int) -> str | None:
     """What the engine said against a command that it has taken since the run was read; None: it was carried out."""
     for entry in await office.store.history(row.no, after=row.seq):
-        for refused in history.decode(entry.body, NoContent()).refused:
+        for refused in history.decode(entry.body, history.NoContent()).refused:
             if refused.command == command:
                 return refused.why
     return None
-
-
-class NoContent:
-    """History is read for what happened; payloads are not looked up."""
-
-    def output(self, digest: bytes) -> bytes | None:
-        return None
-
-    def artifact(self, digest: str) -> Artifact | None:
-        return None
 
 
 def task_name(plan: Plan, text: str) -> str:

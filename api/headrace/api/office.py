@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from headrace.api.asking.authoring import Desk
+from headrace.api.showing.attempts import AttemptBook
+from headrace.api.showing.snapshots import Snapshots
 from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.ports.access import AccessStore
 from headrace.engine.ports.acts import AuditStore
@@ -45,5 +48,14 @@ class Office:
     project: str = "default"
     folder: str | None = None
     """Embedded: where the workflows lie, beside which their modules and children are looked up."""
+    desk: Desk = field(default_factory=Desk)
+    """Where texts of workflows are checked."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Values that no answer may hold."""
+    snapshots: Snapshots = field(init=False)
+    attempts: AttemptBook = field(init=False)
+    """What was read of runs and is read again by the next who looks."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snapshots", Snapshots(self.store, self.plans))
+        object.__setattr__(self, "attempts", AttemptBook(self.store))

@@ -40,11 +40,14 @@ async def live_workers(store: Store) -> list[WorkerRow]:
 
 
 def explained(
-    machine: RunMachine, task: TaskView, workers: Sequence[WorkerRow] | None = None
+    machine: RunMachine,
+    task: TaskView,
+    workers: Sequence[WorkerRow] | None = None,
+    most: int | None = None,
 ) -> Explanation | None:
-    """The core's explanation; None for a task inside a map that has not expanded. Where a task waits in the line and none of
+    """The core's explanation, with at most `most` of the upstreams; None for a task inside a map that has not expanded. Where a task waits in the line and none of
     the `workers` could take it, that is what stands in the way; `workers` None: the process that decides is its own."""
-    found = machine.explain(Key(machine.plan.index[task.id], task.map))
+    found = machine.explain(Key(machine.plan.index[task.id], task.map), most)
     if found is None or workers is None:
         return found
     return replace(

@@ -47,6 +47,16 @@ class Content(Protocol):
     def artifact(self, digest: str) -> Artifact | None: ...
 
 
+class NoContent:
+    """For those who look at what happened and at no payload."""
+
+    def output(self, digest: bytes) -> bytes | None:
+        return None
+
+    def artifact(self, digest: str) -> Artifact | None:
+        return None
+
+
 class Recorded(NamedTuple):
     """One history row, read back."""
 

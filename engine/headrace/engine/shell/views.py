@@ -167,7 +167,7 @@ class Layout:
         return self._seen(self.nodes[at], self.paths[at], self._unentered.get(at))
 
     def head(self, key: Key) -> TaskView | None:
-        """A mapped task itself, in place of its items; None when it has not begun to be one."""
+        """A mapped task itself, in place of its items, or a group; None when nothing is stored of it."""
         return self._seen(*key, None) if key in self._current else None
 
     def row(self, node: int, path: int) -> TaskRow | None:
