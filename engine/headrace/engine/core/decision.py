@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from headrace.engine.core.evaluation import Artifact, Filled
@@ -151,21 +151,36 @@ class RunChange(NamedTuple):
     paused: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Decision:
     """One run's share of a batch. `rows` is keyed by (generation, key): a rerun's rows belong to the new one."""
 
-    events: list[Event] = field(default_factory=list)
-    transitions: list[Transition] = field(default_factory=list)
-    rows: dict[Key, Row] = field(default_factory=dict)
-    generation: int = 1
-    ready: list[Ready] = field(default_factory=list)
-    withdrawn: list[Key] = field(default_factory=list)  # ready before, no longer (cancelled, paused)
-    effects: list[Effect] = field(default_factory=list)
-    run: RunChange | None = None
-    stale: int = 0  # events that were out of date and changed nothing
-    more: bool = False  # a slice ended: feed `Continued` after the commit
-    rounds: list[int] = field(default_factory=list)  # where in `events` each call of `decide` began
+    events: list[Event]
+    transitions: list[Transition]
+    rows: dict[Key, Row]
+    generation: int
+    ready: list[Ready]
+    withdrawn: list[Key]  # ready before, no longer (cancelled, paused)
+    effects: list[Effect]
+    run: RunChange | None
+    stale: int  # events that were out of date and changed nothing
+    more: bool  # a slice ended: feed `Continued` after the commit
+    rounds: list[int]  # where in `events` each call of `decide` began
+
+    def __init__(
+        self, generation: int = 1
+    ) -> None:  # one for each run that a turn touches: a made one takes twice as long
+        self.events = []
+        self.transitions = []
+        self.rows = {}
+        self.generation = generation
+        self.ready = []
+        self.withdrawn = []
+        self.effects = []
+        self.run = run
+        self.stale = 0
+        self.more = False
+        self.rounds = []
 
 
 class Need(NamedTuple):
