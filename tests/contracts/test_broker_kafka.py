@@ -19,7 +19,14 @@ from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
 from headrace.engine.broker.kafka.nudger import Nudger
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.broker.kafka.worker_side import KafkaWorkerSide
-from headrace.engine.ports.broker import Arrived, BrokerUnavailable, EngineSide, Refused, Undecodable
+from headrace.engine.ports.broker import (
+    Arrived,
+    BrokerUnavailable,
+    EngineSide,
+    NameLost,
+    Refused,
+    Undecodable,
+)
 from headrace.engine.ports.messages import Dispatch, Dispatches, Job, Limits, Nudge, Report, Reports
 from tests.contracts.brokers import (
     INBOXES,
@@ -75,6 +82,23 @@ async def take(side: EngineSide, count: int) -> list[Arrived]:
         while len(arrived) < count:
             arrived += await side.receive(1.0)
     return arrived
+
+
+# names -------------------------------------------------------------------------------------------------------------
+async def test_whoever_starts_under_a_name_has_it_and_the_one_before_is_told(house: KafkaHouse) -> None:
+    first, other = await house.worker("w"), await house.worker("v")
+    engine = await house.engine()
+    engine.send("default", first.inbox, ask(1))
+    await told(first, 1)
+    second = await house.worker("w")
+    with pytest.raises(NameLost, match="Another process has started as worker w"):
+        await told(first, 1)
+    with pytest.raises(NameLost):
+        await first.receive(0)
+    engine.send("default", second.inbox, ask(2))
+    assert [each.message for each in await told(second, 1)] == [ask(2)]
+    engine.send("default", other.inbox, ask(3, "v"))
+    assert [each.message for each in await told(other, 1)] == [ask(3, "v")]
 
 
 # poison ------------------------------------------------------------------------------------------------------------
@@ -301,7 +325,7 @@ async def test_what_nobody_receives_stays_with_the_broker(
     engine = await house.engine(0, 1)
     assert isinstance(engine, KafkaEngineSide)
     topic = house.settings.prefix + topics.STATUS
-    filler = b'{"v":1,"type":"Reports","worker":"w%d","incarnation":"%s","items":[]}'
+    filler = b'{"v":1,"type":"Reports","worker":"w%d","incarnation":"i","more":"%s","items":[]}'
     for number in range(400):
         await stranger.send(topic, filler % (number, b"x" * 50_000), partition=0)
     await stranger.flush()

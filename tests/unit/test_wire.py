@@ -25,6 +25,7 @@ from headrace.engine.ports.messages import (
 )
 
 TEXT = st.text(max_size=20)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 NUMBER = st.integers(0, 2**63 - 1)
 SMALL = st.integers(0, 2**31 - 1)
 TIME = st.none() | st.floats(0, 253402300799, allow_nan=False)
@@ -106,7 +107,7 @@ def report(number: int, output: bytes | None = None) -> Report:
     return Report(number, 1, 0, 0, 1, 1, 1, "succeeded", output=output)
 
 
-@given(worker=TEXT, items=st.lists(REPORTS, max_size=5))
+@given(worker=NAMES, items=st.lists(REPORTS, max_size=5))
 def test_reports_come_out_as_they_went_in(worker: str, items: list[Report]) -> None:
     message = Reports(worker, "i", items)
     ((piece, body),) = wire.encode_to_engine(message)
@@ -199,3 +200,17 @@ def test_a_job_that_is_not_in_the_envelope_is_that_items_fault() -> None:
     decoded = wire.decode_to_worker(json.dumps(envelope).encode())
     assert decoded.message == Dispatches("w", 0, 1, items[1:])
     assert [(fault.item, fault.reason) for fault in decoded.faults] == [(0, "its job is not in the envelope")]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 501])
+def test_whoever_has_no_name_that_can_be_kept_is_not_read(name: str) -> None:
+    bodies = {
+        "Reports": {"worker": name, "incarnation": "i", "items": []},
+        "Alive": {"worker": "w", "incarnation": name, "part": 0, "seen": {}, "held": []},
+    }
+    for kind, fields in bodies.items():
+        decoded = wire.decode_to_engine(json.dumps({"v": 1, "type": kind, **fields}).encode())
+        assert decoded.message is None
+        assert "500 characters" in decoded.faults[0].reason
+    lines = json.dumps({"v": 1, "type": "Lines", "engine": name, "depths": {}}).encode()
+    assert wire.decode_workers(lines).message is None

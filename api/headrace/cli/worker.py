@@ -97,7 +97,17 @@ async def _serve(
             return Status.OK
         await starting
         say(_introduced(made, queues, labels, app_dir))
-        await interrupted
+        displaced = asyncio.create_task(made.displaced.wait())
+        await asyncio.wait((interrupted, displaced), return_when=asyncio.FIRST_COMPLETED)
+        interrupted.cancel()
+        displaced.cancel()
+        if made.displaced.is_set():
+            await made.stop(0.0)
+            raise Stop(
+                f"Another process has started as worker {made.id}; this one has ended.",
+                hint="Give each worker an --id of its own, or none.",
+                status=Status.SERVICE,
+            )
         say(
             f"Worker {made.id} takes nothing more: {_counted(made.running, 'task')} running, {grace:g} s to end. "
             "Once more ends it at once."

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.engine.ports.artifacts import Artifacts, LogWriter
-from headrace.engine.ports.broker import WorkerSide
+from headrace.engine.ports.broker import NameLost, WorkerSide
 from headrace.engine.ports.messages import Abort, Beat, Dispatches, ToWorker
 from headrace.runners.answering import Answers
 from headrace.runners.app_dir import AppDir
@@ -92,6 +92,8 @@ class Worker:
         self.draining = False
         self.unsent = 0
         """After `stop`: reports that the broker did not acknowledge."""
+        self.displaced = asyncio.Event()
+        """Another process has started under this worker's name. It takes nothing more; whoever started it must stop it."""
         self._side = side
         self._logs = logs
         self._state_folder = state_folder
@@ -257,6 +259,10 @@ class Worker:
         while True:
             try:
                 messages = await self._side.receive(None)
+            except NameLost as lost:
+                _logger.error("%s", lost)
+                self.displaced.set()
+                return
             except Exception:  # the broker's client lost its connection; what runs goes on meanwhile (W10)
                 await asyncio.sleep(RECONNECT_AFTER)
                 continue

@@ -114,6 +114,21 @@ async def test_a_name_that_is_alive_is_refused(place: Workplace) -> None:
     assert b"A worker one lives in" in said
 
 
+async def test_a_name_that_lives_in_another_home_goes_to_the_one_that_starts_last(
+    place: Workplace, tmp_path: Path
+) -> None:
+    """The first is told, stops what it runs, and ends; nothing is done twice."""
+    office = place.office
+    first, _ = await place.hire("one")
+    office.send(office.make(python("tasks:until"), {"with": {"path": str(tmp_path / "never")}}))
+    second, _ = await place.hire("one", HEADRACE_HOME=str(tmp_path / "elsewhere"))
+    assert await first.ended() == 3
+    assert "Another process has started as worker one" in first.said
+    done = office.make(python("tasks:who"))
+    office.send(done)
+    assert (await office.report_of(done)).output == str(second.process.pid).encode()
+
+
 async def test_sigterm_hands_back_what_waits_and_finishes_what_runs(place: Workplace, tmp_path: Path) -> None:
     worker, _ = await place.hire("one", "--concurrency", "1")
     office, go, ran = place.office, tmp_path / "go", tmp_path / "ran"

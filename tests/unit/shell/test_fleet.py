@@ -317,3 +317,27 @@ def test_a_part_that_is_left_takes_its_flights_along_and_no_others(lane: Lane) -
     assert member.busy == 1
     fleet.raise_barrier(1)
     assert [part for part, _ in fleet.unasked()] == [1]
+
+
+def test_two_that_live_under_one_name_do_not_take_it_from_each_other(lane: Lane) -> None:
+    """The one that came last has it for as long as it is heard; what the other says changes nothing."""
+    fleet = Fleet()
+    assert fleet.beat(beat(incarnation="first"), 0.0)
+    assert fleet.beat(beat(incarnation="second"), 1.0)
+    made = flight(fleet, lane, 1, 1.0)
+    made.running = True
+    for at in range(2, 60):
+        assert not fleet.beat(beat(incarnation="first", slots=500), at)
+        assert fleet.beat(beat(incarnation="second"), at + 0.5)
+        fleet.alive(Alive("w1", "second", 0, {}, [(1, 1, 1, 0, 1)]), 1, at + 0.5)
+        found = fleet.sweep(at + 0.6)
+        assert found.lost == []
+        assert found.stranded == []
+    assert [room for _, room in fleet.room(lane, 60.0)] == [2]
+    assert not fleet.beat(beat(incarnation="first"), 65.0)
+    assert fleet.beat(
+        beat(incarnation="first"), 66.0
+    )  # the other has not been heard for longer than a beat counts
+    assert fleet.member("w1").incarnation == "first"  # type: ignore[union-attr]
+    assert fleet.beat(beat(incarnation="third"), 66.1)
+    assert not fleet.beat(beat(incarnation="second"), 66.2)

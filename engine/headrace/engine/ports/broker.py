@@ -12,6 +12,10 @@ class BrokerUnavailable(Exception):
     """The broker cannot be used: what, why and what to do, in one message (exit status 3)."""
 
 
+class NameLost(Exception):
+    """Another process has started under this worker's name: the name, and all that comes for it, are the other's now."""
+
+
 class Undecodable(NamedTuple):
     """A message that nobody can read: it ends as a dead letter, its offset moves on, its neighbours are not lost."""
 
@@ -122,7 +126,8 @@ class WorkerSide(Protocol):
     def inbox(self) -> int:
         """The inbox partition it listens on, of every queue; known after `start`."""
 
-    async def receive(self, timeout: float | None) -> list[Told]: ...
+    async def receive(self, timeout: float | None) -> list[Told]:
+        """What has come since the last call; waits at most `timeout` seconds for the first. Raises NameLost, from then on."""
 
     def wake(self) -> None: ...
 

@@ -91,6 +91,14 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     deliveries: list[tuple[int, int]] = []
 
 
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """A worker says to its own inbox that it begins. Whoever reads this there behind a Hello of its own, from another
+    incarnation, has lost the name to it, and ends."""
+
+    to: str
+    incarnation: str
+
+
 class ErrorInfo(msgspec.Struct, frozen=True):
     kind: str
     message: str

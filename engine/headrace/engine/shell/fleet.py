@@ -67,15 +67,21 @@ class Fleet:
 
     # -- observations --------------------------------------------------------------------------------------------
 
-    def beat(self, beat: Beat, now: float) -> None:
+    def beat(self, beat: Beat, now: float) -> bool:
         """Take in a beat. What the worker's former incarnation had is over as soon as its last reports were read: beats
-        and reports come by different ways (see `sweep`)."""
+        and reports come by different ways (see `sweep`).
+
+        False: a former incarnation lives beside the one that has the name now. Its beats count for nothing while the other
+        is heard.
+        """
         member = self._members.get(beat.worker)
         if member is None or member.incarnation != beat.incarnation:
             if member is None or member.incarnation is not None:
                 if member is not None:
+                    if beat.incarnation in member.former and member.beat_at >= now - self._fresh_for:
+                        return False
                     member.succeeded_at = now
-                member = self._members[beat.worker] = Member(beat.worker, beat.incarnation, now)
+                member = self._members[beat.worker] = Member(beat.worker, beat.incarnation, now, member)
             self._unasked = bool(self._barriers)
         member.incarnation = beat.incarnation
         member.inbox = beat.inbox
@@ -88,6 +94,7 @@ class Fleet:
         member.draining = beat.draining
         member.sated = False
         member.beat_at = member.silent_from = now
+        return True
 
     def lines(self, lines: Lines, now: float) -> None:
         """What waits with another engine; its own are passed over."""

@@ -7,6 +7,9 @@ from headrace.engine.core.keys import Key
 from headrace.engine.shell.line import Entry, Lane
 from headrace.engine.shell.plans import Profile
 
+FORMER = 8
+"""So many former incarnations of a worker are remembered, to know them when they are heard again."""
+
 
 class Member:
     """One incarnation of a worker. `busy`: attempts that it has been given and that have not ended."""
@@ -17,6 +20,7 @@ class Member:
         "beat_at",
         "busy",
         "draining",
+        "former",
         "held",
         "inbox",
         "incarnation",
@@ -30,7 +34,9 @@ class Member:
         "worker",
     )
 
-    def __init__(self, worker: str, incarnation: str | None, now: float) -> None:
+    def __init__(
+        self, worker: str, incarnation: str | None, now: float, before: Member | None = None
+    ) -> None:
         self.worker = worker
         self.incarnation = incarnation  # None: known only from stored rows
         self.inbox = 0
@@ -46,6 +52,10 @@ class Member:
         self.asked: set[int] = set()  # parts for which it was asked what it holds, since their takeover
         self.beat_at = now  # when it was last heard: what it says counts for a while
         self.silent_from = now  # the same, less the time in which it could not have been heard
+        self.former: tuple[str, ...] = ()  # incarnations that had the name before
+        if before is not None and before.incarnation is not None:
+            known = (before.incarnation, *before.former)[:FORMER]
+            self.former = tuple(each for each in known if each != incarnation)
         self.succeeded_at: float | None = None  # when the worker's next incarnation was first heard
 
     def room(self, engines: int = 1) -> int:

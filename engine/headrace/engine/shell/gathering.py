@@ -69,6 +69,7 @@ class Gatherer:
         self._counters = memory.counters
         self._unknown: dict[int, _Stranger] = {}
         self._known: OrderedDict[int, None] = OrderedDict()  # runs that exist, though they are not in memory
+        self._rivals: OrderedDict[str, None] = OrderedDict()  # incarnations that were told of
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -76,9 +77,22 @@ class Gatherer:
         """Workers that came, or said how they are, and what waits with other engines."""
         for message in said:
             if isinstance(message, Beat):
-                self._fleet.beat(message, turn.mono)
+                if not self._fleet.beat(message, turn.mono):
+                    self._rival(message)
             else:
                 self._fleet.lines(message, turn.mono)
+
+    def _rival(self, beat: Beat) -> None:
+        if beat.incarnation not in self._rivals:
+            self._rivals[beat.incarnation] = None
+            if len(self._rivals) > KNOWN:
+                self._rivals.popitem(last=False)
+            _logger.critical(
+                "Two processes live as worker %s, perhaps with different home folders. The one that began last has the name; the "
+                "other (incarnation %s) gets nothing and counts for nothing. Give each an id of its own.",
+                beat.worker,
+                beat.incarnation,
+            )
 
     def barrier(self, turn: Turn) -> None:
         """Ask workers what they hold of the parts that were taken over. Their answer stands behind whatever they

@@ -9,11 +9,11 @@ import msgspec
 
 from headrace.engine.broker.kafka.wire import WireDispatches, WireReports
 from headrace.engine.broker.streams.messages import DeadLetter, LogLines, UnreadableMessage
-from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Lines, Nudge
+from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Hello, Lines, Nudge
 from headrace.engine.ports.requests import RunRequest
 
 MESSAGES: dict[str, tuple[type[msgspec.Struct], ...]] = {
-    "job-tasks": (WireDispatches, Abort, Ask),
+    "job-tasks": (WireDispatches, Abort, Ask, Hello),
     "job-status": (WireReports, Alive, Nudge),
     "job-workers": (Beat, Lines),
     "job-requests": (RunRequest,),

@@ -23,6 +23,7 @@ from headrace.engine.ports.messages import (
     Dispatch,
     Dispatches,
     ErrorInfo,
+    Hello,
     Hole,
     Job,
     Lines,
@@ -40,9 +41,10 @@ RECORD_BYTES = 1_000_000
 """The largest record that is sent; Kafka's own default limit lies just above."""
 
 LONGEST_NAME = 500
-"""Characters of the name of a worker: it is a key of the database."""
+"""Characters of the name of a worker, an incarnation or an engine."""
 
 Message = TypeVar("Message")
+Wired = TypeVar("Wired")
 
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -147,8 +149,8 @@ _encode = msgspec.json.Encoder().encode
 _to_engine: msgspec.json.Decoder[WireReports | Alive | Nudge] = msgspec.json.Decoder(
     WireReports | Alive | Nudge
 )
-_to_worker: msgspec.json.Decoder[WireDispatches | Abort | Ask] = msgspec.json.Decoder(
-    WireDispatches | Abort | Ask
+_to_worker: msgspec.json.Decoder[WireDispatches | Abort | Ask | Hello] = msgspec.json.Decoder(
+    WireDispatches | Abort | Ask | Hello
 )
 _workers: msgspec.json.Decoder[Beat | Lines] = msgspec.json.Decoder(Beat | Lines)
 _head = msgspec.json.Decoder(_Head)
@@ -182,16 +184,16 @@ def encode_to_engine(message: ToEngine) -> list[tuple[ToEngine, bytes]]:
 
 def decode_to_engine(body: bytes) -> Decoded[ToEngine]:
     """A message of job-status; never raises."""
-    try:
-        if not body.startswith(_PREFIX):
-            _check_version(body)
-        message = _to_engine.decode(body)
-        if isinstance(message, WireReports):
-            items = [_unwired_report(each) for each in message.items]
-            return Decoded(Reports(message.worker, message.incarnation, items))
-        return Decoded(message)
-    except UNREADABLE as error:
-        return _mended(body, error, "Reports", _mend_reports)
+    return _decoded(body, _to_engine.decode, _unwired_to_engine, "Reports", _mend_reports)
+
+
+def _unwired_to_engine(message: WireReports | Alive | Nudge) -> ToEngine:
+    if not isinstance(message, Nudge):
+        _check_names(message.worker, message.incarnation)
+    if isinstance(message, WireReports):
+        items = [_unwired_report(each) for each in message.items]
+        return Reports(message.worker, message.incarnation, items)
+    return message
 
 
 def _wired_report(report: Report) -> WireReport:
@@ -238,6 +240,7 @@ def _unwired_report(report: WireReport) -> Report:
 
 def _mend_reports(body: bytes) -> Decoded[ToEngine]:
     parts = msgspec.json.decode(body, type=_ReportsParts)
+    _check_names(parts.worker, parts.incarnation)
     items, faults = _each(parts.items, lambda raw: _unwired_report(_report.decode(raw)))
     return Decoded(Reports(parts.worker, parts.incarnation, items) if items else None, faults)
 
@@ -279,19 +282,17 @@ def encode_to_worker(message: ToWorker) -> list[tuple[ToWorker, bytes]]:
     return [(message, enveloped(message))]
 
 
-def decode_to_worker(body: bytes) -> Decoded[ToWorker]:
+def decode_to_worker(body: bytes) -> Decoded[ToWorker | Hello]:
     """A message of a queue's topic; never raises."""
-    try:
-        if not body.startswith(_PREFIX):
-            _check_version(body)
-        message = _to_worker.decode(body)
-        if isinstance(message, WireDispatches):
-            jobs = message.jobs
-            items = [_unwired_dispatch(each, jobs) for each in message.items]
-            return Decoded(Dispatches(message.to, message.part, message.epoch, items))
-        return Decoded(message)
-    except (*UNREADABLE, IndexError) as error:
-        return _mended(body, error, "Dispatches", _mend_dispatches)
+    return _decoded(body, _to_worker.decode, _unwired_to_worker, "Dispatches", _mend_dispatches)
+
+
+def _unwired_to_worker(message: WireDispatches | Abort | Ask | Hello) -> ToWorker | Hello:
+    if isinstance(message, WireDispatches):
+        jobs = message.jobs
+        items = [_unwired_dispatch(each, jobs) for each in message.items]
+        return Dispatches(message.to, message.part, message.epoch, items)
+    return message
 
 
 def _unwired_dispatch(item: WireDispatch, jobs: list[Job]) -> Dispatch:
@@ -312,7 +313,7 @@ def _unwired_dispatch(item: WireDispatch, jobs: list[Job]) -> Dispatch:
     )
 
 
-def _mend_dispatches(body: bytes) -> Decoded[ToWorker]:
+def _mend_dispatches(body: bytes) -> Decoded[ToWorker | Hello]:
     parts = msgspec.json.decode(body, type=_DispatchesParts)
     items, faults = _each(parts.items, lambda raw: _unwired_dispatch(_dispatch.decode(raw), parts.jobs))
     return Decoded(Dispatches(parts.to, parts.part, parts.epoch, items) if items else None, faults)
@@ -321,26 +322,18 @@ def _mend_dispatches(body: bytes) -> Decoded[ToWorker]:
 # job-workers -------------------------------------------------------------------------------------------------------
 def decode_workers(body: bytes) -> Decoded[Beat | Lines]:
     """A message of job-workers; never raises."""
-    try:
-        if not body.startswith(_PREFIX):
-            _check_version(body)
-        message = _workers.decode(body)
-        if isinstance(message, Beat):
-            _check_beat(message)
-        return Decoded(message)
-    except UNREADABLE as error:
-        return Decoded(None, (Fault(_said(error), body),))
+    return _decoded(body, _workers.decode, _checked, "", None)
 
 
-def _check_beat(beat: Beat) -> None:
+def _checked(message: Beat | Lines) -> Beat | Lines:
     """Every engine notes every worker in the database: one that cannot be noted must not stand in the others' way."""
-    for name in (beat.worker, beat.incarnation):
-        if not 0 < len(name) <= LONGEST_NAME or "\0" in name:
-            raise msgspec.ValidationError(
-                f"a worker and its incarnation are named with 1 to {LONGEST_NAME} characters, none of them NUL"
-            )
-    if not all(0 <= count < 2**31 for count in (beat.inbox, beat.slots, beat.ahead, beat.held)):
+    if isinstance(message, Lines):
+        _check_names(message.engine)
+        return message
+    _check_names(message.worker, message.incarnation)
+    if not all(0 <= count < 2**31 for count in (message.inbox, message.slots, message.ahead, message.held)):
         raise msgspec.ValidationError("inbox, slots, ahead and held count from 0 to 2147483647")
+    return message
 
 
 # both --------------------------------------------------------------------------------------------------------------
@@ -360,13 +353,32 @@ def _check_version(body: bytes) -> None:
         )
 
 
-def _mended(
-    body: bytes, error: Exception, kind: str, mend: Callable[[bytes], Decoded[Message]]
+def _check_names(*names: str) -> None:
+    """Of workers, their incarnations and engines: they are keys of the database, and stand in its rows."""
+    for name in names:
+        if not 0 < len(name) <= LONGEST_NAME or "\0" in name:
+            raise msgspec.ValidationError(
+                f"workers, incarnations and engines are named with 1 to {LONGEST_NAME} characters, none of them NUL"
+            )
+
+
+def _decoded(
+    body: bytes,
+    decode: Callable[[bytes], Wired],
+    unwire: Callable[[Wired], Message],
+    kind: str,
+    mend: Callable[[bytes], Decoded[Message]] | None,
 ) -> Decoded[Message]:
-    """What can be saved of an envelope that did not decode at once."""
+    """The message; of one of this `kind` that does not decode at once, what can be saved by reading item by item."""
+    try:
+        if not body.startswith(_PREFIX):
+            _check_version(body)
+        return Decoded(unwire(decode(body)))
+    except (*UNREADABLE, IndexError) as fault:
+        error: Exception = fault
     try:
         _check_version(body)
-        if _head.decode(body).type == kind:
+        if mend is not None and _head.decode(body).type == kind:
             return mend(body)
     except UNREADABLE as deeper:
         error = deeper

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from uuid import uuid4
 from zlib import crc32
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -16,8 +17,8 @@ from headrace.engine.broker.kafka.engine_side import BUFFERED_BYTES, STOP_SECOND
 from headrace.engine.broker.kafka.publisher import JSON, Publisher
 from headrace.engine.broker.kafka.reader import Jump, Reader
 from headrace.engine.broker.kafka.settings import KafkaSettings
-from headrace.engine.ports.broker import BrokerUnavailable, Told
-from headrace.engine.ports.messages import Beat, ErrorInfo, Report, Reports, ToEngine
+from headrace.engine.ports.broker import BrokerUnavailable, NameLost, Told
+from headrace.engine.ports.messages import Beat, ErrorInfo, Hello, Report, Reports, ToEngine
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ class KafkaWorkerSide:
         self._told: list[Told] = []
         self._buffered = 0
         self._inbox = -1
+        self._start = uuid4().hex  # tells our own Hello
+        self._greeted: set[TopicPartition] = set()  # inboxes from which our own Hello was read
+        self._lost = False
 
     @property
     def inbox(self) -> int:
@@ -60,6 +64,11 @@ class KafkaWorkerSide:
             await self.stop()
             raise
         self._reader.seek({partition: bounds[partition].end for partition in inboxes})
+        hello = wire.enveloped(Hello(self._worker_id, self._start))
+        for partition in inboxes:
+            self._publisher.send(
+                partition.topic, partition.partition, hello, _unregarded, key=self._key, headers=JSON
+            )
 
     async def stop(self) -> None:
         await self._reader.stop()
@@ -71,6 +80,10 @@ class KafkaWorkerSide:
         if not self._told and not self._woken and timeout != 0:
             await self._bell.wait(timeout)
         self._woken = False
+        if self._lost:
+            raise NameLost(
+                f"Another process has started as worker {self._worker_id}; this one takes nothing more under that name."
+            )
         told, self._told = self._told, []
         if self._buffered:
             self._buffered = 0
@@ -119,11 +132,24 @@ class KafkaWorkerSide:
             for fault in decoded.faults:
                 # The engine asks after an attempt that nobody answers for, so it is not lost.
                 log.error("%s, offset %d cannot be read: %s", partition.topic, record.offset, fault.reason)
-            if decoded.message is not None:
-                self._told.append(Told(queue, decoded.message))
+            message = decoded.message
+            if isinstance(message, Hello):
+                self._greet(partition, message)
+            elif message is not None:
+                self._told.append(Told(queue, message))
         if self._told:
             self._bell.ring()
         return self._buffered < BUFFERED_BYTES
+
+    def _greet(self, partition: TopicPartition, hello: Hello) -> None:
+        """The order in the log decides whose the name is: the last one's."""
+        if hello.to != self._worker_id:
+            return
+        if hello.incarnation == self._start:
+            self._greeted.add(partition)
+        elif partition in self._greeted and not self._lost:
+            self._lost = True
+            self.wake()
 
     def _jumped(self, jump: Jump) -> None:
         """What was cut off was for this worker perhaps; the engine asks after what nobody answers for."""
@@ -134,6 +160,10 @@ class KafkaWorkerSide:
             jump.wanted,
             jump.found,
         )
+
+
+def _unregarded(why: str | None) -> None:
+    """A Hello that is not taken leaves the name to whoever has it."""
 
 
 def _reports(message: ToEngine) -> list[bytes]:
