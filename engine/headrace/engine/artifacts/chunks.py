@@ -49,10 +49,28 @@ class StoredLogs:
         self._chunks = chunks
 
     async def read(
-        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
+        self,
+        run_id: str,
+        task_id: str,
+        map: int,
+        generation: int,
+        attempt: int,
+        after: int = 0,
+        limit: int | None = None,
     ) -> list[Log]:
-        chunks = await self._beyond(Attempt(run_id, task_id, generation, map, attempt), -1)
-        return _unpacked(chunks)[after:]
+        name = Attempt(run_id, task_id, generation, map, attempt)
+        lines: list[Log] = []
+        seq = -1
+        while limit is None or len(lines) < limit:
+            chunks = await self._chunks.read_logs(*name, seq, AT_ONCE)
+            for chunk in chunks:
+                new = unpack(chunk)
+                lines += new[after:]
+                after = max(after - len(new), 0)
+            if len(chunks) < AT_ONCE:
+                break
+            seq = chunks[-1].seq
+        return lines[:limit]
 
     async def follow(self, run_id: str) -> AsyncIterator[Log]:
         """Every line of the run's attempts: those that are there, then those that come. Never ends by itself."""
@@ -86,10 +104,17 @@ class EitherLogs:
         self._both = (stored, files)
 
     async def read(
-        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
+        self,
+        run_id: str,
+        task_id: str,
+        map: int,
+        generation: int,
+        attempt: int,
+        after: int = 0,
+        limit: int | None = None,
     ) -> list[Log]:
         for logs in self._both:
-            if lines := await logs.read(run_id, task_id, map, generation, attempt, after):
+            if lines := await logs.read(run_id, task_id, map, generation, attempt, after, limit):
                 return lines
         return []
 

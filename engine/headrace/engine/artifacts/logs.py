@@ -155,18 +155,28 @@ class FileLogs:
 
     # reading -----------------------------------------------------------------------------------------------------
     async def read(
-        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
+        self,
+        run_id: str,
+        task_id: str,
+        map: int,
+        generation: int,
+        attempt: int,
+        after: int = 0,
+        limit: int | None = None,
     ) -> list[Log]:
         name = AttemptName(run_id, task_id, map, generation, attempt)
-        return await asyncio.to_thread(self._read, name, after)
+        return await asyncio.to_thread(self._read, name, after, limit)
 
-    def _read(self, name: AttemptName, after: int) -> list[Log]:
+    def _read(self, name: AttemptName, after: int, limit: int | None) -> list[Log]:
         self.flush()
         tail = _Tail(self._path(name), self._folder)
         lines: list[Log] = []
         while new := tail.more():
-            lines += new
-        return lines[after:]
+            lines += new[after:]
+            after = max(after - len(new), 0)
+            if limit is not None and len(lines) >= limit:
+                break
+        return lines[:limit]
 
     async def follow(self, run_id: str) -> AsyncIterator[Log]:
         """Every line of the run's attempts: those that are there, then those that come. Never ends by itself."""

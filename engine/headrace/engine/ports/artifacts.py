@@ -33,9 +33,16 @@ class LogReader(Protocol):
     """Log lines per attempt, in order of writing."""
 
     async def read(
-        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, after: int = 0
+        self,
+        run_id: str,
+        task_id: str,
+        map: int,
+        generation: int,
+        attempt: int,
+        after: int = 0,
+        limit: int | None = None,
     ) -> list[Log]:
-        """Lines from number `after` on."""
+        """Lines from number `after` on, at most `limit` of them."""
 
     def follow(self, run_id: str) -> AsyncIterator[Log]: ...
 
