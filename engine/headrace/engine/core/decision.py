@@ -167,12 +167,18 @@ class Decision:
     more: bool  # a slice ended: feed `Continued` after the commit
     rounds: list[int]  # where in `events` each call of `decide` began
 
+    # One for each run that a turn touches: what dataclass makes of default factories takes twice as long.
     def __init__(
-        self, generation: int = 1
-    ) -> None:  # one for each run that a turn touches: a made one takes twice as long
-        self.events = []
-        self.transitions = []
-        self.rows = {}
+        self,
+        events: list[Event] | None = None,
+        transitions: list[Transition] | None = None,
+        rows: dict[Key, Row] | None = None,
+        generation: int = 1,
+        run: RunChange | None = None,
+    ) -> None:
+        self.events = [] if events is None else events
+        self.transitions = [] if transitions is None else transitions
+        self.rows = {} if rows is None else rows
         self.generation = generation
         self.ready = []
         self.withdrawn = []
