@@ -11,11 +11,11 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import Gate, asker, guard
 from headrace.api.office import Office
 from headrace.api.problems import Problem
-from headrace.api.routes import bulk, commands, registering, runs, starting, workflows
+from headrace.api.routes import attempts, bulk, commands, graph, registering, runs, starting, tasks, workflows
 
 PROBLEM_TYPE = "application/problem+json"
 ROOT = "/api/v1"
-PARTS = (workflows, registering, starting, runs, commands, bulk)
+PARTS = (workflows, registering, starting, runs, commands, bulk, tasks, graph, attempts)
 
 
 def create_app(office: Office, gate: Gate) -> Litestar:

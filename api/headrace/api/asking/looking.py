@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import msgspec
 
@@ -16,9 +16,11 @@ from headrace.api.shapes.tasks import TaskState, TaskWhy, task_state, task_why
 from headrace.api.showing.reasons import explained, live_workers
 from headrace.api.showing.snapshots import Snapshot
 from headrace.engine.core.keys import LEVELS, MAX_ITEMS, Key, pack, written
+from headrace.engine.core.plan import Plan
 from headrace.engine.core.problems import did_you_mean
 from headrace.engine.core.states import TaskState as State
 from headrace.engine.ports.roster import WorkerRow
+from headrace.engine.shell.commands import Refused, key_of
 from headrace.engine.shell.plans import PlanMissing
 from headrace.engine.shell.rows import error_of
 from headrace.engine.shell.views import RunUnknown, TaskView
@@ -46,10 +48,17 @@ async def snapshot_of(office: Office, project: str, run: str) -> Snapshot:
         raise Problem(500, "plan_missing", str(problem)) from problem
 
 
-def spot_of(snapshot: Snapshot, task: str, index: str | None) -> Spot:
-    """The task run of that id and these indexes (`2,1`); the task may be written with them, too: `each.encode[2,1]`. A mapped
-    task without an index is the map itself. Raises Problem (404, 400)."""
-    plan, layout = snapshot.plan, snapshot.layout
+class Named(NamedTuple):
+    """A task run as a path names it, whether or not the run has it."""
+
+    id: str
+    node: int
+    path: int
+
+
+def task_named(plan: Plan, task: str, index: str | None) -> Named:
+    """The task of that id and these indexes (`2,1`); it may be written with them, too: `each.encode[2,1]`. Raises Problem
+    (404, 400)."""
     name, bracket, rest = task.partition("[")
     if bracket and rest.endswith("]") and index is None:
         index = rest[:-1]
@@ -60,15 +69,27 @@ def spot_of(snapshot: Snapshot, task: str, index: str | None) -> Spot:
         hint = did_you_mean(name[:SHOWN], plan.ids)
         raise Problem(404, "not_found", f"The run has no task {name[:SHOWN]}." + (f" {hint}" if hint else ""))
     path = _path(index)
+    try:
+        key_of(plan, written(name, path))
+    except Refused as refused:
+        if path:
+            raise Problem(
+                400, "index", str(refused), problems=[{"field": "index", "message": str(refused)}]
+            ) from None
+    return Named(name, node, path)
+
+
+def spot_of(snapshot: Snapshot, task: str, index: str | None) -> Spot:
+    """The task run that a path names. A mapped task without an index is the map itself. Raises Problem (404, 400)."""
+    layout = snapshot.layout
+    name, node, path = task_named(snapshot.plan, task, index)
     key = Key(node, path)
     at = layout.find(node, path)
-    if at is not None:
-        return Spot(key, layout.view(at))
-    view = layout.head(key)
+    view = layout.head(key) if at is None else layout.view(at)
     if view is not None:
         return Spot(key, view)
     places = layout.places(node)
-    if index is None and len(places):
+    if index is None and not path and len(places):
         raise Problem(
             400,
             "index",
@@ -140,12 +161,16 @@ async def states_page(
     return Page(items, following)
 
 
-async def why(office: Office, snapshot: Snapshot, spot: Spot) -> TaskWhy:
-    """One task run with all of its upstreams, and why in sentences."""
+@overload
+async def why(office: Office, snapshot: Snapshot, spot: Spot) -> TaskWhy: ...
+@overload
+async def why(office: Office, snapshot: Snapshot, spot: Spot, *, sentences: bool) -> TaskState: ...
+async def why(office: Office, snapshot: Snapshot, spot: Spot, *, sentences: bool = True) -> TaskState:
+    """One task run with all of its upstreams; and why, in sentences."""
     view = (await with_errors(office, snapshot, [spot.view]))[0]
     machine = await snapshot.explaining()
-    workers = await _workers(office, [view])
-    return task_why(snapshot.plan, view, explained(machine, view, workers))
+    told = explained(machine, view, await _workers(office, [view]))
+    return (task_why if sentences else task_state)(snapshot.plan, view, told)
 
 
 async def with_errors(office: Office, snapshot: Snapshot, views: Sequence[TaskView]) -> list[TaskView]:

@@ -1,0 +1,97 @@
+"""A run as a graph, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from headrace.api.access.asking import Asker
+from headrace.api.access.guarding import VIEWER
+from headrace.api.asking.looking import listed, snapshot_of
+from headrace.api.office import Office
+from headrace.api.paging import MOST, USUAL, Page
+from headrace.api.problems import Problem
+from headrace.api.shapes.tasks import RunGraph, TimelineEntry, timeline_entry
+from headrace.api.showing.graphs import run_graph
+from headrace.engine.core import drawing
+from headrace.engine.core.keys import Key
+from headrace.engine.core.plan import Plan
+
+LARGEST_GRAPH, LARGEST_DRAWING = 100_000, 20_000
+"""Nodes and edges that an answer tells at most: as data, and drawn."""
+
+_KINDS = {
+    "mermaid": (drawing.mermaid, "text/plain; charset=utf-8"),
+    "dot": (drawing.dot, "text/vnd.graphviz; charset=utf-8"),
+    "svg": (drawing.svg, "image/svg+xml; charset=utf-8"),
+}
+
+
+@get(
+    "/runs/{run:str}/graph",
+    opt=VIEWER,
+    summary="The graph of a run with its states",
+    responses={200: ResponseSpec(RunGraph, description="The graph; as text where a drawing was asked for")},
+)
+async def get_graph(
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    format: FromQuery[Literal["json", "mermaid", "dot", "svg"]] = "json",
+) -> Response[bytes]:
+    """A mapped task is one node, whose `counts` tell of its items. The drawings show the graph alone, without states."""
+    snapshot = await snapshot_of(office, asker.project, run)
+    plan = snapshot.plan
+    if format != "json":
+        _bounded(plan, LARGEST_DRAWING)
+        draw, kind = _KINDS[format]
+        return Response((await asyncio.to_thread(draw, plan)).encode(), media_type=kind)
+    _bounded(plan, LARGEST_GRAPH)
+    machine = await snapshot.explaining()
+    encoded = await asyncio.to_thread(lambda: msgspec.json.encode(run_graph(snapshot, machine)))
+    return Response(encoded, media_type=MediaType.JSON)
+
+
+def _bounded(plan: Plan, most: int) -> None:
+    size = len(plan.ids) + plan.facts.edges
+    if size > most:
+        raise Problem(
+            422,
+            "graph_too_large",
+            f"The graph has {size:,} nodes and edges; an answer of this kind holds {most:,}. "
+            "GET /runs/{run}/tasks lists the task runs with their upstreams, a page at a time.",
+            size=size,
+        )
+
+
+@get("/runs/{run:str}/timeline", opt=VIEWER, summary="When every attempt of a run was under way")
+async def get_timeline(
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    run: FromPath[str],
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
+) -> Page[TimelineEntry]:
+    """In the plan's order and, within a map, by index: a chart of bars. Attempts of earlier generations are told too."""
+    snapshot = await snapshot_of(office, asker.project, run)
+    places, following = listed(snapshot, None, cursor, limit)
+    layout = snapshot.layout
+    attempts = await office.attempts.of(snapshot.run)
+    found: list[Any] = []
+    for at in places:
+        view = layout.view(at)
+        node, path = layout.nodes[at], layout.paths[at]
+        row = layout.row(node, path)
+        found.append(
+            timeline_entry(view, None if row is None else row.ready_at, attempts.of(Key(node, path)))
+        )
+    return Page(found, following)
+
+
+ROUTES = [get_graph, get_timeline]
