@@ -137,6 +137,11 @@ class Embedded:
         return self._engine is not None
 
     @property
+    def engine(self) -> Engine | None:
+        """The engine that decides here, where this process owns the home: to be woken, and told whom to tell."""
+        return self._engine
+
+    @property
     def left(self) -> int:
         """How many live runs of the home this process leaves alone."""
         return 0 if self._engine is None else self._engine.left

@@ -50,6 +50,10 @@ class EnvironmentSecrets:
     async def get(self, name: str) -> str | None:
         return self._values.get(name.upper())
 
+    def values(self) -> list[str]:
+        """Every value there is."""
+        return list(self._values.values())
+
 
 class FolderSecrets:
     """A file per secret, as mounted by Docker and Kubernetes; one line break at its end is not part of the value."""
@@ -59,6 +63,15 @@ class FolderSecrets:
 
     async def get(self, name: str) -> str | None:
         return await asyncio.to_thread(self._read, name) if _NAME.fullmatch(name) else None
+
+    def values(self) -> list[str]:
+        """Every value that can be read now."""
+        try:
+            names = os.listdir(self._folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        found = (self._read(name) for name in sorted(names) if _NAME.fullmatch(name))
+        return [value for value in found if value is not None]
 
     def _read(self, name: str) -> str | None:
         try:
@@ -91,6 +104,15 @@ class Secrets:
             if value is not None:
                 return value
         raise SecretNotFound(name)
+
+    async def values(self) -> tuple[str, ...]:
+        """Every value of this environment and folder, for whoever must not let one out. What a provider holds is not listed."""
+        listed = [
+            await asyncio.to_thread(source.values)
+            for source in self._sources
+            if isinstance(source, EnvironmentSecrets | FolderSecrets)
+        ]
+        return tuple(value for values in listed for value in values if value)
 
 
 def task_environment() -> dict[str, str]:

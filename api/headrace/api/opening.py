@@ -1,0 +1,197 @@
+"""Opening an office: over an engine in this process, or beside the engines of a cluster. No Litestar here.
+
+Whoever opens one closes it by leaving: what was opened on the way is closed in the opposite order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from headrace.api.office import ApiStore, Office
+from headrace.engine.artifacts import open_artifacts, open_logs
+from headrace.engine.cache import PREFIX, open_cache
+from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.broker import BrokerUnavailable
+from headrace.engine.ports.cache import Degraded
+from headrace.engine.shell.clock import SystemClock
+from headrace.engine.shell.plans import Plans
+from headrace.engine.shell.telling import Teller
+from headrace.engine.store import open_store
+from headrace.runners import authored
+from headrace.runners.secrets import Secrets
+
+if TYPE_CHECKING:
+    from headrace.engine.broker.kafka.nudger import Nudger
+    from headrace.engine.broker.kafka.settings import KafkaSettings
+    from headrace.runners.embedded import Embedded
+
+_logger = logging.getLogger(__name__)
+
+AGAIN_AFTER = 5.0
+"""Seconds between two tries to reach Kafka for nudging."""
+
+
+@asynccontextmanager
+async def open_embedded(
+    home: Path,
+    *,
+    database_url: str | None = None,
+    project: str = "default",
+    folder: Path | None = None,
+    slots: int | None = None,
+    http_allow: Sequence[str] = (),
+    secrets_dir: Path | None = None,
+    artifacts: str | None = None,
+) -> AsyncIterator[tuple[Office, Embedded]]:
+    """The office over a home folder whose runs this process decides and executes.
+
+    Args:
+        home: an absolute path that exists.
+        folder: where workflows lie, with their modules and children.
+
+    Raises StoreUnavailable when the home cannot be used, or another process owns it.
+    """
+    from headrace.runners.embedded import Embedded
+
+    async with AsyncExitStack() as closing:
+        cache = open_cache(None)
+        closing.push_async_callback(cache.close)
+        teller = Teller(cache)
+        closing.push_async_callback(teller.close)  # after the engine, which goes on telling until it ends
+        opened = await closing.enter_async_context(
+            Embedded.open(
+                home,
+                database_url=database_url,
+                project=project,
+                slots=slots,
+                http_allow=http_allow,
+                secrets_dir=secrets_dir,
+                artifacts=artifacts,
+            )
+        )
+        engine = opened.engine
+        assert engine is not None
+        engine.attach(teller)
+        office = Office(
+            store=cast("ApiStore", opened.store),
+            plans=engine.plans,
+            artifacts=opened.artifacts,
+            logs=opened.logs,
+            cache=cache,
+            evaluator=opened.evaluator,
+            check=authored.checker(opened.evaluator),
+            nudge=lambda part: engine.wake(),
+            now=SystemClock().now,
+            embedded=True,
+            project=project,
+            folder=None if folder is None else str(folder),
+            secrets=await Secrets.usual(secrets_dir).values(),
+        )
+        yield office, opened
+
+
+@asynccontextmanager
+async def open_outside(
+    home: Path,
+    database_url: str,
+    *,
+    artifacts: str,
+    project: str = "default",
+    kafka: KafkaSettings | None = None,
+    redis_url: str | None = None,
+    redis_prefix: str = PREFIX,
+    secrets_dir: Path | None = None,
+) -> AsyncIterator[Office]:
+    """The office on a database that others decide for: the engines of a cluster, or another process of this machine.
+
+    `kafka` None, or out of reach: nobody is nudged, and engines see what was written within a second. `redis_url` None, or
+    degraded: every question is answered by the database. Raises StoreUnavailable, CacheMisconfigured.
+    """
+    async with AsyncExitStack() as closing:
+        store = await open_store(database_url)
+        closing.push_async_callback(store.close)
+        cache = open_cache(redis_url, prefix=redis_prefix, told=_degraded)
+        closing.push_async_callback(cache.close)
+        await cache.probe()
+        evaluator = CelEvaluator()
+        clock = SystemClock((await store.survey()).now)
+        yield Office(
+            store=cast("ApiStore", store),
+            plans=Plans(store),
+            artifacts=open_artifacts(artifacts),
+            logs=open_logs(store, home / "logs"),
+            cache=cache,
+            evaluator=evaluator,
+            check=authored.checker(evaluator),
+            nudge=await closing.enter_async_context(_nudging(kafka)),
+            now=clock.now,
+            project=project,
+            secrets=await Secrets.usual(secrets_dir).values(),
+        )
+
+
+def _degraded(why: Degraded | None) -> None:
+    if why is None:
+        _logger.info("Redis answers again")
+    else:
+        _logger.warning("Redis cannot be used: %s. The database answers every question meanwhile.", why.why)
+
+
+@asynccontextmanager
+async def _nudging(kafka: KafkaSettings | None) -> AsyncIterator[Callable[[int], None]]:
+    """Nudges for as long as the process lives. Kafka is reached for in the background, again and again while it is away;
+    what is to be said until then is said once it is there."""
+    if kafka is None:
+        yield lambda part: None
+        return
+    nudges = _Nudges(kafka)
+    reaching = asyncio.create_task(nudges.reach(), name="headrace-nudges")
+    try:
+        yield nudges.nudge
+    finally:
+        reaching.cancel()
+        await asyncio.gather(reaching, return_exceptions=True)
+        await nudges.close()
+
+
+class _Nudges:
+    """Parts that wait to be nudged, at most one word for each."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._wanted: set[int] = set()
+        self._nudger: Nudger | None = None
+
+    def nudge(self, part: int) -> None:
+        if self._nudger is None:
+            self._wanted.add(part)
+            return
+        try:
+            self._nudger.nudge(part)
+        except BrokerUnavailable:  # closing: the engine looks by itself within a second
+            _logger.debug("part %d was not nudged", part)
+
+    async def reach(self) -> None:
+        """Returns when Kafka is reached; from then on the connection heals itself."""
+        from headrace.engine.broker.kafka.nudger import Nudger
+
+        while True:
+            nudger = Nudger(self._kafka, "api")
+            try:
+                await nudger.start()
+                break
+            except BrokerUnavailable as problem:
+                _logger.warning("no engine is nudged: %s", problem)
+                await asyncio.sleep(AGAIN_AFTER)
+        self._nudger = nudger
+        while self._wanted:
+            nudger.nudge(self._wanted.pop())
+
+    async def close(self) -> None:
+        if self._nudger is not None:
+            await self._nudger.stop()
