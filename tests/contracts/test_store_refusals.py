@@ -26,7 +26,7 @@ from headrace.engine.shell.clock import SystemClock
 from headrace.engine.shell.intake import Intake
 from headrace.engine.shell.patient import PatientStore
 from headrace.engine.shell.plans import Plans
-from headrace.engine.store import ownership
+from headrace.engine.store import check, open_store, ownership, upgrade
 from headrace.engine.store.postgres import PostgresStore
 from headrace.engine.store.postgres_link import Address
 from headrace.runners import authored
@@ -84,6 +84,57 @@ async def test_what_somebody_puts_right_from_outside_is_waited_for(store: Postgr
         await store.write_logs([LogChunk("r", "t", 1, 0, 1, 0, 0.0, b"")])
 
 
+REFUSE = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'not this one' USING ERRCODE = '22023'; END $$"""
+
+
+async def test_a_fault_of_the_engine_s_own_connection_is_told_as_such(
+    store: PostgresStore, other: Any
+) -> None:
+    await other.execute(REFUSE)
+    await other.execute("CREATE TRIGGER refuse BEFORE INSERT ON engines EXECUTE FUNCTION refuse()")
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="not this one"):
+        await store.join("e")
+    await other.execute("DROP TRIGGER refuse ON engines")
+    await other.execute("CREATE TRIGGER refuse BEFORE UPDATE ON parts EXECUTE FUNCTION refuse()")
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="not this one"):
+        await store.claim(0, "e")
+    await other.execute("DROP TRIGGER refuse ON parts")
+    assert (await store.claim(0, "e")).epoch == 1
+
+
+async def test_a_fault_in_one_step_of_the_upkeep_is_told_and_hinders_no_other(
+    store: PostgresStore, other: Any, postgres_database: Database
+) -> None:
+    await store.tend()
+    weeks = "SELECT max(relname) FROM pg_class WHERE relkind = 'r' AND relname LIKE $1 || '\\_20%'"
+    newest = {table: await other.fetchval(weeks, table) for table in ("history", "log_chunks")}
+    for name in newest.values():
+        await other.execute(f"DROP TABLE {name}")
+    await other.execute(
+        """CREATE FUNCTION refuse_history() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF EXISTS (SELECT 1 FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%history\\_20%') THEN
+                RAISE EXCEPTION 'not this one' USING ERRCODE = '22023';
+            END IF; END $$"""
+    )
+    await other.execute("CREATE EVENT TRIGGER refuse ON ddl_command_end EXECUTE FUNCTION refuse_history()")
+    for upkeep in (store.tend, lambda: upgrade(postgres_database.url)):
+        with pytest.raises(DBAPIError, match="not this one"):
+            await upkeep()
+        assert await other.fetchval(weeks, "log_chunks") == newest["log_chunks"]
+        assert await other.fetchval(weeks, "history") < newest["history"]
+        await other.execute(f"DROP TABLE {newest['log_chunks']}")
+
+
+async def test_tables_of_somebody_else_s_are_one_clear_message(
+    store: PostgresStore, other: Any, postgres_database: Database
+) -> None:
+    await other.execute("ALTER TABLE headrace_schema RENAME version_num TO version")
+    for opening in (open_store, check, upgrade):
+        with pytest.raises(StoreUnavailable, match="somebody else's"):
+            await opening(postgres_database.url)
+
+
 async def test_log_lines_that_the_store_refuses_cost_no_others(store: PostgresStore) -> None:
     """A name too long for its index: the server says so every time."""
     odd = "".join(random.Random(1).choices(string.ascii_letters, k=4000))
@@ -109,10 +160,7 @@ async def test_a_request_that_the_store_refuses_is_a_dead_letter_and_its_neighbo
     plan = flow(py("a"))
     document = canonical_json(to_document(plan.workflow))
     await store.register(VersionRow("default", plan.workflow.name, 0, plan.hash, document, None, (), 0.0))
-    await other.execute(
-        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            RAISE EXCEPTION 'not this one' USING ERRCODE = '22023'; END $$"""
-    )
+    await other.execute(REFUSE)
     await other.execute(
         """CREATE TRIGGER refuse BEFORE INSERT ON runs FOR EACH ROW
             WHEN (NEW.idempotency LIKE '%odd') EXECUTE FUNCTION refuse()"""

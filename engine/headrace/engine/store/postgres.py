@@ -41,7 +41,7 @@ from headrace.engine.store.glance import Glance
 from headrace.engine.store.lease import Lease
 from headrace.engine.store.postgres_link import Address, Link, lost, outage, retried, undone
 from headrace.engine.store.postgres_pool import Pool
-from headrace.engine.store.postgres_upkeep import tended
+from headrace.engine.store.postgres_upkeep import tended, what_it_says
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.store")
@@ -65,10 +65,8 @@ class PostgresStore(SharedStore):
         """Connect to a database of the current schema. Raises StoreUnavailable."""
         store = cls(Address(url))
         try:
-            schema.require_usable(await store._read(schema.stored), f"The database {store._address.shown}")
-        except DBAPIError as error:  # a database of somebody else's
-            await store.close()
-            raise store._address.unavailable(error) from error
+            said = await store._read(what_it_says, store._address)
+            schema.require_usable(said, f"The database {store._address.shown}")
         except BaseException:
             await store.close()
             raise

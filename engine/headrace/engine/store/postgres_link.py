@@ -241,6 +241,8 @@ class Link:
             entered = self._owner is None or await ownership.enter(connection, self._owner, self.left)
         except (asyncpg.PostgresError, *GONE) as error:
             connection.terminate()
+            if not outage(error):
+                raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
         except BaseException:
             connection.terminate()

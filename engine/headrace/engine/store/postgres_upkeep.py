@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.store import keeping, partings, partitions, schema
 from headrace.engine.store.postgres_link import Address, again, lost, outage
 from headrace.engine.store.postgres_pool import Pool
@@ -27,7 +28,7 @@ async def upgrade(url: str, parts: int | None = None) -> None:
     address = Address(url)
 
     def bring_up(connection: Connection) -> None:
-        found = schema.stored(connection)
+        found = what_it_says(connection, address)
         if found.revision is None or found.revision < schema.HEAD:
             connection.commit()  # or alembic takes the transaction for ours, and all migrations for one
             schema.migrate(connection, parts)
@@ -45,12 +46,26 @@ async def upgrade(url: str, parts: int | None = None) -> None:
 
 async def stored(url: str) -> schema.Stored:
     """What the database says about itself. Raises StoreUnavailable."""
+    address = Address(url)
 
     async def look(pool: AsyncEngine) -> schema.Stored:
         async with pool.connect() as connection:
-            return await connection.run_sync(schema.stored)
+            return await connection.run_sync(what_it_says, address)
 
-    return await _with_pool(Address(url), look)
+    return await _with_pool(address, look)
+
+
+def what_it_says(connection: Connection, address: Address) -> schema.Stored:
+    """The same over a connection. Raises StoreUnavailable for a database with tables of somebody else's."""
+    try:
+        return schema.stored(connection)
+    except ProgrammingError as error:
+        if outage(error):
+            raise
+        raise StoreUnavailable(
+            f"The database {address.shown} holds tables named like Headrace's that are somebody else's. "
+            "Give the URL of another database."
+        ) from error
 
 
 async def _alone(pool: AsyncEngine, what: Callable[[Connection], T]) -> T:
