@@ -20,7 +20,7 @@ class Asker(NamedTuple):
     """One request's author.
 
     `actor`: user:ada, token:ci, local:root (no authentication, on loopback). `address`: where the request came from, as far as
-    trusted proxies say. `key`: its Idempotency-Key.
+    trusted proxies say. `key`: its Idempotency-Key. `everywhere`: an admin of every project, who looks after users too.
     """
 
     actor: str
@@ -29,6 +29,7 @@ class Asker(NamedTuple):
     address: str | None
     now: float
     key: str | None = None
+    everywhere: bool = False
 
     def require(self, role: Role) -> None:
         """Raises Problem (403). For what depends on more than the route; routes themselves name their role in `opt`."""

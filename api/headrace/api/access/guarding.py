@@ -32,7 +32,9 @@ class Gate(ASGIMiddleware):
         self._identifies = identifies
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        scope["auth"] = await self._identifies.who(ASGIConnection(scope, receive, send))
+        # a public route answers whatever credentials come along, those that no longer hold too
+        public = scope["route_handler"].opt.get("public")
+        scope["auth"] = None if public else await self._identifies.who(ASGIConnection(scope, receive, send))
         await next_app(scope, receive, send)
 
 

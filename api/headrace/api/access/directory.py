@@ -1,0 +1,69 @@
+"""Users and tokens as they were a moment ago: what was found is kept for a few seconds, so that a request does not cost a
+query. What was not found is asked for again. No Litestar here."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from headrace.engine.ports.access import AccessStore, Token, User
+
+T = TypeVar("T")
+
+KEPT_SECONDS = 5.0
+"""The most that a role taken away, a user disabled or a token revoked by another process still counts here."""
+MOST = 10_000
+"""Users, and tokens, that are kept; the oldest go first."""
+
+
+class Directory:
+    """One for the process. `clock` gives seconds that only grow."""
+
+    def __init__(self, store: AccessStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._users = _Kept[User](clock)
+        self._tokens = _Kept[Token](clock)
+
+    def knows(self, *, user: str | None = None, digest: str | None = None) -> bool:
+        """Whether it answers without asking the database."""
+        return (user is not None and self._users.get(user) is not None) or (
+            digest is not None and self._tokens.get(digest) is not None
+        )
+
+    async def user(self, name: str) -> User | None:
+        found = self._users.get(name)
+        if found is None and (found := await self._store.user(name)) is not None:
+            self._users.put(name, found)
+        return found
+
+    async def token(self, digest: str) -> Token | None:
+        found = self._tokens.get(digest)
+        if found is None and (found := await self._store.token(digest)) is not None:
+            self._tokens.put(digest, found)
+        return found
+
+    def forget(self) -> None:
+        """Somebody was changed through this process: here it holds from now on."""
+        self._users.clear()
+        self._tokens.clear()
+
+
+class _Kept(Generic[T]):
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._found: OrderedDict[str, tuple[float, T]] = OrderedDict()
+
+    def get(self, key: str) -> T | None:
+        until, value = self._found.get(key, (0.0, None))
+        return value if self._clock() < until else None
+
+    def put(self, key: str, value: T) -> None:
+        self._found[key] = (self._clock() + KEPT_SECONDS, value)
+        self._found.move_to_end(key)
+        if len(self._found) > MOST:
+            self._found.popitem(last=False)
+
+    def clear(self) -> None:
+        self._found.clear()
