@@ -338,6 +338,45 @@ async def test_what_nobody_receives_stays_with_the_broker(
     await until(engine, lambda: engine.caught_up(0))
 
 
+# parts that come and go ----------------------------------------------------------------------------------------------
+async def test_parts_that_come_together_are_one_assignment(house: KafkaHouse) -> None:
+    """Each assignment has everything else fetched anew."""
+    engine = await house.engine()
+    assert isinstance(engine, KafkaEngineSide)
+    worker = await house.worker()
+    for part in range(PARTS):
+        await worker.report(part, reports(part))
+    consumer = engine._reader._consumer
+    assert consumer is not None
+    assigned: list[int] = []
+    assign = consumer.assign
+
+    def counted(partitions: list[TopicPartition]) -> None:
+        assigned.append(len(partitions))
+        assign(partitions)
+
+    consumer.assign = counted
+    for part in range(PARTS):
+        engine.seek(part, 0)
+    await gather(engine, PARTS)
+    assert assigned == [PARTS + 1]  # job-workers too
+
+
+async def test_a_part_that_is_left_and_taken_at_once_is_read_from_where_it_was_sought(
+    house: KafkaHouse,
+) -> None:
+    """What was fetched for the assignment before is not taken for what comes next."""
+    worker = await house.worker()
+    for number in range(50):
+        await worker.report(0, reports(number))
+    engine = await house.engine(0)
+    for _ in range(20):
+        await engine.receive(0.05)
+        engine.leave(0)
+        engine.seek(0, 0)
+    assert [number_of(each.message) for each in await gather(engine, 50)][:50] == list(range(50))
+
+
 # starting ------------------------------------------------------------------------------------------------------------
 async def test_missing_topics_are_named_with_the_command_that_makes_them(
     kafka_settings: KafkaSettings,
@@ -387,7 +426,9 @@ async def test_topics_are_made_once_and_all_problems_told_at_once(
             )
         ]
     )
-    problems = await topics.check(settings, PARTS + 1, ["a", "missing"])
+    async with asyncio.timeout(PATIENCE):  # a broker shows changed settings when its controller has told it
+        while len(problems := await topics.check(settings, PARTS + 1, ["a", "missing"])) < 5:
+            pass
     for one, what in zip(
         problems,
         (

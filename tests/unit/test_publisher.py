@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from headrace.engine.broker.kafka.connection import Connection, Producer
-from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
+from headrace.engine.broker.kafka.engine_side import CROWDED, KafkaEngineSide
 from headrace.engine.broker.kafka.nudger import Nudger
 from headrace.engine.broker.kafka.publisher import Publisher, Record
 from headrace.engine.broker.kafka.settings import KafkaSettings
+from headrace.engine.ports.messages import Abort, Ask
 
 NOBODY = KafkaSettings(("127.0.0.1:1",))
 
@@ -27,6 +28,20 @@ async def test_nudges_do_not_heap_up(who: str) -> None:
     assert nudger._publisher._open == 2
     await nudger._publisher.stop(0.0)
     assert nudger._publisher._open == 0
+
+
+async def test_questions_and_stops_do_not_heap_up_and_barriers_are_kept() -> None:
+    """The sweeper says them again; attempts are counted, and a barrier is said only once."""
+    engine = KafkaEngineSide(NOBODY, "e")
+    key = [(1, 1, 0, 0, 1)]
+    for _ in range(2_000):
+        engine.send("default", 0, Ask("w", 0, 1, key, [(1, 1)]))
+        engine.send("default", 0, Abort("w", 0, 1, key, 1.0, [(1, 1)]))
+    assert engine._publisher._open == CROWDED
+    engine.send("default", 0, Ask("w", 0, 1, None))
+    engine.send("default", 1, Ask("v", 0, 1, key, [(1, 1)]))
+    assert engine._publisher._open == CROWDED + 2
+    await engine._publisher.stop(0.0)
 
 
 async def test_a_producer_that_cannot_be_left_is_replaced_all_the_same(

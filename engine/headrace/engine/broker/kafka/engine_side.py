@@ -16,7 +16,7 @@ from headrace.engine.broker.kafka.publisher import JSON, Publisher
 from headrace.engine.broker.kafka.reader import Jump, Reader
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.broker import Arrived, Gap, Refused, Undecodable
-from headrace.engine.ports.messages import Beat, Dispatches, Lines, Nudge, ToWorker
+from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, Lines, Nudge, ToWorker
 
 BUFFERED_BYTES = 4 * 1024 * 1024
 """What is read ahead of `receive`; the rest stays with the broker. A second's work: for so long beats may go unheard."""
@@ -26,6 +26,10 @@ POISON_BYTES = 64 * 1024
 
 BEATS_SECONDS = 6.0
 """An engine that starts reads job-workers as far back: older beats say nothing any more."""
+
+CROWDED = 500
+"""Records of one inbox that wait for the broker; more questions and stops are not added to them. Attempts are counted by
+`unacknowledged`, these are not."""
 
 STOP_SECONDS = 5.0
 """How long `stop` waits for acknowledgements."""
@@ -159,6 +163,8 @@ class KafkaEngineSide:
         topic = self._topics.get(queue)
         if topic is None:
             topic = self._topics[queue] = f"{self._settings.prefix}{topics.TASKS}{queue}"
+        if self._said_again(message) and self._publisher.unsettled(topic, inbox) >= CROWDED:
+            return
         key = message.to.encode()
         for piece, body in wire.encode_to_worker(message):
             headers, weight = JSON, 0
@@ -176,6 +182,11 @@ class KafkaEngineSide:
                 headers=headers,
                 weight=weight,
             )
+
+    @staticmethod
+    def _said_again(message: ToWorker) -> bool:
+        """What the sweeper says again every few seconds, until it is answered. A barrier is said once."""
+        return isinstance(message, Abort) or (isinstance(message, Ask) and message.keys is not None)
 
     async def flush(self) -> None:
         await self._publisher.flush()

@@ -180,6 +180,11 @@ class Publisher:
         if lane.pump is None:
             lane.pump = asyncio.create_task(self._pump(lane))
 
+    def unsettled(self, topic: str, partition: int) -> int:
+        """How many records of this partition the broker does not have yet."""
+        lane = self._lanes.get((topic, partition))
+        return 0 if lane is None else len(lane.waiting) + len(lane.sent)
+
     async def flush(self) -> None:
         """Wait until everything is settled."""
         await self._calm.wait()

@@ -69,6 +69,9 @@ class Reader:
         self._room.set()
         self._some = asyncio.Event()  # something is to be read
         self._task: asyncio.Task[None] | None = None
+        self._assigning: asyncio.Handle | None = (
+            None  # the consumer does not have the partitions of `_positions` yet
+        )
         self._ticked = 0.0
         self._awake_since = 0
         self._answered = 0.0
@@ -93,6 +96,8 @@ class Reader:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._assigning is not None:
+            self._assigning.cancel()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await _stop(consumer)
@@ -107,16 +112,16 @@ class Reader:
         self._positions.update(offsets)
         if self._consumer is None:
             return
-        if known:
+        if known and self._assigning is None:
             for partition, offset in offsets.items():
                 self._consumer.seek(partition, offset)
         else:
-            self._assign(self._consumer)
+            self._assign_soon()
 
     def leave(self, partition: TopicPartition) -> None:
         """Read this partition no longer."""
         if self._positions.pop(partition, None) is not None and self._consumer is not None:
-            self._assign(self._consumer)
+            self._assign_soon()
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
         """Where the logs begin and end now. Raises BrokerUnavailable."""
@@ -153,7 +158,9 @@ class Reader:
         """Whether everything was delivered that the broker had a moment ago. False while it does not answer, and after
         this process itself was stopped, until the broker has been asked anew."""
         position, consumer = self._positions.get(partition), self._consumer
-        if position is None or consumer is None or time.monotonic() - self._ticked > FRESH_SECONDS:
+        if position is None or consumer is None or self._assigning is not None:
+            return False
+        if time.monotonic() - self._ticked > FRESH_SECONDS:
             return False
         try:
             end, stamp = consumer.highwater(partition), consumer.last_poll_timestamp(partition)
@@ -186,6 +193,9 @@ class Reader:
             assert consumer is not None
             got = await consumer.getmany(timeout_ms=int(FETCH_SECONDS * 1000))
             self._tick()
+            if self._assigning is not None:  # what came belongs to an assignment that is over
+                self._assign(consumer)
+                continue
             for partition, records in got.items():
                 position = self._positions.get(partition)
                 if position is None:
@@ -238,8 +248,20 @@ class Reader:
         if old is not None:
             await _stop(old)
 
+    def _assign_soon(self) -> None:
+        """Once for all partitions that come or go together: each time, all others are fetched anew."""
+        if self._assigning is None:
+            self._assigning = asyncio.get_running_loop().call_soon(self._assign_now)
+
+    def _assign_now(self) -> None:
+        if self._consumer is not None:
+            self._assign(self._consumer)
+
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """A new assignment drops what was fetched and not delivered; it is fetched again from the positions."""
+        if self._assigning is not None:
+            self._assigning.cancel()
+            self._assigning = None
         self._since = time.time() * 1000
         consumer.assign(list(self._positions))
         for partition, offset in self._positions.items():
