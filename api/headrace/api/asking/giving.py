@@ -30,7 +30,8 @@ async def inputs_of(office: Office, asker: Asker, snapshot: Snapshot, spot: Spot
     if stored and stored[0].inputs is not None:
         filled = filled_of(stored[0].inputs)
     else:
-        known = constant_inputs((await snapshot.explaining()).board, spot.key.task) if stored else None
+        begun = row is not None and row.attempt > 0  # what is the same for every run is not stored
+        known = constant_inputs((await snapshot.explaining()).board, spot.key.task) if begun else None
         if known is None:
             raise Problem(404, "no_inputs", f"{spot.view.written} has been given nothing yet.")
         filled = known

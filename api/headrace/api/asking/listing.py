@@ -19,8 +19,13 @@ def before_of(cursor: str | None) -> int | None:
     """The number that a page goes on below. Raises Problem (400)."""
     place = place_of(cursor, int)
     if place is not None and not 0 <= place <= _HIGHEST:
-        raise Problem(400, "cursor", "The cursor is not one that a list of this API has given.")
+        raise no_cursor()
     return place
+
+
+def no_cursor() -> Problem:
+    """400: for a place that no list can have named."""
+    return Problem(400, "cursor", "The cursor is not one that a list of this API has given.")
 
 
 async def found_by(

@@ -22,13 +22,13 @@ from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page
 from headrace.api.problems import Problem, missing
 from headrace.api.shapes.runs import (
-    Name,
+    NAME,
+    TEXT,
     RunDetail,
     RunEntry,
     RunFilter,
     RunStateWord,
     RunStatus,
-    Text,
     run_detail,
     run_entry,
     run_status,
@@ -51,12 +51,12 @@ PIECE = 64 * 1024
 async def list_runs(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
-    workflow: FromQuery[Name | None] = None,
+    workflow: Annotated[str | None, QueryParameter(pattern=NAME)] = None,
     in_state: Annotated[RunStateWord | None, QueryParameter(name="state")] = None,
-    tag: FromQuery[Text | None] = None,
+    tag: Annotated[str | None, QueryParameter(min_length=1, max_length=500, pattern=TEXT)] = None,
     created_after: FromQuery[str | None] = None,
     created_before: FromQuery[str | None] = None,
-    text: FromQuery[Text | None] = None,
+    text: Annotated[str | None, QueryParameter(min_length=1, max_length=500, pattern=TEXT)] = None,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[RunEntry]:

@@ -15,14 +15,14 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR, PUBLIC, VIEWER
 from headrace.api.asking.comparing import NoSuchVersion, compare
 from headrace.api.asking.finding import LARGEST, plan_of, version_of, versions_of
-from headrace.api.asking.listing import before_of
+from headrace.api.asking.listing import before_of, no_cursor
 from headrace.api.asking.settings import settings_of
 from headrace.api.asking.starting import key_reused
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.problems import missing
 from headrace.api.routes.repeating import REPLAYED, asked
-from headrace.api.shapes.runs import Text
+from headrace.api.shapes.runs import TEXT
 from headrace.api.shapes.workflows import (
     VersionDetail,
     VersionDiff,
@@ -34,6 +34,7 @@ from headrace.api.shapes.workflows import (
     workflow_entry,
 )
 from headrace.dsl.schema import workflow_schema
+from headrace.dsl.words import WORKFLOW_NAME
 from headrace.engine.core.drawing import DRAWINGS, graph_document
 from headrace.engine.ports.acts import Repeated
 
@@ -52,16 +53,16 @@ LARGE_GRAPH = 500
 async def list_workflows(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
-    tag: FromQuery[Text | None] = None,
-    text: FromQuery[Text | None] = None,
+    tag: Annotated[str | None, QueryParameter(min_length=1, max_length=500, pattern=TEXT)] = None,
+    text: Annotated[str | None, QueryParameter(min_length=1, max_length=500, pattern=TEXT)] = None,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[WorkflowEntry]:
     """By name, each in its newest version. `text`: part of its name or description."""
     after = place_of(cursor, str)
-    rows = await office.store.newest_versions(
-        asker.project, tag=tag, text=text, after=None if after is None else after[:100], limit=limit + 1
-    )
+    if after is not None and not WORKFLOW_NAME.fullmatch(after):
+        raise no_cursor()
+    rows = await office.store.newest_versions(asker.project, tag=tag, text=text, after=after, limit=limit + 1)
     settings = await office.store.workflow_settings(asker.project, [row.name for row in rows])
     found = [workflow_entry(row, settings.get(row.name)) for row in rows]
     return page(found, limit, lambda entry: entry.name)

@@ -19,11 +19,14 @@ PriorityWord = Literal["high", "normal", "low"]
 OnConflict = Literal["use_existing", "reject", "cancel_existing"]
 BulkAction = Literal["cancel", "kill", "pause", "resume", "rerun"]
 
-Text = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$"
+"""Of a workflow."""
+TEXT = r"^[^\x00]*$"
 """Text that a database can keep."""
-Reason = Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Meta(min_length=1, max_length=500, pattern=TEXT)]
+Reason = Annotated[str, Meta(min_length=1, max_length=2000, pattern=TEXT)]
 Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]
+Name = Annotated[str, Meta(pattern=NAME)]
 Moment = Annotated[str, Meta(max_length=40, description="RFC 3339, with Z or an offset")]
 
 ONCE = "once"
