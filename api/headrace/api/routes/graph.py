@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import MediaType, Response, get
@@ -17,10 +17,10 @@ from headrace.api.asking.looking import listed, snapshot_of
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page
 from headrace.api.problems import Problem
-from headrace.api.shapes.tasks import RunGraph, TimelineEntry, timeline_entry
+from headrace.api.shapes.tasks import RunGraph, TimelineEntry
 from headrace.api.showing.graphs import run_graph
+from headrace.api.showing.timelines import timeline
 from headrace.engine.core import drawing
-from headrace.engine.core.keys import Key
 from headrace.engine.core.plan import Plan
 
 LARGEST_GRAPH, LARGEST_DRAWING = 100_000, 20_000
@@ -81,17 +81,8 @@ async def get_timeline(
     """In the plan's order and, within a map, by index: a chart of bars. Attempts of earlier generations are told too."""
     snapshot = await snapshot_of(office, asker.project, run)
     places, following = listed(snapshot, None, cursor, limit)
-    layout = snapshot.layout
     attempts = await office.attempts.of(snapshot.run)
-    found: list[Any] = []
-    for at in places:
-        view = layout.view(at)
-        node, path = layout.nodes[at], layout.paths[at]
-        row = layout.row(node, path)
-        found.append(
-            timeline_entry(view, None if row is None else row.ready_at, attempts.of(Key(node, path)))
-        )
-    return Page(found, following)
+    return Page(list(timeline(snapshot, attempts, places)), following)
 
 
 ROUTES = [get_graph, get_timeline]

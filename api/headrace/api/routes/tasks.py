@@ -44,13 +44,13 @@ async def list_tasks(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
-    state: FromQuery[list[TaskStateWord] | None] = None,
+    in_state: Annotated[list[TaskStateWord] | None, QueryParameter(name="state")] = None,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[TaskState]:
     """In the plan's order and, within a map, by index. `state` may be given several times. A task has at most twenty of its
     upstreams told here, those first that are in the way or that decided; the task by itself tells all."""
-    wanted = frozenset(states.TaskState[word.upper()] for word in state) if state else None
+    wanted = frozenset(states.TaskState[word.upper()] for word in in_state) if in_state else None
     return await states_page(office, await snapshot_of(office, asker.project, run), wanted, cursor, limit)
 
 

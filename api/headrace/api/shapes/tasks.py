@@ -114,7 +114,8 @@ class AttemptEntry(msgspec.Struct, kw_only=True):
 
 
 class TimelineEntry(msgspec.Struct, kw_only=True):
-    """A task run in time: `ready_at` is when its newest attempt could have begun, and each attempt is a bar of a chart."""
+    """A task run in time: each attempt is a bar of a chart. `ready_at`: when the last upstream ended that it had waited for when it
+    began; the run's start for one that waits for none; null until it begins."""
 
     id: str
     map_index: int | None

@@ -56,6 +56,7 @@ class Attempts:
         self.seq = 0
         self.count = 0
         self._by_key: dict[Key, list[Tried]] = {}
+        self._picked: dict[Key, e.Picked] = {}  # given to a worker, and not sent yet
 
     def of(self, key: Key) -> list[Tried]:
         """In order, those of every generation."""
@@ -65,6 +66,9 @@ class Attempts:
         """Add what these rows tell; they follow those read before. Raises UnknownHistory."""
         for row in rows:
             recorded = history.decode(row.body, history.NoContent())
+            self._picked.update(
+                (event.key, event) for event in recorded.events if isinstance(event, e.Picked)
+            )
             for transition in recorded.transitions:
                 self._moved(recorded.generation, recorded.events[transition.event], transition)
             for event in recorded.events:
@@ -77,9 +81,12 @@ class Attempts:
         own = getattr(event, "key", None) == key
         at = getattr(event, "at", None)
         if after is TaskState.DISPATCHED:
-            self._by_key.setdefault(key, []).append(
-                Tried(generation, attempt, "dispatched", getattr(event, "worker", None) if own else None, at)
-            )
+            picked = self._picked.pop(
+                key, None
+            )  # others may have been picked before this one's inputs were judged
+            tried = Tried(generation, attempt, "dispatched")
+            tried.worker, tried.dispatched_at = (None, at) if picked is None else (picked.worker, picked.at)
+            self._by_key.setdefault(key, []).append(tried)
             self.count += 1
             return
         open_ = self._open(key)
