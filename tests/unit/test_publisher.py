@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
+from aiokafka import TopicPartition
 
 from headrace.engine.broker.kafka.connection import Connection, Producer
 from headrace.engine.broker.kafka.engine_side import CROWDED, KafkaEngineSide
@@ -65,6 +67,22 @@ async def test_a_producer_that_cannot_be_left_is_replaced_all_the_same(
     async with asyncio.timeout(5):
         await there.wait()
     await publisher.stop(0.0)
+
+
+async def test_a_producer_that_is_left_says_nothing_of_its_own() -> None:
+    """What it had is sent by the next one: asyncio must not tell of futures that nobody waits for."""
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    producer = Connection(NOBODY, "test").producer()
+    for partition in range(3):
+        record = await producer._message_accumulator.add_message(
+            TopicPartition("t", partition), None, b"x", timeout=1.0
+        )
+        record.add_done_callback(lambda done: done.exception())
+    await producer.abandon()
+    del producer, record
+    gc.collect()
+    assert told == []
 
 
 async def test_a_record_on_its_own_way_is_not_waited_for_when_its_producer_was_left(

@@ -24,7 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from headrace.cli.failure import Stop
+from headrace.cli.failure import Status, Stop
 from headrace.engine.core.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ class Settings(BaseSettings):
             raise Stop(
                 "this needs Kafka, and HEADRACE_KAFKA names none.",
                 hint="Set it to host:port of its brokers; headrace lab up starts one here.",
+                status=Status.SERVICE,
             )
         password = self.kafka_password
         return KafkaSettings(

@@ -86,6 +86,7 @@ def _parts(settings: Settings, given: int | None) -> int:
         raise Stop(
             "job-status gets a partition for each part of the database, and HEADRACE_DATABASE_URL names none.",
             hint="Set it, or give --parts.",
+            status=Status.SERVICE,
         )
 
     async def ask() -> int:

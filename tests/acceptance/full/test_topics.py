@@ -79,8 +79,8 @@ def test_it_makes_what_is_missing_by_the_database_and_says_it_again_without_maki
     ("settings", "words", "status", "said"),
     [
         ({"kafka": "127.0.0.1:1"}, ["--parts", "1"], 3, "127.0.0.1:1 cannot be reached: Connection refused"),
-        ({}, ["--parts", "1"], 2, "HEADRACE_KAFKA names none"),
-        ({"kafka": "127.0.0.1:1"}, [], 2, "HEADRACE_DATABASE_URL names none"),
+        ({}, ["--parts", "1"], 3, "HEADRACE_KAFKA names none"),
+        ({"kafka": "127.0.0.1:1"}, [], 3, "HEADRACE_DATABASE_URL names none"),
         ({"kafka": "127.0.0.1:1"}, ["--parts", "0"], 2, "at least 1"),
         ({"kafka": "h:1", "kafka_security": "SASL_SSL"}, ["--parts", "1"], 3, "HEADRACE_KAFKA_USER"),
         (

@@ -113,6 +113,8 @@ class ClaimedPools:
         return []
 
     def forget(self, run: int) -> list[Entry]:
+        """A run that ended has freed what it held. One that is set aside keeps it: its attempts may still run, and whoever
+        decides it next goes on with what the home part knows."""
         return []
 
     def reset(self) -> None:

@@ -59,7 +59,17 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]
 
     async def _left(self) -> None:
         self._closed = True
-        self._message_accumulator.fail_all(ProducerClosed())
+        accumulator = self._message_accumulator
+        left = [
+            *accumulator._pending_batches,
+            *(each for lane in accumulator._batches.values() for each in lane),
+        ]
+        accumulator.fail_all(ProducerClosed())
+        for (
+            batch
+        ) in left:  # its failure is seen here, or asyncio would tell of it when the batch is forgotten
+            if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
+                batch._drain_waiter.exception()
         sender = self._sender.sender_task
         if sender is not None:
             sender.cancel()
