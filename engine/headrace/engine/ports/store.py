@@ -228,9 +228,7 @@ class Batch:
     cleared: list[TimerKey] = field(default_factory=list)
     inbox_done: list[int] = field(default_factory=list)
     inbox_new: list[InboxRow] = field(default_factory=list)  # id is ignored
-    runs_new: list[NewRun] = field(
-        default_factory=list
-    )  # children; one whose `idempotency` exists is left as it is
+    runs_new: list[NewRun] = field(default_factory=list)  # one whose `idempotency` exists is left as it is
     cache: list[CacheRow] = field(default_factory=list)
     dead: list[DeadLetterRow] = field(default_factory=list)
     poison: list[PoisonRow] = field(default_factory=list)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Insert, select, update
 
-from headrace.engine.ports.access import Role, Token, User
+from headrace.engine.ports.access import Role, Token, User, UserChanged
 from headrace.engine.ports.acts import Act
 from headrace.engine.store import auditing, tables
 from headrace.engine.store.writes import insert_absent
@@ -49,10 +49,27 @@ def _put_user(dialect: str) -> Insert:
     return statement
 
 
-def put_user(connection: Connection, user: User) -> None:
-    """The user as they are now to be, new or not."""
+def put_user(connection: Connection, user: User, before: User | None = None, new: bool = False) -> None:
+    """The user as they are now to be, new or not. Raises UserChanged when the one who is there is not `before`, or, for a `new`
+    one, when there is one."""
+    values = _values(user)
+    if new:
+        query = insert_absent(connection.dialect.name, tables.users).returning(_U.name)
+        done = connection.execute(query, values).scalar()
+    elif before is not None:
+        same = (_U[name].is_not_distinct_from(value) for name, value in _values(before).items())
+        changed = update(tables.users).where(*same).values(values)
+        done = connection.execute(changed.returning(_U.name)).scalar()
+    else:
+        connection.execute(_put_user(connection.dialect.name), values)
+        return
+    if done is None:
+        raise UserChanged(user.name)
+
+
+def _values(user: User) -> dict[str, Any]:
     roles = json.dumps({project: role.word for project, role in user.roles.items()}, sort_keys=True)
-    connection.execute(_put_user(connection.dialect.name), {**user._asdict(), "roles": roles})
+    return {**user._asdict(), "roles": roles}
 
 
 def token(connection: Connection, digest: str) -> Token | None:

@@ -29,7 +29,17 @@ from headrace.engine.ports.store import (
     VersionRow,
 )
 from headrace.engine.ports.workflow_settings import WorkflowSettings
-from headrace.engine.store import access, auditing, keeping, letters, outgoing, reads, settings, writes
+from headrace.engine.store import (
+    access,
+    auditing,
+    keeping,
+    letters,
+    listing,
+    outgoing,
+    reads,
+    settings,
+    writes,
+)
 
 T = TypeVar("T")
 
@@ -105,7 +115,9 @@ class SharedStore(ABC):
         after: str | None = None,
         limit: int = 50,
     ) -> list[VersionRow]:
-        return await self._read(reads.newest_versions, project, tag=tag, text=text, after=after, limit=limit)
+        return await self._read(
+            listing.newest_versions, project, tag=tag, text=text, after=after, limit=limit
+        )
 
     async def plan(self, plan: str) -> bytes | None:
         return await self._read(reads.plan, plan)
@@ -136,7 +148,7 @@ class SharedStore(ABC):
         limit: int = 50,
     ) -> list[RunRow]:
         return await self._read(
-            reads.list_runs,
+            listing.list_runs,
             project,
             workflow=workflow,
             state=state,
@@ -149,7 +161,7 @@ class SharedStore(ABC):
         )
 
     async def count_runs(self, project: str, since: float) -> dict[int, int]:
-        return await self._read(reads.count_runs, project, since)
+        return await self._read(listing.count_runs, project, since)
 
     async def task_rows(self, run: int) -> list[TaskRow]:
         return await self._read(reads.task_rows, run)
@@ -301,8 +313,10 @@ class SharedStore(ABC):
     async def users(self) -> list[User]:
         return await self._read(access.users)
 
-    async def put_user(self, user: User, act: Act) -> None:
-        await self._change(act, access.put_user, user)
+    async def put_user(
+        self, user: User, act: Act, before: User | None = None, *, new: bool = False
+    ) -> None:
+        await self._change(act, access.put_user, user, before, new)
 
     async def token(self, digest: str) -> Token | None:
         return await self._read(access.token, digest)

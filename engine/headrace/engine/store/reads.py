@@ -13,25 +13,20 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Connection,
     FromClause,
     Integer,
     Select,
     and_,
     bindparam,
-    cast,
     column,
-    exists,
     func,
     join,
-    or_,
     select,
     text,
     true,
 )
 
-from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import (
     HistoryRow,
     InboxRow,
@@ -67,12 +62,12 @@ class PlanDamaged(RowDamaged):
 
 # workflows -----------------------------------------------------------------------------------------------------
 
-_VERSION = select(*rows.VERSION_COLUMNS, tables.plans.c.document_crc).join_from(
+VERSION = select(*rows.VERSION_COLUMNS, tables.plans.c.document_crc).join_from(
     tables.versions, tables.plans, tables.versions.c.plan == tables.plans.c.plan
 )
 
 
-def _version_row(row: Any) -> VersionRow:
+def version_row(row: Any) -> VersionRow:
     *fields, crc = row
     found = VersionRow._make(fields)
     if checksum(found.document) != crc:
@@ -83,44 +78,19 @@ def _version_row(row: Any) -> VersionRow:
 def version(connection: Connection, project: str, name: str, number: int | None) -> VersionRow | None:
     """That version of a workflow, or its newest."""
     v = tables.versions.c
-    query = _VERSION.where(v.project == project, v.name == name)
+    query = VERSION.where(v.project == project, v.name == name)
     query = query.order_by(v.version.desc()).limit(1) if number is None else query.where(v.version == number)
     row = connection.execute(query).first()
-    return None if row is None else _version_row(row)
+    return None if row is None else version_row(row)
 
 
 def versions(connection: Connection, project: str, name: str | None) -> list[VersionRow]:
     """Every version of one workflow or of all, by name, oldest first."""
     v = tables.versions.c
-    query = _VERSION.where(v.project == project).order_by(v.name, v.version)
+    query = VERSION.where(v.project == project).order_by(v.name, v.version)
     if name is not None:
         query = query.where(v.name == name)
-    return [_version_row(row) for row in connection.execute(query)]
-
-
-def newest_versions(
-    connection: Connection,
-    project: str,
-    *,
-    tag: str | None,
-    text: str | None,
-    after: str | None,
-    limit: int,
-) -> list[VersionRow]:
-    """The newest version of each workflow, by name, above the name `after`."""
-    v, other = tables.versions.c, tables.versions.alias("other").c
-    newest = select(func.max(other.version)).where(other.project == v.project, other.name == v.name)
-    query = _VERSION.where(v.project == project, v.version == newest.scalar_subquery())
-    if after is not None:
-        query = query.where(v.name > after)
-    if tag is not None:
-        query = query.where(_tagged(connection, v.tags, tag))
-    if text is not None:
-        find = func.instr if connection.dialect.name == "sqlite" else func.strpos
-        query = query.where(
-            or_(*(find(func.lower(c), func.lower(text)) > 0 for c in (v.name, v.description)))
-        )
-    return [_version_row(row) for row in connection.execute(query.order_by(v.name).limit(limit))]
+    return [version_row(row) for row in connection.execute(query)]
 
 
 def plan(connection: Connection, digest: str) -> bytes | None:
@@ -137,12 +107,12 @@ def plan(connection: Connection, digest: str) -> bytes | None:
 
 # runs ----------------------------------------------------------------------------------------------------------
 
-_RUN = select(*rows.RUN_COLUMNS)
+RUN = select(*rows.RUN_COLUMNS)
 
 
 def run(connection: Connection, no: int) -> RunRow | None:
     """The run, whole and checked. Raises RowDamaged."""
-    row = connection.execute(_RUN.where(tables.runs.c.no == no)).first()
+    row = connection.execute(RUN.where(tables.runs.c.no == no)).first()
     return None if row is None else rows.run_row(row, check=True)
 
 
@@ -153,75 +123,22 @@ def existing(connection: Connection, numbers: Sequence[int]) -> list[int]:
     return [found for chunk in _chunks(numbers) for found in connection.scalars(query, {"runs": list(chunk)})]
 
 
-def _listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
+def listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
+    """The runs that a query over RUN finds. Not checked, so that one that is damaged does not hide the others."""
     return [rows.run_row(row, check=False) for row in connection.execute(query)]
 
 
 def find_runs(connection: Connection, project: str, prefix: str, limit: int = 10) -> list[RunRow]:
     """Runs whose id begins with `prefix`, newest first. An id holds digits, a to f and dashes."""
     r = tables.runs.c
-    wanted = _RUN.where(r.project == project, r.id >= prefix, r.id < prefix + "g")
-    return _listed(connection, wanted.order_by(r.no.desc()).limit(limit))
-
-
-def list_runs(
-    connection: Connection,
-    project: str,
-    *,
-    workflow: str | None,
-    state: int | None,
-    tag: str | None,
-    created_after: float | None,
-    created_before: float | None,
-    text: str | None,
-    before: int | None,
-    limit: int,
-) -> list[RunRow]:
-    """Newest first, below the run number `before`. A state says whether the run has ended, too, which an index knows."""
-    r = tables.runs.c
-    query = _RUN.where(r.project == project)
-    if workflow is not None:
-        query = query.where(r.workflow == workflow)
-    if state is not None:
-        ended = r.finished_at.is_not(None) if RunState(state).final else r.finished_at.is_(None)
-        query = query.where(r.state == state, ended)
-    if tag is not None:
-        query = query.where(_tagged(connection, r.tags, tag))
-    if created_after is not None:
-        query = query.where(r.created_at >= created_after)
-    if created_before is not None:
-        query = query.where(r.created_at < created_before)
-    if text is not None:
-        query = query.where(or_(*(func.substr(c, 1, len(text)) == text for c in (r.workflow, r.id, r.key))))
-    if before is not None:
-        query = query.where(r.no < before)
-    return _listed(connection, query.order_by(r.no.desc()).limit(limit))
-
-
-def _tagged(connection: Connection, tags: ColumnElement[str], tag: str) -> ColumnElement[bool]:
-    """Whether a JSON array of texts holds the tag."""
-    if connection.dialect.name == "sqlite":
-        each = func.json_each(tags).table_valued("value")
-        return exists(select(1).select_from(each).where(each.c.value == tag))
-    from sqlalchemy.dialects.postgresql import JSONB
-
-    return cast(tags, JSONB).contains([tag])
-
-
-def count_runs(connection: Connection, project: str, since: float) -> dict[int, int]:
-    """By state: runs that live, and those that ended at `since` or later."""
-    r = tables.runs.c
-    counted = select(r.state, func.count()).where(r.project == project).group_by(r.state)
-    found: dict[int, int] = {}
-    for which in (r.finished_at.is_(None), r.finished_at >= since):
-        found.update((state, count) for state, count in connection.execute(counted.where(which)))
-    return found
+    wanted = RUN.where(r.project == project, r.id >= prefix, r.id < prefix + "g")
+    return listed(connection, wanted.order_by(r.no.desc()).limit(limit))
 
 
 def children(connection: Connection, no: int) -> list[RunRow]:
     """The runs that task runs of this one have started, oldest first."""
     r = tables.runs.c
-    return _listed(connection, _RUN.where(r.parent_run == no).order_by(r.no))
+    return listed(connection, RUN.where(r.parent_run == no).order_by(r.no))
 
 
 def live_runs(connection: Connection, part: int) -> list[int]:
@@ -257,7 +174,7 @@ _TASK_KEY = (
 )
 _TASKS = select(*(tables.task_runs.c[name] for name in rows.TASK_WRITTEN)).order_by(*_TASK_KEY)
 _RUNS: BindParameter[Any] = bindparam("runs", expanding=True)
-_LOADED_RUNS = _RUN.where(tables.runs.c.no.in_(_RUNS))
+_LOADED_RUNS = RUN.where(tables.runs.c.no.in_(_RUNS))
 _LOADED_TASKS = select(*rows.LOADED_COLUMNS).where(tables.task_runs.c.run.in_(_RUNS)).order_by(*_TASK_KEY)
 _LOADED_TIMERS = select(*(tables.timers.c[name] for name in Timer._fields)).where(
     tables.timers.c.run.in_(_RUNS)
