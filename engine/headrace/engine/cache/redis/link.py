@@ -101,7 +101,10 @@ class Link:
         self.degraded = Degraded(why, time.time())
         if self._told is not None:
             self._told(self.degraded)
-        self._probing = asyncio.create_task(self._until_mended(), name="headrace-redis-probe")
+        if (
+            self._probing is None or self._probing.done()
+        ):  # one that sleeps goes on: somebody else had found the server there
+            self._probing = asyncio.create_task(self._until_mended(), name="headrace-redis-probe")
 
     async def close(self) -> None:
         self._closed = True
