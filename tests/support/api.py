@@ -109,7 +109,7 @@ class Api:
         """A run of a registered workflow; its id."""
         answer = await self("POST", f"/workflows/{workflow}/runs", json=dict(body or {}), **more)
         assert answer.status_code in (200, 202), answer.text
-        run: str = answer.json()["id"]
+        run: str = answer.json()["run"]
         return run
 
     async def ended(self, run: str) -> Any:

@@ -90,7 +90,9 @@ async def _new(
             version,
             body.params,
             now=asker.now,
-            parts=await office.store.parts(),
+            parts=1
+            if office.embedded
+            else await office.store.parts(),  # one engine decides for one part alone
             trigger={"kind": "manual", "by": asker.actor, **_once(asker)},
             check=office.check,
             folder=office.folder,
