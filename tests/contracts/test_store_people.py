@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.api.office import ApiStore
-from headrace.engine.ports.access import EVERY_PROJECT, Role, Token, User
+from headrace.engine.ports.access import EVERY_PROJECT, Role, Token, User, UserChanged
 from headrace.engine.ports.acts import Once, Repeated
 from headrace.engine.ports.workflow_settings import WorkflowSettings
 from tests.contracts.conftest import Database
@@ -42,6 +42,18 @@ class TestUsers:
             "user.disable",
             "user.create",
         ]
+
+    async def test_a_change_holds_for_the_user_it_was_made_of_alone(self, store: ApiStore) -> None:
+        await store.put_user(ADA, act("user.create", "user ada"), new=True)
+        with pytest.raises(UserChanged):
+            await store.put_user(ADA._replace(password="x"), act("user.create", "user ada"), new=True)
+        disabled = ADA._replace(disabled_at=200.0)
+        await store.put_user(disabled, act("user.disable", "user ada"), ADA)
+        late = ADA._replace(roles={PROJECT: Role.VIEWER})
+        with pytest.raises(UserChanged):
+            await store.put_user(late, act("user.set", "user ada"), ADA)
+        assert await store.user("ada") == disabled
+        assert len(await store.audit(PROJECT)) == 2
 
 
 class TestTokens:

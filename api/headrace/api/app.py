@@ -11,11 +11,39 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import Gate, asker, guard
 from headrace.api.office import Office
 from headrace.api.problems import Problem
-from headrace.api.routes import attempts, bulk, commands, graph, registering, runs, starting, tasks, workflows
+from headrace.api.routes import (
+    attempts,
+    audit,
+    auth,
+    bulk,
+    commands,
+    graph,
+    registering,
+    runs,
+    starting,
+    tasks,
+    tokens,
+    users,
+    workflows,
+)
 
 PROBLEM_TYPE = "application/problem+json"
 ROOT = "/api/v1"
-PARTS = (workflows, registering, starting, runs, commands, bulk, tasks, graph, attempts)
+PARTS = (
+    workflows,
+    registering,
+    starting,
+    runs,
+    commands,
+    bulk,
+    tasks,
+    graph,
+    attempts,
+    auth,
+    users,
+    tokens,
+    audit,
+)
 
 
 def create_app(office: Office, gate: Gate) -> Litestar:

@@ -54,8 +54,21 @@ def _reachable(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def _proxies(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks."""
+    from ipaddress import ip_network
+
+    for entry in entries:
+        try:
+            ip_network(entry, strict=False)
+        except ValueError as error:
+            raise PydanticCustomError("no_network", "{said}", {"said": str(error)}) from None
+    return entries
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Reachable = Annotated[Words, AfterValidator(_reachable)]
+Proxies = Annotated[Words, AfterValidator(_proxies)]
 
 
 class Settings(BaseSettings):
@@ -102,6 +115,28 @@ class Settings(BaseSettings):
     )
     server: str | None = Field(None, description="the API to talk to, https://…; unset: this machine")
     token: SecretStr | None = Field(None, description="the API token that goes with server")
+    secret: SecretStr | None = Field(
+        None,
+        description="what the API signs logins with: 32 random bytes or more, the same for all its processes",
+    )
+    secret_previous: SecretStr | None = Field(
+        None, description="the secret before this one, while logins signed with it still live (15 minutes)"
+    )
+    trusted_proxies: Proxies = Field(
+        (), description="addresses and networks of our own proxies, whose X-Forwarded-For the API believes"
+    )
+    rate_asker: float = Field(
+        1000.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="requests a second that a user or token may make; 0: no limit",
+    )
+    rate_address: float = Field(
+        20.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="requests a second from an address without a login or token that is known already; 0: no limit",
+    )
     retention: int | None = Field(
         None,
         ge=1,
@@ -125,6 +160,12 @@ class Settings(BaseSettings):
     def artifact_store(self) -> str:
         """The place to open: `artifacts`, or a folder in home."""
         return self.artifacts or str(self.home.absolute() / "artifacts")
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        """What logins are signed with, and were until lately: `headrace.api.access.signing.Signer`."""
+        found = (self.secret, self.secret_previous)
+        return tuple(each.get_secret_value() for each in found if each is not None)
 
     @property
     def kafka_settings(self) -> KafkaSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from litestar.connection import ASGIConnection, Request
 from litestar.handlers import BaseRouteHandler
@@ -12,6 +12,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from headrace.api.access.asking import Asker
 from headrace.api.problems import Problem
 from headrace.engine.ports.access import Role
+
+if TYPE_CHECKING:
+    from headrace.api.access.identity import Doors
 
 PUBLIC = {"public": True}
 VIEWER = {"role": Role.VIEWER}
@@ -26,13 +29,15 @@ class Identifies(Protocol):
 
 
 class Gate(ASGIMiddleware):
-    """Finds out who asks, once for each request."""
+    """Finds out who asks, once for each request. `doors`: what routes about access share with it; `None` where there are none."""
 
-    def __init__(self, identifies: Identifies) -> None:
+    def __init__(self, identifies: Identifies, doors: Doors | None = None) -> None:
         self._identifies = identifies
+        self._doors = doors
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         # a public route answers whatever credentials come along, those that no longer hold too
+        scope["doors"] = self._doors  # type: ignore[typeddict-unknown-key]
         public = scope["route_handler"].opt.get("public")
         scope["auth"] = None if public else await self._identifies.who(ASGIConnection(scope, receive, send))
         await next_app(scope, receive, send)
@@ -60,3 +65,11 @@ async def asker(request: Request[Any, Any, Any]) -> Asker:
     """The request's author, for a route that is not public."""
     found: Asker = request.scope["auth"]
     return found
+
+
+async def doors_of(request: Request[Any, Any, Any]) -> Doors:
+    """What the gate shares with routes about access. Raises Problem (404) where nobody is asked who they are."""
+    doors: Doors | None = request.scope.get("doors")  # type: ignore[assignment]
+    if doors is None:
+        raise Problem(404, "not_found", "There are no users and no tokens here.")
+    return doors

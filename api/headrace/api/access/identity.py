@@ -80,7 +80,7 @@ class Identity:
         token = await self.doors.directory.token(digest) if well_formed(text) else None
         if token is None or not holds(text, token, now):
             raise unknown()
-        if (wanted := _project(connection)) not in (None, token.project):
+        if _project(connection) not in (None, token.project):
             raise Problem(
                 403, "forbidden", f"This token is for project {token.project} and for no other one."
             )
@@ -159,7 +159,9 @@ def idempotency_key(connection: Connection) -> str | None:
     key = connection.headers.get("idempotency-key")
     if key is not None and KEY.fullmatch(key) is None:
         raise Problem(
-            400, "idempotency_key", "An Idempotency-Key has 1 to 200 visible ASCII characters, without spaces."
+            400,
+            "idempotency_key",
+            "An Idempotency-Key has 1 to 200 visible ASCII characters, without spaces.",
         )
     return key
 

@@ -55,6 +55,10 @@ class Token(NamedTuple):
     revoked_at: float | None = None
 
 
+class UserChanged(Exception):
+    """The user is not, or no longer, as the one who changes them believed. Nothing was done."""
+
+
 @runtime_checkable
 class AccessStore(Protocol):
     """Users belong to the installation, tokens to a project."""
@@ -64,8 +68,9 @@ class AccessStore(Protocol):
     async def users(self) -> list[User]:
         """By name."""
 
-    async def put_user(self, user: User, act: Act) -> None:
-        """A new user, or the one of that name as it is now to be."""
+    async def put_user(self, user: User, act: Act, before: User | None = None, *, new: bool = False) -> None:
+        """A new user, or the one of that name as it is now to be. `before`: what is kept must still be this; `new`: there must be
+        nobody of that name. Raises UserChanged when it is otherwise."""
 
     async def token(self, digest: str) -> Token | None:
         """Whatever became of it: the caller looks at `expires_at` and `revoked_at`."""

@@ -44,6 +44,11 @@ from headrace.engine.store import (
 T = TypeVar("T")
 
 
+def _of(act: Act | None) -> str | None:
+    """The project that an act is confined to."""
+    return None if act is None else act.project
+
+
 class SharedStore(ABC):
     """The part of `ports.store.Store` that is the same SQL everywhere."""
 
@@ -208,15 +213,19 @@ class SharedStore(ABC):
     async def requeue(
         self, wanted: Sequence[Requeue], by: str, at: float, *, act: Act | None = None
     ) -> list[Requeued]:
-        return await self._change(act, letters.requeue, wanted, by, at, repeatable=False) if wanted else []
+        return (
+            await self._change(act, letters.requeue, wanted, by, at, _of(act), repeatable=False)
+            if wanted
+            else []
+        )
 
     async def discard(
         self, letters_: Sequence[int], by: str, note: str, at: float, *, act: Act | None = None
     ) -> list[int]:
-        return await self._change(act, letters.discard, letters_, by, note, at)
+        return await self._change(act, letters.discard, letters_, by, note, at, _of(act))
 
     async def reopen(self, letters_: Sequence[int], at: float, *, act: Act | None = None) -> list[int]:
-        return await self._change(act, letters.reopen, letters_, at)
+        return await self._change(act, letters.reopen, letters_, at, _of(act))
 
     async def poison(
         self, limit: int = 50, *, state: str | None = None, before: int | None = None
@@ -313,9 +322,7 @@ class SharedStore(ABC):
     async def users(self) -> list[User]:
         return await self._read(access.users)
 
-    async def put_user(
-        self, user: User, act: Act, before: User | None = None, *, new: bool = False
-    ) -> None:
+    async def put_user(self, user: User, act: Act, before: User | None = None, *, new: bool = False) -> None:
         await self._change(act, access.put_user, user, before, new)
 
     async def token(self, digest: str) -> Token | None:

@@ -1,0 +1,105 @@
+"""Users, and what they may do in a project."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, get, patch, post, put
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
+
+from headrace.api.access import people
+from headrace.api.access.asking import Asker
+from headrace.api.access.guarding import ADMIN, doors_of
+from headrace.api.access.identity import Doors
+from headrace.api.asking.starting import key_reused
+from headrace.api.paging import MOST, USUAL, Page, page, place_of
+from headrace.api.problems import missing
+from headrace.api.routes.repeating import REPLAYED, asked
+from headrace.api.shapes.people import (
+    NewUser,
+    RoleBody,
+    UserChange,
+    UserEntry,
+    role_of,
+    roles_of,
+    user_entry,
+)
+from headrace.engine.ports.acts import Repeated
+
+DOORS = {"doors": Provide(doors_of)}
+
+
+@get("/users", opt=ADMIN, summary="Users", dependencies=DOORS)
+async def list_users(
+    doors: NamedDependency[Doors],
+    asker: NamedDependency[Asker],
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
+) -> Page[UserEntry]:
+    """By name: those who may do something in the project, or everybody for an admin of every project."""
+    after = place_of(cursor, str)
+    found = [
+        user_entry(user, asker.project, asker.everywhere)
+        for user in await people.listed(doors, asker)
+        if after is None or user.name > after
+    ]
+    return page(found, limit, lambda entry: entry.name)
+
+
+@post("/users", opt=ADMIN, status_code=201, summary="Add a user", dependencies=DOORS)
+async def add_user(
+    request: Request[Any, Any, Any],
+    doors: NamedDependency[Doors],
+    asker: NamedDependency[Asker],
+    data: JSONBody[NewUser],
+) -> Response[UserEntry]:
+    """It takes an admin of every project. The password has 12 characters or more and is kept as an argon2 hash. 409 `user_exists`
+    when the name is taken."""
+    user = await people.add(doors, asker, data.name, data.password, roles_of(data.roles))
+    headers = {"Location": f"{request.scope['path'].rstrip('/')}/{user.name}"}
+    return Response(user_entry(user, asker.project, asker.everywhere), headers=headers)
+
+
+@patch("/users/{name:str}", opt=ADMIN, summary="Change a user", dependencies=DOORS)
+async def change_user(
+    doors: NamedDependency[Doors],
+    asker: NamedDependency[Asker],
+    name: FromPath[str],
+    data: JSONBody[UserChange],
+) -> UserEntry:
+    """It takes an admin of every project. A new password, and being disabled, end the user's logins; other processes hear of
+    it within five seconds. Nobody takes their own access away: 409 `own_access`."""
+    roles = None if data.roles is None else roles_of(data.roles)
+    user = await people.change(
+        doors, asker, name, password=data.password, disabled=data.disabled, roles=roles
+    )
+    return user_entry(user, asker.project, asker.everywhere)
+
+
+@put("/users/{name:str}/role", opt=ADMIN, summary="What a user may do in this project", dependencies=DOORS)
+async def set_role(
+    request: Request[Any, Any, Any],
+    doors: NamedDependency[Doors],
+    asker: NamedDependency[Asker],
+    name: FromPath[str],
+    data: JSONBody[RoleBody],
+    body: RawBody,
+) -> Response[UserEntry]:
+    """An admin of the project says so for it. 403 for a user with a role in every project, whom only an admin of every project
+    changes."""
+    role = None if data.role is None else role_of(data.role)
+    headers: dict[str, str] = {}
+    try:
+        user = await people.set_role(doors, asker, name, role, asked(request, body))
+    except Repeated as repeated:
+        if not repeated.same:
+            raise key_reused() from None
+        found = await doors.office.store.user(name)
+        if found is None:
+            raise missing("user", name) from None
+        user, headers = found, REPLAYED
+    return Response(user_entry(user, asker.project, asker.everywhere), headers=headers)
+
+
+ROUTES = [list_users, add_user, change_user, set_role]
