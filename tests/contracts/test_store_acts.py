@@ -14,10 +14,10 @@ import pytest
 from headrace.api.office import ApiStore
 from headrace.engine.ports.access import AccessStore
 from headrace.engine.ports.acts import Act, AuditLine, AuditStore, ChainHead, Once, Repeated, broken, linked
-from headrace.engine.ports.letters import Requeue
+from headrace.engine.ports.letters import DeadLetterRow, Requeue
 from headrace.engine.ports.store import KeyTaken
 from tests.contracts.conftest import Database
-from tests.contracts.samples import PROJECT, act, command, new_run, version
+from tests.contracts.samples import PROJECT, act, batch, command, new_run, version
 
 Do = Callable[[Act], Awaitable[Any]]
 
@@ -116,6 +116,22 @@ class TestActs:
         posted = {row.id: row.kind for row in await store.inboxes(dict.fromkeys(range(3), 0), 100)}
         assert [posted[id] for id in ids] == [row.kind for row in rows]
         assert await store.post_all([]) == []
+
+    async def test_an_act_reaches_no_letter_of_another_project(self, store: ApiStore) -> None:
+        owned = await store.claim(0, "engine-1")
+        run = await store.create_run(new_run())
+        dead = [DeadLetterRow(run.no, 1, n, 0, 1, 5.0, b"{}", "etl", "load") for n in range(2)]
+        await store.commit([batch(owned.epoch, 1, dead=dead)])
+        ids = [letter.id for letter in await store.dead_letters(PROJECT)]
+        theirs = act("letters.requeue", project="other")
+        for ours in (theirs, theirs._replace(project=PROJECT)):
+            mine = ours.project == PROJECT
+            assert await store.discard(ids[:1], "eve", "", 6.0, act=ours) == (ids[:1] if mine else [])
+            assert await store.reopen(ids[:1], 7.0, act=ours) == (ids[:1] if mine else [])
+            wanted = [Requeue(tuple(ids), command("rerun", run.no))]
+            requeued = await store.requeue(wanted, "eve", 8.0, act=ours)
+            assert [sorted(one.letters) for one in requeued] == ([sorted(ids)] if mine else [])
+        assert [row.kind for row in await store.inbox(0, 0, 10)] == ["start", "rerun"]
 
 
 class TestAudit:

@@ -109,7 +109,8 @@ class PoisonLetter(NamedTuple):
 
 
 class DeadLetters(Protocol):
-    """Listed, grouped and handled. Acts: as in `ports.store`."""
+    """Listed, grouped and handled. Acts: as in `ports.store`; with one, dead letters of other projects than the act's are left as
+    they are."""
 
     async def dead_letters(
         self,

@@ -136,6 +136,9 @@ class SharedStore(ABC):
     async def waiting_for(self, part: int, run: int, kind: str) -> list[InboxRow]:
         return await self._read(reads.waiting_for, part, run, kind)
 
+    async def unapplied(self, kind: str, most: int) -> int:
+        return await self._read(reads.unapplied, kind, most)
+
     async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
         return await self._read(reads.find_runs, project, prefix)
 

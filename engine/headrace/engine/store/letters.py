@@ -82,27 +82,33 @@ def groups(connection: Connection, wanted: Wanted, limit: int) -> list[LetterGro
     return [LetterGroup._make(row) for row in connection.execute(query.order_by(page.c.newest.desc()))]
 
 
-def requeue(connection: Connection, wanted: Sequence[Requeue], by: str, at: float) -> list[Requeued]:
-    """Open letters become requeued; the commands of those that have any are posted. In the order of parts, as everyone
+def requeue(
+    connection: Connection, wanted: Sequence[Requeue], by: str, at: float, project: str | None
+) -> list[Requeued]:
+    """Open letters, of the project if one is given, become requeued; the commands of those that have any are posted. In the order of parts, as everyone
     does who takes the locks of several inboxes."""
     done = []
     for letters, command in sorted(wanted, key=lambda one: (one.command.part, one.command.run or 0)):
-        found = _handle(connection, tables.dead_letters, letters, REQUEUED, by, None, at)
+        found = _handle(connection, tables.dead_letters, letters, REQUEUED, by, None, at, project)
         if found:
             posted = writes.post(connection, command)
             done.append(Requeued(tuple(found), command._replace(id=posted)))
     return done
 
 
-def discard(connection: Connection, letters: Sequence[int], by: str, note: str, at: float) -> list[int]:
-    """Open letters become discarded."""
-    return _handle(connection, tables.dead_letters, letters, DISCARDED, by, note, at)
+def discard(
+    connection: Connection, letters: Sequence[int], by: str, note: str, at: float, project: str | None
+) -> list[int]:
+    """Open letters, of the project if one is given, become discarded."""
+    return _handle(connection, tables.dead_letters, letters, DISCARDED, by, note, at, project)
 
 
-def reopen(connection: Connection, letters: Sequence[int], at: float) -> list[int]:
-    """Handled letters are open again."""
+def reopen(connection: Connection, letters: Sequence[int], at: float, project: str | None) -> list[int]:
+    """Handled letters, of the project if one is given, are open again."""
     values = {"state": OPEN, "handled_at": None, "by": None, "note": None}
     query = update(tables.dead_letters).where(_D.id.in_(letters), _D.state != OPEN, _D.handled_at <= at)
+    if project is not None:
+        query = query.where(_D.project == project)
     return sorted(connection.scalars(query.values(values).returning(_D.id)))
 
 
@@ -114,9 +120,12 @@ def _handle(
     by: str,
     note: str | None,
     at: float,
+    project: str | None = None,
 ) -> list[int]:
     values = {"state": state, "handled_at": at, "by": by, "note": note}
     query = update(table).where(table.c.id.in_(letters), table.c.state == OPEN).values(values)
+    if project is not None:
+        query = query.where(table.c.project == project)
     return sorted(connection.scalars(query.returning(table.c.id)))
 
 
