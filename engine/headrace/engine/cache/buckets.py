@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable
 
 MOST = 10_000
-"""Buckets kept; a full one is as good as none."""
+"""Buckets kept, at most; a full one is as good as none."""
 
 
 def check(rate: float, burst: float, cost: float) -> None:
@@ -33,5 +34,11 @@ class Buckets:
             return (cost - held) / rate
         self._full_at[name] = now + (burst - held + cost) / rate
         if len(self._full_at) > MOST:
-            self._full_at = {other: full for other, full in self._full_at.items() if full > now}
+            self._thin(now)
         return 0.0
+
+    def _thin(self, now: float) -> None:
+        """Forget the full ones; and where there are as many others, the fullest, which have the least to lose. A quarter goes at
+        once, so that whoever asks under ever new names does not have all of them looked through each time."""
+        kept = ((other, full) for other, full in self._full_at.items() if full > now)
+        self._full_at = dict(heapq.nlargest(MOST - MOST // 4, kept, key=lambda one: one[1]))
