@@ -375,8 +375,8 @@ class Store(Owning, DeadLetters, Roster, Settings, Protocol):
     async def task_rows(self, run: int) -> list[TaskRow]:
         """Every stored task run of every generation, whole (outputs, errors and inputs too)."""
 
-    async def history(self, run: int, after: int = 0) -> list[HistoryRow]:
-        """In order of seq. Raises RowDamaged."""
+    async def history(self, run: int, after: int = 0, limit: int | None = None) -> list[HistoryRow]:
+        """Rows with seq above `after`, in order, at most `limit` of them. Raises RowDamaged."""
 
     async def children(self, run: int) -> list[RunRow]: ...
 

@@ -174,8 +174,8 @@ class SharedStore(ABC):
     async def task_rows(self, run: int) -> list[TaskRow]:
         return await self._read(reads.task_rows, run)
 
-    async def history(self, run: int, after: int = 0) -> list[HistoryRow]:
-        return await self._read(reads.history, run, after)
+    async def history(self, run: int, after: int = 0, limit: int | None = None) -> list[HistoryRow]:
+        return await self._read(reads.history, run, after, limit)
 
     async def children(self, run: int) -> list[RunRow]:
         return await self._read(reads.children, run)

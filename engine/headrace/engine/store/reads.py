@@ -148,15 +148,15 @@ def live_runs(connection: Connection, part: int) -> list[int]:
     return list(connection.scalars(query))
 
 
-def history(connection: Connection, no: int, after: int) -> list[HistoryRow]:
-    """A run's history after `after`, in order. Raises RowDamaged."""
+def history(connection: Connection, no: int, after: int, limit: int | None = None) -> list[HistoryRow]:
+    """A run's history after `after`, in order, at most `limit` rows. Raises RowDamaged."""
     h = tables.history.c
     found = []
     begun = select(tables.runs.c.created_at - EARLIER).where(tables.runs.c.no == no).scalar_subquery()
     query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(
         h.run == no, h.seq > after, h.at >= func.coalesce(begun, 0.0)
     )
-    query = query.order_by(h.seq)
+    query = query.order_by(h.seq).limit(limit)
     for *fields, crc in connection.execute(query):
         row = HistoryRow._make(fields)
         verify(no, f"history row {row.seq}", crc, row.body)
