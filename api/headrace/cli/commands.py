@@ -25,6 +25,9 @@ GROUPS = {
     "workflows": "Registered workflows:",
     "dlq": "Dead letters:",
     "workers": "Who executes tasks:",
+    "users": "Who may log in to the API:",
+    "tokens": "How programs log in to the API:",
+    "audit": "Who did what:",
     "lab": "Real servers, here:",
     "db": "The database schema:",
     "topics": "The topics on Kafka:",
@@ -71,6 +74,36 @@ COMMANDS = (
     Command("engine", "Decide for the runs of a cluster.", "engine:engine", OPERATE),
     Command("worker", "Execute tasks for the engines of a cluster.", "worker:worker", OPERATE),
     Command("replay", "Decide a run's history again and compare.", "replay:replay", OPERATE),
+    Command("users add", "A user who logs in with a password.", "users:add", OPERATE),
+    Command("users list", "Users and their roles.", "users:list_", OPERATE),
+    Command(
+        "users set-role",
+        "What a user may do in a project; none takes the role away.",
+        "users:set_role",
+        OPERATE,
+    ),
+    Command(
+        "users set-password", "A new password; every login of the user ends.", "users:set_password", OPERATE
+    ),
+    Command(
+        "users disable",
+        "A user who cannot log in any more, from within five seconds on.",
+        "users:disable",
+        OPERATE,
+    ),
+    Command("users enable", "A disabled user who may log in again.", "users:enable", OPERATE),
+    Command("tokens create", "An API token for one project, shown once.", "tokens:create", OPERATE),
+    Command("tokens list", "The project's tokens, without what makes them ones.", "tokens:list_", OPERATE),
+    Command(
+        "tokens revoke",
+        "A token that nobody gets in with any more, from within five seconds on.",
+        "tokens:revoke",
+        OPERATE,
+    ),
+    Command("audit list", "Who did what to what, when and from where.", "audit:list_", OPERATE),
+    Command(
+        "audit verify", "Whether anything in the audit was changed or taken away.", "audit:verify", OPERATE
+    ),
     Command("config show", "Every setting, its value and its source.", "config:show", OPERATE),
     Command(
         "lab up", "Start Kafka, PostgreSQL and Valkey here, and wait until they answer.", "lab:up", OPERATE
