@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 USUAL, MOST = 50, 500
 """Items in a page: when no limit is given, and at most."""
+HIGHEST = 2**63 - 1
+"""The highest number that a database counts to."""
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -35,7 +37,12 @@ def place_of(cursor: str | None, kind: type[T]) -> T | None:
         return None
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(data, type=kind)
+        place = msgspec.json.decode(data, type=kind)
+        if isinstance(place, int) and not 0 <= place <= HIGHEST:
+            raise ValueError
+        if isinstance(place, str) and "\0" in place:
+            raise ValueError
+        return place
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise Problem(400, "cursor", "The cursor is not one that a list of this API has given.") from None
 

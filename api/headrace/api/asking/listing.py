@@ -5,27 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.api.office import Office
-from headrace.api.paging import place_of
-from headrace.api.problems import Problem
 from headrace.api.shapes.runs import RunFilter
 from headrace.api.shapes.times import moment
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import RunRow
-
-_HIGHEST = 2**63 - 1
-
-
-def before_of(cursor: str | None) -> int | None:
-    """The number that a page goes on below. Raises Problem (400)."""
-    place = place_of(cursor, int)
-    if place is not None and not 0 <= place <= _HIGHEST:
-        raise no_cursor()
-    return place
-
-
-def no_cursor() -> Problem:
-    """400: for a place that no list can have named."""
-    return Problem(400, "cursor", "The cursor is not one that a list of this API has given.")
 
 
 async def found_by(

@@ -11,9 +11,8 @@ from litestar.params import FromQuery, QueryParameter
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import ADMIN
 from headrace.api.access.verifying import verify
-from headrace.api.asking.listing import before_of
 from headrace.api.office import Office
-from headrace.api.paging import MOST, USUAL, Page, page
+from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.shapes.people import AuditEntry, AuditVerdict, audit_entry, audit_verdict
 from headrace.api.shapes.runs import Text
 from headrace.api.veiling import Veil
@@ -36,7 +35,7 @@ async def list_audit(
         actor=actor,
         action=action,
         object=object,
-        before=before_of(cursor),
+        before=place_of(cursor, int),
         limit=limit + 1,
     )
     veil = Veil(asker.role, office.secrets)

@@ -16,10 +16,10 @@ from litestar.response import Stream
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR, VIEWER
 from headrace.api.asking.finding import run_of
-from headrace.api.asking.listing import before_of, found_by
+from headrace.api.asking.listing import found_by
 from headrace.api.asking.waiting import patience, until_final
 from headrace.api.office import Office
-from headrace.api.paging import MOST, USUAL, Page, page
+from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.problems import Problem, missing
 from headrace.api.shapes.runs import (
     NAME,
@@ -69,7 +69,7 @@ async def list_runs(
         created_before=created_before,
         text=text,
     )
-    before = before_of(cursor)
+    before = place_of(cursor, int)
     rows = await found_by(office, asker.project, wanted, before=before, limit=limit + 1)
     veil = Veil(asker.role, office.secrets)
     listed = page(rows, limit, lambda row: row.no)

@@ -15,7 +15,6 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR, PUBLIC, VIEWER
 from headrace.api.asking.comparing import NoSuchVersion, compare
 from headrace.api.asking.finding import LARGEST, plan_of, version_of, versions_of
-from headrace.api.asking.listing import before_of, no_cursor
 from headrace.api.asking.settings import settings_of
 from headrace.api.asking.starting import key_reused
 from headrace.api.office import Office
@@ -34,7 +33,6 @@ from headrace.api.shapes.workflows import (
     workflow_entry,
 )
 from headrace.dsl.schema import workflow_schema
-from headrace.dsl.words import WORKFLOW_NAME
 from headrace.engine.core.drawing import DRAWINGS, graph_document
 from headrace.engine.ports.acts import Repeated
 
@@ -59,10 +57,9 @@ async def list_workflows(
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[WorkflowEntry]:
     """By name, each in its newest version. `text`: part of its name or description."""
-    after = place_of(cursor, str)
-    if after is not None and not WORKFLOW_NAME.fullmatch(after):
-        raise no_cursor()
-    rows = await office.store.newest_versions(asker.project, tag=tag, text=text, after=after, limit=limit + 1)
+    rows = await office.store.newest_versions(
+        asker.project, tag=tag, text=text, after=place_of(cursor, str), limit=limit + 1
+    )
     settings = await office.store.workflow_settings(asker.project, [row.name for row in rows])
     found = [workflow_entry(row, settings.get(row.name)) for row in rows]
     return page(found, limit, lambda entry: entry.name)
@@ -123,7 +120,7 @@ async def list_versions(
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[VersionEntry]:
     """Newest first."""
-    before = before_of(cursor)
+    before = place_of(cursor, int)
     rows = reversed(await versions_of(office, asker.project, name))
     found = [version_entry(row) for row in rows if before is None or row.version < before]
     return page(found, limit, lambda entry: entry.version)
