@@ -48,6 +48,12 @@ async def weeks(server: Any, parent: str) -> set[str]:
     return {row[0] for row in await server.fetch(query, parent)}
 
 
+async def coming_weeks(server: Any, parent: str) -> set[str]:
+    """This one and later ones, and the default partition: the tables that others are copied from may be a few weeks old."""
+    this = name_of(parent, week_of(time.time()))
+    return {name for name in await weeks(server, parent) if name >= this}
+
+
 def name_of(parent: str, week: float) -> str:
     return f"{parent}_{time.strftime('%Y%m%d', time.gmtime(week))}"
 
@@ -63,9 +69,9 @@ async def test_a_new_database_has_this_week_and_the_coming_ones(
 ) -> None:
     this = week_of(time.time())
     coming = {name_of(parent, this + number * WEEK) for number in range(AHEAD)}
-    assert await weeks(server, parent) == coming | {f"{parent}_default"}
+    assert await coming_weeks(server, parent) == coming | {f"{parent}_default"}
     await store.tend()
-    assert await weeks(server, parent) == coming | {f"{parent}_default"}
+    assert await coming_weeks(server, parent) == coming | {f"{parent}_default"}
 
 
 @pytest.mark.parametrize("at", [-5.0, 0.0, 1.0e12])
@@ -90,7 +96,7 @@ async def test_rows_that_came_before_their_week_move_into_it(
     await store.tend()
     assert await server.fetchval("SELECT count(*) FROM history_default") == 0
     assert await store.history(run.no) == rows
-    assert len(await weeks(server, "history")) == AHEAD + 1
+    assert len(await coming_weeks(server, "history")) == AHEAD + 1
 
 
 async def test_engines_that_tend_at_once_make_each_week_once(
@@ -109,7 +115,7 @@ async def test_engines_that_tend_at_once_make_each_week_once(
 
     await asyncio.gather(writing(), *(other.tend() for other in others))
     await store.tend()
-    assert len(await weeks(server, "history")) == AHEAD + 1
+    assert len(await coming_weeks(server, "history")) == AHEAD + 1
     assert [row.seq for row in await store.history(run.no)] == list(range(1, 100))
     assert await server.fetchval("SELECT count(*) FROM history_default") == 0
 

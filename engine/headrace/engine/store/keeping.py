@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, func, or_, select, text
 
 from headrace.engine.ports.roster import WorkerRow
-from headrace.engine.store import ownership, tables
+from headrace.engine.store import tables
 from headrace.engine.store.letters import OPEN
 
 _JSON = ("queues", "labels", "kinds")
@@ -108,6 +108,8 @@ def forget(connection: Connection) -> None:
     connection.execute(delete(tables.once).where(tables.once.c.until < now))
     connection.execute(delete(tables.workers).where(tables.workers.c.seen_at < long_ago))
     if connection.dialect.name != "sqlite":  # a file has one engine, which leaves nothing behind
+        from headrace.engine.store import ownership  # knows the server's driver, which a file does without
+
         connection.execute(ownership.FORGET, {"before": long_ago})
 
 
