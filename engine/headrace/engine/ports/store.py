@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.letters import DeadLetterRow, DeadLetters, PoisonRow
 from headrace.engine.ports.ownership import Owning
+from headrace.engine.ports.registry import Registry
 from headrace.engine.ports.roster import Roster
 from headrace.engine.ports.workflow_settings import Settings
 
@@ -263,7 +264,7 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Owning, DeadLetters, Roster, Settings, Protocol):
+class Store(Owning, Registry, DeadLetters, Roster, Settings, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...
@@ -304,10 +305,6 @@ class Store(Owning, DeadLetters, Roster, Settings, Protocol):
     # With an act, its line of the audit and its key are written in the same transaction: Repeated, when the key is known. Such a
     # change is not done a second time when its answer was lost: OutcomeUnknown, and the key tells whoever asks again.
 
-    async def register(self, version: VersionRow, *, act: Act | None = None) -> VersionRow:
-        """A new version, or the existing one with the same hash (its description and tags updated). `version.version` is ignored.
-        Two at once with the same hash: one version, both get it."""
-
     async def create_run(
         self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
     ) -> Created:
@@ -322,26 +319,6 @@ class Store(Owning, DeadLetters, Roster, Settings, Protocol):
         """Insert commands, all or none; returns their ids, in the order given. Raises OutcomeUnknown."""
 
     # reading (anyone) ------------------------------------------------------------------------------------------
-    async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
-        """That version, or the newest."""
-
-    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]: ...
-
-    async def newest_versions(
-        self,
-        project: str,
-        *,
-        tag: str | None = None,
-        text: str | None = None,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> list[VersionRow]:
-        """The newest version of each workflow, by name; `after` is a name (keyset paging). `text` is found anywhere in the name or
-        the description, whatever the case of its ASCII letters."""
-
-    async def plan(self, plan: str) -> bytes | None:
-        """The canonical document of that hash."""
-
     async def run(self, no: int) -> RunRow | None: ...
 
     async def existing(self, runs: Sequence[int]) -> list[int]:
@@ -349,6 +326,9 @@ class Store(Owning, DeadLetters, Roster, Settings, Protocol):
 
     async def waiting_for(self, part: int, run: int, kind: str) -> list[InboxRow]:
         """What stands in the part's inbox for one run, of one kind, oldest first."""
+
+    async def unapplied(self, kind: str, most: int) -> int:
+        """How many commands of a kind no engine has taken yet, counted up to `most`."""
 
     async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
         """Runs whose id starts with `prefix` (at most 10)."""

@@ -261,6 +261,12 @@ def waiting_for(connection: Connection, part: int, run: int, kind: str) -> list[
     return inbox_rows(connection.execute(inbox_of(part, 0).where(i.run == run, i.kind == kind)))
 
 
+def unapplied(connection: Connection, kind: str, most: int) -> int:
+    """How many commands of a kind there are in all parts, counted up to `most`."""
+    some = select(tables.inbox.c.id).where(tables.inbox.c.kind == kind).limit(most).subquery()
+    return int(connection.scalar(select(func.count()).select_from(some)) or 0)
+
+
 @once
 def _inboxes() -> Select[Any]:
     from sqlalchemy.dialects.postgresql import ARRAY
