@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from time import monotonic
 
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.messages import Report, Reports
@@ -25,6 +26,9 @@ MOST_WAITING, MOST_WAITING_BYTES = 4000, 16 * 1024 * 1024
 """Reports, and bytes of their outputs, that wait in memory; more waits on disk."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0
+
+DISK_AGAIN = 5.0
+"""Seconds after which a disk that could not be written is tried again."""
 
 FINAL = frozenset(("succeeded", "failed", "skipped", "cancelled"))
 _logger = logging.getLogger(__name__)
@@ -66,6 +70,10 @@ class Outbox:
         self._under_way: dict[int, list[Sent]] = {}
         self._senders: dict[int, asyncio.Task[None]] = {}
         self._count = self._bytes = 0  # in memory
+        self._writing: dict[int, list[Sent]] = {}  # on their way to disk, behind what is there
+        self._writer: asyncio.Task[None] | None = None
+        self._written = asyncio.Event()
+        self._no_disk_until = 0.0  # monotonic
 
     def put(self, part: int, key: AttemptKey, report: Report) -> None:
         """To be sent with the next `flush`."""
@@ -83,8 +91,10 @@ class Outbox:
         for part in list(self._waiting):
             if part not in self._senders and not self._sent_at_once(part):
                 self._start(part)
-        if self._count > MOST_WAITING or self._bytes > MOST_WAITING_BYTES:
-            self._to_disk()
+        full = self._count > MOST_WAITING or self._bytes > MOST_WAITING_BYTES
+        if full and self._spill is not None and self._writer is None and monotonic() >= self._no_disk_until:
+            self._writing, self._waiting = self._waiting, {}
+            self._writer = asyncio.get_running_loop().create_task(self._to_disk(self._spill))
 
     def resume(self) -> int:
         """Send what an earlier incarnation left on disk; returns how many reports."""
@@ -99,6 +109,7 @@ class Outbox:
         self.flush()
         while self._senders:
             await asyncio.wait(list(self._senders.values()))
+            self.flush()  # what could not be written to disk
 
     async def close(self) -> int:
         """Give up sending. Results that are not acknowledged are left on disk for the next incarnation; returns how
@@ -107,6 +118,8 @@ class Outbox:
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
+        if self._writer is not None:  # a thread writes: what it has begun it ends
+            await self._writer
         left = self._count
         if self._spill is not None:
             left += sum([self._spill.waiting(part) for part in self._spill.parts()])
@@ -123,7 +136,7 @@ class Outbox:
     def _sent_at_once(self, part: int) -> bool:
         """Where the broker lies in this process: without a task of its own for it."""
         items = self._waiting[part]
-        if self._spill is not None and self._spill.waiting(part):
+        if part in self._writing or (self._spill is not None and self._spill.waiting(part)):
             return False
         if len(items) > LARGEST_ENVELOPE or self._bytes > ENVELOPE_BYTES:
             return False
@@ -136,19 +149,22 @@ class Outbox:
 
     async def _send(self, part: int) -> None:
         try:
-            while items := self._next(part):
+            while items := await self._next(part):
                 for cut in _envelopes(items):
                     self._under_way[part] = cut
                     await self._until_acknowledged(part, cut)
                     del self._under_way[part]
                     self._acknowledged(cut)
                     self._forget(cut)
-                if self._spill is not None:
+                if self._spill is not None and part not in self._writing:
                     self._spill.drop(part)
         finally:
             del self._senders[part]
 
-    def _next(self, part: int) -> list[Sent] | None:
+    async def _next(self, part: int) -> list[Sent] | None:
+        while part in self._writing:
+            self._written.clear()
+            await self._written.wait()
         spill = self._spill
         while spill is not None and spill.waiting(part):
             items = [self._restored(report) for report in spill.take(part, LARGEST_ENVELOPE, ENVELOPE_BYTES)]
@@ -173,18 +189,26 @@ class Outbox:
     def _envelope(self, items: list[Sent]) -> Reports:
         return Reports(self._worker, self._incarnation, [report for _, report in items])
 
-    def _to_disk(self) -> None:
-        if self._spill is None:
-            return
-        for part, items in list(self._waiting.items()):
-            try:
-                self._spill.put(part, [report for _, report in items])
-            except OSError as error:
-                _logger.error("Reports wait in memory, since they cannot be written to disk: %s", error)
-                return
-            del self._waiting[part]
-            self._forget(items)
-            self._spilled(items)
+    async def _to_disk(self, spill: Spill) -> None:
+        """Part by part, in a thread: a slow disk holds back neither beats nor leases. The part's sender waits meanwhile."""
+        try:
+            for part, items in list(self._writing.items()):
+                try:
+                    await asyncio.to_thread(spill.put, part, [report for _, report in items])
+                except OSError as error:
+                    _logger.error("Reports wait in memory, since they cannot be written to disk: %s", error)
+                    self._no_disk_until = monotonic() + DISK_AGAIN
+                    break
+                del self._writing[part]
+                self._written.set()
+                self._forget(items)
+                self._spilled(items)
+        finally:
+            for part, items in self._writing.items():
+                self._waiting[part] = items + self._waiting.get(part, [])
+            self._writing = {}
+            self._written.set()
+            self._writer = None
 
     def _forget(self, items: list[Sent]) -> None:
         self._count -= len(items)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,12 @@ class Rig:
     def _restored(report: Report) -> Sent:
         return (report.run, report.generation, report.task, report.map, report.attempt), report
 
+    async def flush(self) -> None:
+        """And wait for what goes to disk."""
+        self.outbox.flush()
+        if self.outbox._writer is not None:
+            await self.outbox._writer
+
     def put(self, part: int, number: int, output: bytes | None = None, kind: str = "succeeded") -> None:
         key = (1, 0, number, 0, 1)
         self.outbox.put(part, key, Report(*key, 1, 1, kind, output=output))
@@ -81,7 +89,8 @@ async def test_order_per_part_holds_through_memory_and_disk(
         if number % 7 == 0:
             rig.outbox.flush()
             await asyncio.sleep(0)
-    rig.outbox.flush()
+    await rig.flush()
+    await rig.flush()
     assert len(rig.spilled) > 150
     assert rig.outbox._count < 20, "memory holds little"
     rig.line.up.set()
@@ -101,8 +110,7 @@ async def test_large_outputs_go_to_disk_sooner(tmp_path: Path, monkeypatch: pyte
     rig.line.up.clear()
     for number in range(20):
         rig.put(0, number, b'"' + b"x" * 20_000 + b'"')
-        rig.outbox.flush()
-        await asyncio.sleep(0)
+        await rig.flush()
     assert len(rig.spilled) >= 14
     rig.line.up.set()
     await rig.outbox.drained()
@@ -130,8 +138,9 @@ async def test_a_disk_that_cannot_be_written_costs_memory_not_reports(
     rig.line.up.clear()
     for number in range(20):
         rig.put(0, number)
-    rig.outbox.flush()
-    assert "cannot be written" in caplog.text
+    await rig.flush()
+    await rig.flush()
+    assert caplog.text.count("cannot be written") == 1, "not with every flush"
     rig.line.up.set()
     await rig.outbox.drained()
     assert len(rig.acknowledged) == 20
@@ -181,3 +190,40 @@ async def test_envelopes_stay_small(report: Report) -> None:
     assert len(msgspec.json.encode([item for _, item in envelopes[0]])) > ENVELOPE_BYTES / 2, (
         "and not too small"
     )
+
+
+async def test_a_slow_disk_holds_nothing_back_and_order_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker is there again while a thread still writes, and reports go on being made."""
+    monkeypatch.setattr(module, "MOST_WAITING", 10)
+    rig = Rig(tmp_path)
+    rig.line.up.clear()
+    go, begun = threading.Event(), asyncio.Event()
+    loop, put = asyncio.get_running_loop(), Spill.put
+
+    def slowly(spill: Spill, part: int, reports: Sequence[Report]) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait(10)
+        put(spill, part, reports)
+
+    monkeypatch.setattr(Spill, "put", slowly)
+    for number in range(20):
+        rig.put(0, number)
+    rig.outbox.flush()
+    await begun.wait()
+    rig.line.up.set()
+    for number in range(20, 40):
+        rig.put(0, number)
+        rig.put(1, number)
+        rig.outbox.flush()
+    async with asyncio.timeout(10):
+        while len(rig.acknowledged) < 20:  # noqa: ASYNC110 (the other part does not wait)
+            await asyncio.sleep(0)
+    assert [report.task for report in rig.acknowledged if report.task >= 20] == list(range(20, 40))
+    go.set()
+    await rig.outbox.drained()
+    heard = await rig.line.heard()
+    assert [report.task for report in heard[0]] == list(range(40))
+    assert (rig.outbox._count, rig.outbox._bytes) == (0, 0)
+    assert os.listdir(tmp_path) == []
