@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -20,11 +22,14 @@ from headrace.api.shapes.runs import BulkApplied, BulkBody, BulkPlan
     opt=OPERATOR,
     status_code=202,
     summary="Cancel, kill, pause, resume or rerun many runs",
-    responses={200: ResponseSpec(BulkPlan, description="The plan; nothing is done yet")},
+    responses={
+        202: ResponseSpec(BulkApplied, description="The plan is applied"),
+        200: ResponseSpec(BulkPlan, description="The plan; nothing is done yet"),
+    },
 )
 async def act_on_runs(
     office: NamedDependency[Office], asker: NamedDependency[Asker], data: JSONBody[BulkBody]
-) -> Response[BulkPlan] | Response[BulkApplied]:
+) -> Response[Any]:
     """In two steps. `action` and `filter` are answered with a plan (200): how many runs, and the first of them. Within five minutes
     `{"confirm": plan_id}` applies it (202) to exactly these runs, but for those that it means nothing to any more. To confirm it
     again does nothing twice. At most 10,000 runs; each decision is its engine's, as for a single run."""

@@ -59,6 +59,9 @@ class Upload(Operation):
             self.request_body = self.requestBody
 
 
+_FOUND: Any = Registered | Verdict
+
+
 @post(
     "/workflows",
     opt={**AUTHOR, "upload": True},
@@ -66,7 +69,8 @@ class Upload(Operation):
     summary="Register a version of a workflow, or only check one",
     operation_class=Upload,
     responses={
-        200: ResponseSpec(Registered, description="The plan is a version already; or dry_run: it is valid")
+        201: ResponseSpec(Registered, description="A new version"),
+        200: ResponseSpec(_FOUND, description="The plan is a version already; or dry_run: it is valid"),
     },
 )
 async def register_workflow(
@@ -75,7 +79,7 @@ async def register_workflow(
     asker: NamedDependency[Asker],
     body: RawBody,
     dry_run: FromQuery[bool] = False,
-) -> Response[Registered] | Response[Verdict]:
+) -> Response[Any]:
     """YAML or JSON, by the content type. The answer is 201 with a new version; 200 with the version that the same plan is
     already, its description, tags and triggers renewed; 422 with the problems of `headrace validate --json`. With
     `dry_run` nothing is registered. Nothing of the text is run here: Python tasks are found where workers have them."""

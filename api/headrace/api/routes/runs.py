@@ -126,7 +126,9 @@ async def get_plan(
     "/runs/{run:str}/output",
     opt=OPERATOR,
     summary="The output of a run",
-    responses={200: ResponseSpec(Any, description="The output, whatever JSON it is")},
+    responses={
+        200: ResponseSpec(Any, description="The output, whatever JSON it is", generate_examples=False)
+    },
 )
 async def get_output(
     office: NamedDependency[Office], asker: NamedDependency[Asker], run: FromPath[str]
