@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
 
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import Gate, asker, guard
+from headrace.api.access.identity import Doors
+from headrace.api.access.redacting import Redaction, redactor
+from headrace.api.answering import HANDLERS
+from headrace.api.headers import Border, Policy
+from headrace.api.limits import Limits
 from headrace.api.office import Office
-from headrace.api.problems import Problem
+from headrace.api.openapi import described, tag_of
 from headrace.api.routes import (
     attempts,
     audit,
     auth,
     bulk,
     commands,
+    docs,
     graph,
+    health,
+    letters,
     registering,
     runs,
     starting,
     tasks,
     tokens,
     users,
+    workers,
     workflows,
 )
 
-PROBLEM_TYPE = "application/problem+json"
 ROOT = "/api/v1"
 PARTS = (
     workflows,
@@ -39,6 +51,8 @@ PARTS = (
     tasks,
     graph,
     attempts,
+    letters,
+    workers,
     auth,
     users,
     tokens,
@@ -46,25 +60,65 @@ PARTS = (
 )
 
 
-def create_app(office: Office, gate: Gate) -> Litestar:
-    """The application over an open office. `gate` says who asks."""
+EXPOSED = ["Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"]
+KEPT_FOR = 600
+"""Seconds that a browser need not ask again whether another site may call."""
+
+
+def create_app(office: Office, gate: Gate, policy: Policy | None = None) -> Litestar:
+    """The application over an open office. `gate` says who asks; `policy`, what browsers are allowed."""
 
     async def provide_office() -> Office:
         return office
 
-    root = Router(path=ROOT, route_handlers=[route for part in PARTS for route in part.ROUTES])
-    return Litestar(
-        route_handlers=[root],
-        dependencies={"office": Provide(provide_office), "asker": Provide(asker)},
+    policy = policy or Policy()
+    shared: dict[str, Any] = {
+        "dependencies": {"office": Provide(provide_office), "asker": Provide(asker)},
+        "signature_types": [Office, Asker, Doors],
+    }
+    hides = redactor(office.secrets)
+    app = Litestar(
+        route_handlers=[*_routes(), *docs.ROUTES, docs.schema_route(partial(_described, shared))],
         guards=[guard],
-        middleware=[gate],
-        exception_handlers={Problem: _answer},
-        signature_types=[Office, Asker],
+        middleware=[*((Redaction(hides),) if hides else ()), Limits(), gate],
+        exception_handlers=HANDLERS,
+        cors_config=_cors(policy.origins),
+        openapi_config=None,
+        request_max_body_size=None,
+        logging_config=None,
         debug=False,
+        **shared,
     )
+    app.asgi_handler = Border(app.asgi_handler, policy)
+    return app
 
 
-def _answer(_: Request[Any, Any, Any], problem: Problem) -> Response[dict[str, Any]]:
-    return Response(
-        problem.document, status_code=problem.status, media_type=PROBLEM_TYPE, headers=problem.headers
+def _routes() -> Sequence[ControllerRouterHandler]:
+    """Every route that is described."""
+    parts = [Router("/", route_handlers=part.ROUTES, tags=[tag_of(part.__name__)]) for part in PARTS]
+    inner = Router("/", route_handlers=health.INNER, tags=[tag_of(health.__name__)])
+    outer = Router("/", route_handlers=health.ROUTES, tags=[tag_of(health.__name__)])
+    return [Router(ROOT, route_handlers=[*parts, inner]), outer]
+
+
+def _described(shared: dict[str, Any]) -> bytes:
+    return described(_routes(), **shared)
+
+
+def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
+    """None: pages of other sites may not call. Cookies are never taken, so none is ever sent along."""
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "X-Headrace-Project",
+        ],
+        expose_headers=EXPOSED,
+        max_age=KEPT_FOR,
     )

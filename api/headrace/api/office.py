@@ -6,11 +6,13 @@ reads. In `headrace dev` that engine lives in this process; in a cluster, anywhe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from headrace.api.asking.authoring import Desk
+from headrace.api.asking.room import Room
+from headrace.api.lately import Lately
 from headrace.api.showing.attempts import AttemptBook
 from headrace.api.showing.snapshots import Snapshots
 from headrace.engine.core.evaluation import Evaluator
@@ -52,6 +54,16 @@ class Office:
     """Where texts of workflows are checked."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Values that no answer may hold."""
+    kafka: Callable[[], str | None] | None = None
+    """Why Kafka cannot be used at the moment, or None; None itself where there is no Kafka."""
+    has_redis: bool = False
+    room: Room | None = None
+    """Whether there is room for another run to begin; None where the engine is in this process."""
+    checked: Lately = field(default_factory=Lately)
+    """How everything stood a moment ago."""
+    depths: Callable[[], Mapping[str, tuple[int, int, int]]] | None = None
+    """By queue, how many ready task runs wait in the line by class of priority (high, normal, low); None where no engine is in
+    this process."""
     snapshots: Snapshots = field(init=False)
     attempts: AttemptBook = field(init=False)
     """What was read of runs and is read again by the next who looks."""

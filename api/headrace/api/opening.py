@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from headrace.api.asking.room import Room
 from headrace.api.office import ApiStore, Office
 from headrace.engine.artifacts import open_artifacts, open_logs
 from headrace.engine.cache import PREFIX, open_cache
@@ -86,6 +87,7 @@ async def open_embedded(
             evaluator=opened.evaluator,
             check=authored.checker(opened.evaluator),
             nudge=lambda part: engine.wake(),
+            depths=engine.depths,
             now=SystemClock().now,
             embedded=True,
             project=project,
@@ -120,6 +122,7 @@ async def open_outside(
         await cache.probe()
         evaluator = CelEvaluator()
         clock = SystemClock((await store.survey()).now)
+        nudging = await closing.enter_async_context(_nudging(kafka))
         yield Office(
             store=cast("ApiStore", store),
             plans=Plans(store),
@@ -128,9 +131,12 @@ async def open_outside(
             cache=cache,
             evaluator=evaluator,
             check=authored.checker(evaluator),
-            nudge=await closing.enter_async_context(_nudging(kafka)),
+            nudge=nudging.nudge,
             now=clock.now,
             project=project,
+            kafka=None if kafka is None else nudging.trouble,
+            has_redis=redis_url is not None,
+            room=Room(store),
             secrets=await Secrets.usual(secrets_dir).values(),
         )
 
@@ -143,49 +149,57 @@ def _degraded(why: Degraded | None) -> None:
 
 
 @asynccontextmanager
-async def _nudging(kafka: KafkaSettings | None) -> AsyncIterator[Callable[[int], None]]:
+async def _nudging(kafka: KafkaSettings | None) -> AsyncIterator[Nudging]:
     """Nudges for as long as the process lives. Kafka is reached for in the background, again and again while it is away;
     what is to be said until then is said once it is there."""
+    nudging = Nudging(kafka)
     if kafka is None:
-        yield lambda part: None
+        yield nudging
         return
-    nudges = _Nudges(kafka)
-    reaching = asyncio.create_task(nudges.reach(), name="headrace-nudges")
+    reaching = asyncio.create_task(nudging.reach(kafka), name="headrace-nudges")
     try:
-        yield nudges.nudge
+        yield nudging
     finally:
         reaching.cancel()
         await asyncio.gather(reaching, return_exceptions=True)
-        await nudges.close()
+        await nudging.close()
 
 
-class _Nudges:
-    """Parts that wait to be nudged, at most one word for each."""
+class Nudging:
+    """Parts that wait to be nudged, at most one word for each. `kafka` None: nobody is."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
-        self._wanted: set[int] = set()
+    def __init__(self, kafka: KafkaSettings | None) -> None:
+        self._wanted: set[int] | None = None if kafka is None else set()
         self._nudger: Nudger | None = None
+        self._why = "It has not been reached yet."
 
     def nudge(self, part: int) -> None:
         if self._nudger is None:
-            self._wanted.add(part)
+            if self._wanted is not None:
+                self._wanted.add(part)
             return
         try:
             self._nudger.nudge(part)
         except BrokerUnavailable:  # closing: the engine looks by itself within a second
             _logger.debug("part %d was not nudged", part)
 
-    async def reach(self) -> None:
+    def trouble(self) -> str | None:
+        """Why Kafka cannot be used at the moment, or None."""
+        if self._nudger is None:
+            return self._why
+        return None if self._nudger.connected else "The connection is lost; it is made again by itself."
+
+    async def reach(self, kafka: KafkaSettings) -> None:
         """Returns when Kafka is reached; from then on the connection heals itself."""
         from headrace.engine.broker.kafka.nudger import Nudger
 
         while True:
-            nudger = Nudger(self._kafka, "api")
+            nudger = Nudger(kafka, "api")
             try:
                 await nudger.start()
                 break
             except BrokerUnavailable as problem:
+                self._why = str(problem)
                 _logger.warning("no engine is nudged: %s", problem)
                 await asyncio.sleep(AGAIN_AFTER)
         self._nudger = nudger
@@ -193,5 +207,6 @@ class _Nudges:
             nudger.nudge(self._wanted.pop())
 
     async def close(self) -> None:
+        """Waits a moment for what was said last."""
         if self._nudger is not None:
             await self._nudger.stop()

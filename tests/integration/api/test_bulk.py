@@ -125,4 +125,4 @@ async def test_what_is_no_plan_is_told_apart(api: Api) -> None:
         {"action": "kill", "filter": {"project": "other"}},
         {"runs": []},
     ):
-        assert (await api.post("/runs/bulk", body)).status_code == 400, body
+        assert (await api.post("/runs/bulk", body)).status_code == 422, body

@@ -90,7 +90,7 @@ async def test_everything_that_a_rerun_cannot_mean_is_told_and_nothing_is_posted
         3,
     ]
     for body in bodies:
-        assert (await api.post(f"/runs/{run}/rerun", body)).status_code == 400, body
+        assert (await api.post(f"/runs/{run}/rerun", body)).status_code == 422, body
     assert (await api.get(f"/runs/{run}")).json()["generation"] == 1
     assert not [line for line in await api.audited() if line[1] == "run.rerun"]
 
@@ -123,5 +123,5 @@ async def test_only_operators_of_the_project_give_commands(api: Api) -> None:
         assert (await api.post(f"/runs/{run}/{kind}", role="viewer")).status_code == 403, kind
         assert (await api.post(f"/runs/{run}/{kind}", project="other")).status_code == 404, kind
         assert (await api.post(f"/runs/last/{kind}")).status_code == 404, kind
-    assert (await api.post(f"/runs/{run}/cancel", {"reason": "x", "state": "succeeded"})).status_code == 400
+    assert (await api.post(f"/runs/{run}/cancel", {"reason": "x", "state": "succeeded"})).status_code == 422
     assert (await api.get(f"/runs/{run}")).json()["state"] in ("queued", "running")

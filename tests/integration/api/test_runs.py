@@ -150,7 +150,7 @@ async def test_a_run_can_be_for_a_moment_that_has_passed(api: Api) -> None:
     ],
 )
 async def test_a_body_says_what_it_may_and_nothing_else(api: Api, body: dict[str, Any]) -> None:
-    assert (await api.post("/workflows/echo/runs", body)).status_code == 400
+    assert (await api.post("/workflows/echo/runs", body)).status_code == 422
     assert (await api.get("/runs")).json()["items"] == []
 
 

@@ -217,7 +217,7 @@ async def test_what_a_change_does_not_name_cannot_be_changed(api: Api) -> None:
         {"priority": "urgent"},
         {"project": "other"},
     ):
-        assert (await api.patch("/workflows/hello", body)).status_code == 400, body
+        assert (await api.patch("/workflows/hello", body)).status_code == 422, body
 
 
 async def test_roles(api: Api) -> None:

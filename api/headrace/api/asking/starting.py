@@ -53,8 +53,10 @@ async def start(
 ) -> Started:
     """Begin a run of the version. `asked`: the whole request; `priority`: of the workflow, when the body says none.
 
-    Raises Problem: 409 key_taken, 422 invalid_parameter, not_supported_yet, idempotency_key_reused.
+    Raises Problem: 409 key_taken, 422 invalid_parameter, not_supported_yet, idempotency_key_reused; 503 no_room.
     """
+    if office.room is not None:
+        await office.room.require()
     new = await _new(office, asker, version, body, priority)
     detail = {"workflow": version.name, "version": version.version, "key": body.key}
     act = asker.act("run.start", f"run {new.id}", detail, asked)

@@ -28,6 +28,11 @@ class Nudger:
         """Waits for acknowledgements, at most `grace` seconds."""
         await self._publisher.stop(grace)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that works; one that is lost is made again."""
+        return self._publisher.connected
+
     def nudge(self, part: int) -> None:
         """One that still waits says as much as two: a process that goes on without Kafka keeps no more."""
         self._publisher.send(

@@ -129,6 +129,11 @@ class Publisher:
         self._there.set()
         self._watch = asyncio.create_task(self._watch_acknowledgements(), name="kafka-acknowledgements")
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a producer that works."""
+        return self._there.is_set()
+
     async def stop(self, grace: float) -> None:
         """Wait at most `grace` seconds for acknowledgements, then leave."""
         with suppress(TimeoutError):
