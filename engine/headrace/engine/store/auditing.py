@@ -22,6 +22,10 @@ _A, _H = tables.audit.c, tables.audit_heads.c
 _LINE = select(*(_A[name] for name in AuditLine._fields))
 
 
+SAID = ("project", "at", "actor", "address", "action", "object", "detail")
+"""The columns of a line that its act gives."""
+
+
 class Wanted(NamedTuple):
     """Which lines: those of the project that fit everything that is given."""
 
@@ -87,10 +91,8 @@ def note(connection: Connection, act: Act, object: str | None = None) -> None:
     if act.once is not None and about != act.object:
         o = tables.once
         connection.execute(update(o).where(o.c.key == act.once.key).values(object=about))
-    names = ("project", "at", "actor", "address", "action", "detail")
-    connection.execute(
-        insert(tables.audit), {**{name: getattr(act, name) for name in names}, "object": about}
-    )
+    line = {name: getattr(act, name) for name in SAID}
+    connection.execute(insert(tables.audit), {**line, "object": about})
 
 
 def listed(connection: Connection, wanted: Wanted, before: int | None, limit: int) -> list[AuditLine]:

@@ -193,8 +193,8 @@ class PostgresStore(SharedStore):
     async def create_run(
         self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
     ) -> Created:
-        if act is None and run.key is None and run.idempotency is None:
-            no = await self._read(postgres_inbox.begin, run)  # may be repeated as a read: the id tells
+        if run.key is None and run.idempotency is None:
+            no = await self._read(postgres_inbox.begin, run, act)  # may be repeated as a read: the id tells
             if no is not None:
                 return Created(no, run.id, False)
         return await super().create_run(run, on_conflict, act=act)
