@@ -1,6 +1,6 @@
 """All measures, one after the other, each in a process of its own: python -m bench [--quick] [NAME ...]
 
-NAME: embedded, async, planning, memory, newcomer; full, full-async, full-two and kill, on real Kafka and PostgreSQL (bench/cluster.py).
+NAME: embedded, async, planning, memory, newcomer, api; full, full-async, full-two and kill, on real Kafka and PostgreSQL (bench/cluster.py).
 JSON lines; a measure that cannot run says so and fails the command.
 """
 
@@ -17,6 +17,7 @@ MEASURES: dict[str, tuple[str, ...]] = {
     "planning": ("bench.planning",),
     "memory": ("bench.memory",),
     "newcomer": ("bench.newcomer",),
+    "api": ("bench.api",),
     "full": ("bench.full",),
     "full-async": ("bench.full", "--async"),
     "full-two": ("bench.full", "--workers", "2"),

@@ -52,6 +52,17 @@ def layers(depth: int, width: int, function: str = "noop") -> Workflow:
     return Workflow(f"layers_{depth}x{width}", tuple(tasks))
 
 
+def half(tasks: int, function: str = "noop") -> Workflow:
+    """One half ends at once; the other waits for a task that waits for an hour, each for a few of the first half too."""
+    first = [f"f{number:06}" for number in range(tasks // 2)]
+    wait = Task("wait", Sleep(timedelta(hours=1)))
+    rest = (
+        _noop(f"r{number:06}", "wait", *first[number : number + 3], function=function)
+        for number in range(tasks - len(first) - 1)
+    )
+    return Workflow(f"half_{tasks}", (wait, *(_noop(id, function=function) for id in first), *rest))
+
+
 def sleeper() -> Workflow:
     """A single task that waits for an hour."""
     return Workflow("sleeper", (Task("wait", Sleep(timedelta(hours=1))),))
