@@ -70,7 +70,11 @@ _FOUND: Any = Registered | Verdict
     operation_class=Upload,
     responses={
         201: ResponseSpec(Registered, description="A new version"),
-        200: ResponseSpec(_FOUND, description="The plan is a version already; or dry_run: it is valid"),
+        200: ResponseSpec(
+            _FOUND,
+            description="The plan is a version already; or dry_run: it is valid",
+            generate_examples=False,
+        ),
     },
 )
 async def register_workflow(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
-from litestar import MediaType, Request, Response, get, patch
+from litestar import Request, Response, get, patch
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
@@ -20,6 +20,7 @@ from headrace.api.asking.starting import key_reused
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.problems import missing
+from headrace.api.routes.drawing import MEDIA, Drawn, Format
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.runs import TEXT
 from headrace.api.shapes.workflows import (
@@ -36,13 +37,6 @@ from headrace.dsl.schema import workflow_schema
 from headrace.engine.core.drawing import DRAWINGS, graph_document
 from headrace.engine.ports.acts import Repeated
 
-Format = Literal["json", "mermaid", "dot", "svg", "text"]
-_MEDIA = {
-    "svg": "image/svg+xml",
-    "mermaid": MediaType.TEXT,
-    "dot": "text/vnd.graphviz",
-    "text": MediaType.TEXT,
-}
 LARGE_GRAPH = 500
 """Tasks from which on a graph is drawn on a thread."""
 
@@ -158,7 +152,12 @@ async def diff_versions(
     "/workflows/{name:str}/graph",
     opt=VIEWER,
     summary="The graph of a workflow",
-    responses={200: ResponseSpec(dict[str, Any], description="As JSON, or drawn, by `format`")},
+    operation_class=Drawn,
+    responses={
+        200: ResponseSpec(
+            dict[str, Any], description="As JSON, or drawn, by `format`", generate_examples=False
+        )
+    },
 )
 async def get_graph(
     office: NamedDependency[Office],
@@ -173,7 +172,7 @@ async def get_graph(
     plan = await plan_of(office, row.plan)
     draw: Any = graph_document if format == "json" else DRAWINGS[format]
     drawn = await asyncio.to_thread(draw, plan) if len(plan.ids) > LARGE_GRAPH else draw(plan)
-    return Response(drawn, media_type=_MEDIA.get(format, MediaType.JSON))
+    return Response(drawn, media_type=MEDIA[format])
 
 
 @get("/schema/workflow", opt=PUBLIC, summary="The JSON Schema of workflow documents", sync_to_thread=False)
