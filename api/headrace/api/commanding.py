@@ -82,6 +82,7 @@ async def command(
     office.nudge(row.part)
     if wait <= 0 or not await taken(office, posted, wait):
         return Commanded(row)
+    office.snapshots.forget(row.no)
     why = await refusal(office, row, posted.id)
     if why is not None:
         raise Problem(409, "refused", why, run=row.id)

@@ -123,6 +123,73 @@ async def test_one_task_run_is_named_by_its_index(api: Api) -> None:
     assert "Did you mean" in (await api.get(f"/runs/{run}/tasks/prise")).json()["detail"]
 
 
+async def test_items_of_maps_within_maps(api: Api) -> None:
+    await api.registered(
+        """
+workflow: films
+tasks:
+  each:
+    map: {over: [[7, 8], []], as: film}
+    tasks:
+      encode:
+        map: {over: "${{ film }}", as: part}
+        shell: 'test "$PART" != 8'
+        env: {PART: "${{ part }}"}
+        retry: {attempts: 1}
+      join: {shell: echo, depends_on: [encode], trigger_rule: all_done}
+"""
+    )
+    run = await api.started("films")
+    await api.ended(run)
+    listed = (await api.get(f"/runs/{run}/tasks")).json()["items"]
+    states = {(one["id"], *one["map_path"]): one["state"] for one in listed}
+    assert states == {
+        ("each.encode", 0, 0): "succeeded",
+        ("each.encode", 0, 1): "failed",
+        ("each.encode", 1): "skipped",
+        ("each.join", 0): "succeeded",
+        ("each.join", 1): "succeeded",
+    }
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = (await api.get(f"/runs/{run}/tasks?limit=1{cursor and f'&cursor={cursor}'}")).json()
+        pages += page["items"]
+        cursor = page["next"]
+    assert pages == listed
+    one = (await api.get(f"/runs/{run}/tasks/each.encode?index=0,1")).json()
+    assert (one["state"], one["map_index"], one["error"]["kind"]) == ("failed", 1, "exit")
+    assert (await api.get(f"/runs/{run}/tasks/each.encode[0,1]")).json() == one
+    assert (await api.get(f"/runs/{run}/tasks/each.encode?index=0")).json()["map_path"] == [0]
+    unnamed = await api.get(f"/runs/{run}/tasks/each.join")
+    assert (unnamed.status_code, "has 2 task runs" in unnamed.json()["detail"]) == (400, True)
+    nodes = {node["id"]: node for node in (await api.get(f"/runs/{run}/graph")).json()["nodes"]}
+    assert (nodes["each.encode"]["state"], nodes["each.encode"]["counts"]) == (
+        None,
+        {"succeeded": 1, "failed": 1, "skipped": 1},
+    )
+    assert sum(nodes["each"]["counts"].values()) == 5
+
+
+async def test_of_many_upstreams_a_list_tells_those_that_matter(api: Api) -> None:
+    ups = [f"u{number:02}" for number in range(30)]
+    text = "".join(
+        f"  {up}: {{shell: 'test {number} -lt 28', retry: {{attempts: 1}}}}\n"
+        for number, up in enumerate(ups)
+    )
+    await api.registered(
+        f"workflow: many\ntasks:\n{text}  z: {{shell: echo, depends_on: [{', '.join(ups)}]}}\n"
+    )
+    run = await api.started("many")
+    await api.ended(run)
+    (z,) = (await api.get(f"/runs/{run}/tasks?state=upstream_failed")).json()["items"]
+    assert (z["upstreams"], len(z["upstream"])) == (30, 20)
+    assert {one["id"] for one in z["upstream"] if one["state"] == "failed"} == {"u28", "u29"}
+    assert [one["evidence"]["id"] for one in z["blockers"]] == ["u28", "u29"]
+    whole = (await api.get(f"/runs/{run}/tasks/z")).json()
+    assert [one["id"] for one in whole["upstream"]] == ups
+    assert whole["blockers"] == z["blockers"]
+
+
 async def test_graph_and_timeline(api: Api) -> None:
     run = await ran(api)
     graph = (await api.get(f"/runs/{run}/graph")).json()

@@ -87,6 +87,12 @@ class Snapshots:
         building.add_done_callback(partial(self._built, run.no))
         return await asyncio.shield(building)
 
+    def forget(self, run: int) -> None:
+        """Somebody knows that the run has moved, and wants to see it: what is a moment old will not do."""
+        gone = self._kept.pop(run, None)
+        if gone is not None:
+            self._tasks -= len(gone.layout)
+
     def _built(self, run: int, building: asyncio.Task[Snapshot]) -> None:
         del self._building[run]
         if not building.cancelled():
