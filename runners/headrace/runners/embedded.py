@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,18 +110,22 @@ class Embedded:
         shared = database_url is not None and not database_url.startswith("sqlite")
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
-        opened = cls(
-            store,
-            home,
-            project=project,
-            slots=slots,
-            policy=policy,
-            secrets_dir=secrets_dir,
-            clock=clock,
-            side=side,
-            shared=shared,
-            artifacts=artifacts,
-        )
+        try:
+            opened = cls(
+                store,
+                home,
+                project=project,
+                slots=slots,
+                policy=policy,
+                secrets_dir=secrets_dir,
+                clock=clock,
+                side=side,
+                shared=shared,
+                artifacts=artifacts,
+            )
+        except BaseException:
+            await store.close()
+            raise
         try:
             if own:
                 await opened.take_over(go_on=go_on)
@@ -190,16 +194,20 @@ class Embedded:
         self._turning.add_done_callback(self._watches.broke)
 
     async def close(self) -> None:
-        """Stop what runs, give up the home."""
-        if self._worker is not None:
-            await self._worker.stop()
-        if self._engine is not None:
-            await self._engine.stop()
+        """Stop what runs, give up the home. Raises what the engine has failed with, when all the rest is closed."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.store.close)
+            closing.callback(self.logs.close)
+            closing.push_async_callback(self._turned)
+            if self._engine is not None:
+                closing.push_async_callback(self._engine.stop)
+            if self._worker is not None:
+                closing.push_async_callback(self._worker.stop)
+
+    async def _turned(self) -> None:
         if self._turning is not None:
             with suppress(asyncio.CancelledError):
                 await self._turning
-        self.logs.close()
-        await self.store.close()
 
     # -- runs -----------------------------------------------------------------------------------------------------------
 
