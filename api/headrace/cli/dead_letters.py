@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from headrace.cli.failure import Stop
-from headrace.cli.here import go, me, plan_of, reading
+from headrace.cli.here import go, me, reading
 from headrace.cli.output import instant, print_json, print_table, printable, say
 from headrace.cli.references import short
 from headrace.cli.where import HERE, Where
-from headrace.engine.core.keys import Key, written
+from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState
 
 if TYPE_CHECKING:
@@ -192,14 +192,13 @@ async def _show(where: Where, number: int, json: bool) -> int:
 
 async def _attempts(store: Store, letter: DeadLetter) -> list[dict[str, Any]]:
     """Every attempt of the task run that failed, from the run's history."""
-    from headrace.cli.steer import NoContent
     from headrace.engine.core.events import AttemptFailed
     from headrace.engine.shell import history
 
     key = Key(letter.task, letter.map)
     found = []
     for row in await store.history(letter.run):
-        recorded = history.decode(row.body, NoContent())
+        recorded = history.decode(row.body, history.NoContent())
         if recorded.generation != letter.generation:
             continue
         for event in recorded.events:
@@ -286,22 +285,16 @@ async def found_letter(store: Store, project: str, number: int) -> DeadLetter:
     return letter
 
 
-async def task_name(store: Store, letter: DeadLetter) -> str:
-    """`price[7]`. Letters of the first release do not name their task: the plan does."""
-    name = letter.task_id
-    if not name:
-        run = await store.run(letter.run)
-        name = str(letter.task) if run is None else (await plan_of(store, run.plan)).ids[letter.task]
-    return written(name, letter.map)
-
-
 async def letter_entry(store: Store, letter: DeadLetter) -> dict[str, Any]:
     """A letter as programs get it."""
+    from headrace.api.asking.requeueing import task_name
+    from headrace.engine.shell.plans import Plans
+
     return {
         "id": letter.id,
         "run": letter.run_id,
         "workflow": letter.workflow,
-        "task": await task_name(store, letter),
+        "task": await task_name(store, Plans(store), letter),
         "generation": letter.generation,
         "attempt": letter.attempt,
         "at": instant(letter.at),

@@ -22,7 +22,6 @@ from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
 
 if TYPE_CHECKING:
-    from headrace.engine.core.evaluation import Artifact
     from headrace.engine.ports.store import RunRow
     from headrace.runners.embedded import Embedded
     from headrace.runners.outside import Outside
@@ -211,19 +210,9 @@ async def _ask(home: Embedded | Outside, row: RunRow, kind: str, body: dict[str,
     asker = me()
     await home.command(row.no, kind, {"by": asker, **body})
     for entry in await home.store.history(row.no, after=row.seq):
-        for refusal in history.decode(entry.body, NoContent()).refused:
+        for refusal in history.decode(entry.body, history.NoContent()).refused:
             if (refusal.kind, refusal.by) == (kind, asker):
                 raise Stop(refusal.why)
-
-
-class NoContent:
-    """History is read for what was refused; payloads are not looked up."""
-
-    def output(self, digest: bytes) -> bytes | None:
-        return None
-
-    def artifact(self, digest: str) -> Artifact | None:
-        return None
 
 
 def _object(flag: str, text: str) -> Any:
