@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from headrace.api.showing.documents import run_document
@@ -52,11 +52,13 @@ async def follow(
     )
     interrupted = Interrupts(home, row, shown)
     try:
-        async with asyncio.timeout(timeout), interrupted.caught(stop_on_interrupt):
+        async with asyncio.timeout(timeout) as limit, interrupted.caught(stop_on_interrupt):
             with shown:
                 async for change in home.watch(row):
                     shown.show(change)
     except TimeoutError:
+        if not limit.expired():
+            raise  # of something else
         shown.remark(f"headrace: run {short(row.id)} has not ended after --timeout; it goes on.")
         return Status.TIMEOUT
     from headrace.engine.shell.views import run_view
@@ -100,10 +102,10 @@ class Interrupts:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
-            for asked in tuple(self._asked):  # the run has ended, or nobody waits for it any longer
-                asked.cancel()
-                with suppress(asyncio.CancelledError):
-                    await asked
+            asked = tuple(self._asked)
+            for each in asked:  # the run has ended, or nobody waits for it any longer
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     def _another(self, leave: Callable[[], object]) -> None:
         self.count += 1
@@ -122,4 +124,9 @@ class Interrupts:
         body = {"by": me(), "reason": "interrupted"}
         asked: asyncio.Task[object] = asyncio.ensure_future(self.home.command(self.row.no, command, body))
         self._asked.add(asked)
-        asked.add_done_callback(self._asked.discard)
+        asked.add_done_callback(self._answered)
+
+    def _answered(self, asked: asyncio.Task[object]) -> None:
+        self._asked.discard(asked)
+        if not asked.cancelled() and (problem := asked.exception()) is not None:
+            self.shown.remark(f"headrace: {problem}")
