@@ -124,5 +124,6 @@ async def test_what_is_no_plan_is_told_apart(api: Api) -> None:
         {"action": "delete", "filter": {}},
         {"action": "kill", "filter": {"project": "other"}},
         {"runs": []},
+        {"action": "kill", "filter": {"created_after": "yesterday"}},
     ):
         assert (await api.post("/runs/bulk", body)).status_code == 422, body

@@ -154,7 +154,7 @@ async def _all(office: Office, project: str, wanted: RunFilter) -> list[RunRow]:
     found: list[RunRow] = []
     before: int | None = None
     while True:
-        rows = await found_by(office, project, wanted, before=before, limit=_LOOKED_AT)
+        rows = await found_by(office, project, wanted, before=before, limit=_LOOKED_AT, body=True)
         found += rows
         if len(found) > MOST:
             raise Problem(

@@ -8,8 +8,8 @@ from headrace.api.problems import Problem
 from headrace.api.showing.times import instant
 
 
-def moment(text: str | None, field: str) -> float | None:
-    """The other way round: seconds since the epoch. Raises Problem (400) that names the field."""
+def moment(text: str | None, field: str, *, status: int = 422) -> float | None:
+    """Seconds since the epoch. Raises Problem that names the field: 422 for one of a body, 400 for one of a query."""
     if text is None:
         return None
     try:
@@ -20,7 +20,7 @@ def moment(text: str | None, field: str) -> float | None:
         instant(seconds)
     except (ValueError, OverflowError, OSError):
         raise Problem(
-            400,
+            status,
             "invalid",
             f"{field} is no time: write RFC 3339 with Z or an offset, such as 2026-03-01T06:00:00Z.",
             problems=[{"field": field, "message": "no RFC 3339 time with Z or an offset"}],
