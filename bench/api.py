@@ -167,7 +167,10 @@ def serving(home: Path) -> Iterator[Served]:
     )
     try:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("the server did not start")
+        told = json.loads(line)
         yield Served(process.pid, told["address"], told["waits"], told["over"])
     finally:
         process.terminate()

@@ -196,8 +196,9 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
         if (example := _EXAMPLES.get(operation["operationId"])) is not None:
             for kind in operation["requestBody"]["content"].values():
                 kind.setdefault("examples", {})["usual"] = {"value": example}
+    errors += handler.opt.get("errors", ())  # those that only this route has
     responses = operation.setdefault("responses", {})
-    for status in sorted(errors):
+    for status in sorted(set(errors)):
         if status in (400, 500) or str(status) not in responses:
             responses[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
     role = handler.opt.get("role")

@@ -39,7 +39,7 @@ MOST_LINES = 5_000
     opt=VIEWER,
     summary="Every attempt of a task run",
 )
-async def list_attempts(
+async def list_task_attempts(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -63,7 +63,7 @@ async def list_attempts(
     opt=OPERATOR,
     summary="What an attempt wrote",
 )
-async def get_logs(
+async def get_attempt_logs(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -89,7 +89,7 @@ async def get_logs(
 
 
 @get("/runs/{run:str}/tasks/{task:str}/inputs", opt=OPERATOR, summary="What a task run was given")
-async def get_inputs(
+async def get_task_inputs(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -104,11 +104,13 @@ async def get_inputs(
 
 @get(
     "/runs/{run:str}/tasks/{task:str}/output",
-    opt=OPERATOR,
+    opt={**OPERATOR, "errors": (409, 422)},
     summary="The output of a task run",
-    responses={200: ResponseSpec(Any, description="The output, whatever JSON it is")},
+    responses={
+        200: ResponseSpec(Any, description="The output, whatever JSON it is", generate_examples=False)
+    },
 )
-async def get_output(
+async def get_task_output(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -131,7 +133,7 @@ async def get_output(
 
 
 @get("/runs/{run:str}/artifacts", opt=OPERATOR, summary="The artifacts of a run")
-async def list_artifacts(
+async def list_run_artifacts(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -148,11 +150,15 @@ async def list_artifacts(
 
 @get(
     "/runs/{run:str}/artifacts/{name:str}",
-    opt=OPERATOR,
+    opt={**OPERATOR, "errors": (422,)},
     summary="An artifact of a run",
-    responses={200: ResponseSpec(Any, description="Its bytes", media_type="application/octet-stream")},
+    responses={
+        200: ResponseSpec(
+            Any, description="Its bytes", media_type="application/octet-stream", generate_examples=False
+        )
+    },
 )
-async def get_artifact(
+async def get_run_artifact(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -179,4 +185,11 @@ def veiled(veil: Veil, line: Any) -> Any:
     return line if text == line.text else msgspec.structs.replace(line, text=text)
 
 
-ROUTES = [list_attempts, get_logs, get_inputs, get_output, list_artifacts, get_artifact]
+ROUTES = [
+    list_task_attempts,
+    get_attempt_logs,
+    get_task_inputs,
+    get_task_output,
+    list_run_artifacts,
+    get_run_artifact,
+]

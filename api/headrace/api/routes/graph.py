@@ -35,11 +35,11 @@ _KINDS = {
 
 @get(
     "/runs/{run:str}/graph",
-    opt=VIEWER,
+    opt={**VIEWER, "errors": (422,)},
     summary="The graph of a run with its states",
     responses={200: ResponseSpec(RunGraph, description="The graph; as text where a drawing was asked for")},
 )
-async def get_graph(
+async def get_run_graph(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -71,7 +71,7 @@ def _bounded(plan: Plan, most: int) -> None:
 
 
 @get("/runs/{run:str}/timeline", opt=VIEWER, summary="When every attempt of a run was under way")
-async def get_timeline(
+async def get_run_timeline(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     run: FromPath[str],
@@ -85,4 +85,4 @@ async def get_timeline(
     return Page(list(timeline(snapshot, attempts, places)), following)
 
 
-ROUTES = [get_graph, get_timeline]
+ROUTES = [get_run_graph, get_run_timeline]

@@ -73,7 +73,7 @@ async def list_letters(
 
 
 @get("/dead-letters/groups", opt=VIEWER, summary="Dead letters of one kind together")
-async def list_groups(
+async def list_letter_groups(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
     workflow: FromQuery[Name | None] = None,
@@ -111,7 +111,12 @@ async def get_letter(
     )
 
 
-@post("/dead-letters/requeue", opt=OPERATOR, status_code=202, summary="Begin again from what failed for good")
+@post(
+    "/dead-letters/requeue",
+    opt={**OPERATOR, "errors": (404,)},
+    status_code=202,
+    summary="Begin again from what failed for good",
+)
 async def requeue_letters(
     request: Request[Any, Any, Any],
     office: NamedDependency[Office],
@@ -128,7 +133,7 @@ async def requeue_letters(
 
 @post(
     "/dead-letters/discard",
-    opt=OPERATOR,
+    opt={**OPERATOR, "errors": (404,)},
     status_code=200,
     summary="Say that nothing more is done about dead letters",
 )
@@ -195,7 +200,7 @@ def _first_project(asker: Asker) -> None:
 
 ROUTES = [
     list_letters,
-    list_groups,
+    list_letter_groups,
     get_letter,
     requeue_letters,
     discard_letters,
