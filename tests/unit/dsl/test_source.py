@@ -223,3 +223,18 @@ def test_the_report_for_programs() -> None:
             "task": "a",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        """{shell: x, map: {over: "${{ [1] }}", as: a-b}, env: {X: "${{ zz }}"}}""",
+        """{map: {over: "${{ [1] }}", as: a-b}, tasks: {b: {shell: x, env: {X: "${{ zz }}"}}}}""",
+    ],
+)
+def test_the_name_of_an_item_that_cannot_be_read_hides_no_other_problem(task: str) -> None:
+    with pytest.raises(InvalidWorkflow) as refused:
+        read_text(TASK + f"  a: {task}\n  b: {{noop: {{}}, depends_on: c}}\n")
+    said = [problem.message for problem in refused.value.problems]
+    assert '"a-b" cannot be a name in expressions.' in said
+    assert any('"c"' in message for message in said)

@@ -97,7 +97,8 @@ class _Reader:
                 maps = [*own, *around]
             roots = [*ROOTS, *slot.extra, *looped, *(("secrets",) if slot.secrets else ())]
             if maps:
-                roots += ["item", "item_index", *maps, *(f"{name}_index" for name in maps)]
+                read = [name for name in maps if name]  # one that could not be read is a problem of its own
+                roots += ["item", "item_index", *read, *(f"{name}_index" for name in read)]
             self.references(node, slot, parsed, roots)
             if slot.path == ("when",) and own:
                 mine = {"item", "item_index", own[0], f"{own[0]}_index"}
