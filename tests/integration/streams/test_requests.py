@@ -169,10 +169,10 @@ async def test_a_fault_of_ours_costs_one_message_and_not_those_behind_it(
     await bench.register(PLAN)
     create = bench.store.create_run
 
-    async def faulty(run: Any, on_conflict: str = "use_existing") -> Any:
+    async def faulty(run: Any, on_conflict: str = "use_existing", **more: Any) -> Any:
         if run.key == "bad":
             raise RuntimeError("never thought of")
-        return await create(run, on_conflict)
+        return await create(run, on_conflict, **more)
 
     async def never(runs: Any) -> Any:
         raise RuntimeError("not together")
