@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -27,28 +26,27 @@ KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headrace"'}
 
 
-@dataclass(frozen=True, slots=True)
 class Doors:
     """What the gate and the routes about users, tokens and logins share; one for the process.
 
-    `signer` None: there is no authentication. `proxies`: whose X-Forwarded-For is believed.
+    Args:
+        signer: None: there is no authentication.
+        proxies: whose X-Forwarded-For is believed.
     """
 
-    office: Office
-    signer: Signer | None
-    rates: Rates
-    proxies: tuple[Network, ...] = ()
-    directory: Directory = field(init=False)
-    passwords: Passwords = field(init=False, default_factory=Passwords)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "directory", Directory(self.office.store))
+    def __init__(
+        self, office: Office, signer: Signer | None, rates: Rates, proxies: tuple[Network, ...] = ()
+    ) -> None:
+        self.office, self.signer, self.rates = office, signer, rates
+        self.directory = Directory(office.store)
+        self.passwords = Passwords()
+        self._proxies = proxies
 
     def address(self, connection: Connection) -> str | None:
         """Where a request came from, as far as our own proxies say."""
         peer = connection.scope.get("client")
         forwarded = connection.headers.getall("x-forwarded-for", [])
-        return client_address(peer[0] if peer else None, forwarded, self.proxies)
+        return client_address(peer[0] if peer else None, forwarded, self._proxies)
 
 
 class Identity:

@@ -1,0 +1,262 @@
+"""Logins, API tokens, users and projects, over HTTP as a client sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from headrace.api.access.directory import KEPT_SECONDS
+from headrace.api.access.signing import LASTS_SECONDS, Signer
+from headrace.api.access.verifying import verify
+from headrace.engine.ports.access import Role
+from headrace.engine.ports.acts import Act
+from tests.support.access import KEY, MINE, OLD_KEY, OTHER, PASSWORD, Secured, secured
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secured]:
+    async with secured(tmp_path_factory.mktemp("access"), users=True) as made:
+        yield made
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def me(api: Secured, credentials: str | None, **more: Any) -> Any:
+    answer = await api.ask("GET", "/me", credentials, **more)
+    return answer.json() if answer.status_code == 200 else answer.status_code
+
+
+async def audited(api: Secured, action: str, project: str = MINE) -> list[tuple[str, str]]:
+    lines = await api.office.store.audit(project, action=action, limit=500)
+    return [(line.actor, line.object) for line in lines]
+
+
+class TestLogins:
+    async def test_a_login_is_a_user_in_the_project_that_is_named(self, shared: Secured) -> None:
+        bob = await shared.logged_in("bob")
+        mine = {"actor": "user:bob", "project": MINE, "role": "viewer", "everywhere": False}
+        assert await me(shared, bob) == {**mine, "address": "203.0.113.7"}
+        in_other = await me(shared, bob, headers={"X-Headrace-Project": OTHER})
+        assert (in_other["project"], in_other["role"]) == (OTHER, "operator")
+        asked = await shared.ask("GET", "/me?project=other", bob)
+        assert asked.json()["role"] == "operator"
+        assert await me(shared, bob, headers={"X-Headrace-Project": "nowhere"}) == 403
+        twice = await shared.ask("GET", "/me?project=default", bob, headers={"X-Headrace-Project": OTHER})
+        assert (twice.status_code, twice.json()["code"]) == (400, "project")
+
+    async def test_an_admin_of_every_project_is_one_of_any(self, shared: Secured) -> None:
+        root = await shared.logged_in("root")
+        found = await me(shared, root, headers={"X-Headrace-Project": "brand-new"})
+        assert (found["project"], found["role"], found["everywhere"]) == ("brand-new", "admin", True)
+
+    async def test_who_is_unknown_is_told_the_same_as_who_is_wrong(self, shared: Secured) -> None:
+        answers = [
+            await shared.login("ada", "not the password"),
+            await shared.login("nobody-of-that-name", "not the password"),
+        ]
+        assert [answer.status_code for answer in answers] == [401, 401]
+        first, second = (answer.json() for answer in answers)
+        assert first == second
+        assert first["code"] == "wrong_password"
+        assert ("nobody", "user nobody-of-that-name") in await audited(shared, "login.refused")
+
+    async def test_tries_and_logins_are_in_the_audit_without_the_password(self, shared: Secured) -> None:
+        await shared.logged_in("ada")
+        assert ("user:ada", "user ada") in await audited(shared, "login")
+        lines = await shared.office.store.audit(MINE, limit=500)
+        assert not any(PASSWORD.encode() in line.detail for line in lines)
+        assert {line.address for line in lines if line.action == "login"} == {"203.0.113.7"}
+
+    async def test_a_login_ends_by_itself(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            login = await api.logged_in("ada")
+            api.clock.ahead = LASTS_SECONDS - 10
+            assert (await me(api, login))["actor"] == "user:ada"
+            api.clock.ahead = LASTS_SECONDS + 1
+            assert await me(api, login) == 401
+
+    async def test_a_key_is_replaced_without_ending_logins(self, shared: Secured) -> None:
+        now = shared.office.now()
+        old, _ = Signer([OLD_KEY]).sign("ada", now)
+        assert (await me(shared, old))["actor"] == "user:ada"
+        foreign, _ = Signer(["another key entirely, of 32 bytes+"]).sign("ada", now)
+        assert await me(shared, foreign) == 401
+        assert Signer([KEY]).read(await shared.logged_in("ada"), shared.office.now()) is not None
+
+    async def test_ending_every_login_ends_this_one_and_no_later_one(self, shared: Secured) -> None:
+        first, second = [await shared.logged_in("ada") for _ in range(2)]
+        assert (await shared.ask("POST", "/auth/logout-all", first)).status_code == 204
+        assert [await me(shared, login) for login in (first, second)] == [401, 401]
+        assert (await me(shared, await shared.logged_in("ada")))["role"] == "admin"
+        assert (await shared.ask("POST", "/auth/logout-all", shared.token())).status_code == 409
+
+    async def test_a_password_is_changed_by_who_knows_it(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            bob = await api.logged_in("bob")
+            body = {"old": "wrong", "new": "a much longer one"}
+            assert (await api.ask("POST", "/auth/password", bob, json=body)).status_code == 403
+            weak = await api.ask("POST", "/auth/password", bob, json={"old": PASSWORD, "new": "bobbobbobbob"})
+            assert (weak.status_code, weak.json()["problems"][0]["field"]) == (422, "new")
+            body["old"] = PASSWORD
+            assert (await api.ask("POST", "/auth/password", bob, json=body)).status_code == 204
+            assert await me(api, bob) == 401
+            assert (await api.login("bob")).status_code == 401
+            assert (await api.login("bob", body["new"])).status_code == 200
+
+
+class TestTokens:
+    async def test_a_token_is_shown_once_used_and_revoked(self, shared: Secured) -> None:
+        body = {"name": "ci", "role": "operator"}
+        made = await shared.ask("POST", "/tokens", shared.token(), json=body)
+        assert made.status_code == 201
+        assert made.headers["cache-control"] == "no-store"
+        text, id = made.json()["token"], made.json()["id"]
+        assert (await me(shared, text))["actor"] == "token:ci"
+        taken = await shared.ask("POST", "/tokens", shared.token(), json=body)
+        assert (taken.status_code, taken.json()["code"]) == (409, "token_exists")
+        listed = (await shared.ask("GET", "/tokens", shared.token())).json()["items"]
+        assert [entry["id"] for entry in listed if entry["name"] == "ci"] == [id]
+        assert text not in str(listed)
+        assert (await shared.ask("DELETE", f"/tokens/{id}", shared.token(project=OTHER))).status_code == 404
+        assert (await shared.ask("DELETE", f"/tokens/{id}", shared.token())).status_code == 204
+        assert await me(shared, text) == 401
+        assert (await shared.ask("DELETE", f"/tokens/{id}", shared.token())).status_code == 404
+
+    async def test_the_same_request_again_shows_no_token(self, shared: Secured) -> None:
+        said: dict[str, Any] = {
+            "headers": {"Idempotency-Key": "t1"},
+            "json": {"name": "once", "role": "viewer"},
+        }
+        first = await shared.ask("POST", "/tokens", shared.token(), **said)
+        again = await shared.ask("POST", "/tokens", shared.token(), **said)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert (again.json()["id"], again.json()["token"]) == (first.json()["id"], None)
+        other = {**said, "json": {"name": "twice", "role": "viewer"}}
+        assert (await shared.ask("POST", "/tokens", shared.token(), **other)).status_code == 422
+
+    async def test_a_token_ends_when_it_was_to(self, tmp_path: Path) -> None:
+        async with secured(tmp_path) as api:
+            body = {"name": "short", "role": "viewer", "lasts_seconds": 60}
+            made = (await api.ask("POST", "/tokens", api.token(), json=body)).json()["token"]
+            assert (await me(api, made))["role"] == "viewer"
+            api.clock.ahead = 61.0
+            assert await me(api, made) == 401
+
+    async def test_a_token_is_for_its_project_alone(self, shared: Secured) -> None:
+        token = shared.token(Role.VIEWER)
+        assert (await me(shared, token, headers={"X-Headrace-Project": MINE}))["project"] == MINE
+        answer = await shared.ask("GET", "/me", token, headers={"X-Headrace-Project": OTHER})
+        assert answer.status_code == 403
+
+    async def test_what_another_process_revoked_ends_within_seconds(self, tmp_path: Path) -> None:
+        async with secured(tmp_path) as api:
+            found = await api.office.store.tokens(MINE)
+            viewer = next(token for token in found if token.name == "viewer")
+            text = api.token(Role.VIEWER)
+            assert (await me(api, text))["role"] == "viewer"
+            line = (await api.office.store.audit(MINE))[0]
+            act = Act(MINE, line.at, "local:x", None, "token.revoke", f"token {viewer.id}")
+            assert await api.office.store.revoke_token(MINE, viewer.id, line.at, act)
+            gate: Any = api.app.middleware[-1]
+            kept = gate._doors.directory._tokens._found
+            assert all(
+                until <= asyncio.get_running_loop().time() + KEPT_SECONDS for until, _ in kept.values()
+            )
+            gate._doors.directory.forget()
+            assert await me(api, text) == 401
+
+
+class TestUsers:
+    async def test_an_admin_everywhere_makes_users_who_log_in(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            root = await api.logged_in("root")
+            body = {"name": "cy", "password": "quite long enough", "roles": {MINE: "author"}}
+            made = await api.ask("POST", "/users", root, json=body)
+            assert (made.status_code, made.json()["role"]) == (201, "author")
+            assert "password" not in made.text
+            assert (await api.ask("POST", "/users", root, json=body)).status_code == 409
+            cy = (await api.login("cy", "quite long enough")).json()["token"]
+            assert (await me(api, cy))["role"] == "author"
+            change = await api.ask("PATCH", "/users/cy", root, json={"disabled": True})
+            assert change.json()["disabled_at"] is not None
+            assert await me(api, cy) == 401
+            assert (await api.login("cy", "quite long enough")).status_code == 401
+            await api.ask("PATCH", "/users/cy", root, json={"disabled": False})
+            assert await me(api, cy) == 401  # what ended has ended
+            for roles in ({"*": "admin"}, {}):
+                await api.ask("PATCH", "/users/cy", root, json={"roles": roles})
+            assert ("user:root", "user cy") in await audited(api, "user.set")
+
+    async def test_an_admin_of_one_project_says_what_users_may_do_in_it(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            ada = await api.logged_in("ada")
+            bob = await api.logged_in("bob")
+            assert (await me(api, bob))["role"] == "viewer"
+            raised = await api.ask("PUT", "/users/bob/role", ada, json={"role": "author"})
+            assert (raised.status_code, raised.json()["role"], raised.json()["roles"]) == (
+                200,
+                "author",
+                None,
+            )
+            assert (await me(api, bob))["role"] == "author"
+            assert (await me(api, bob, headers={"X-Headrace-Project": OTHER}))["role"] == "operator"
+            assert (await api.ask("PUT", "/users/bob/role", ada, json={"role": None})).status_code == 200
+            assert await me(api, bob) == 403
+
+    async def test_an_admin_of_one_project_gets_no_further(self, shared: Secured) -> None:
+        for credentials in (await shared.logged_in("ada"), shared.token()):
+            tries = [
+                ("POST", "/users", {"name": "x", "password": "quite long enough", "roles": {"*": "admin"}}),
+                ("PATCH", "/users/bob", {"password": "quite long enough"}),
+                ("PATCH", "/users/bob", {"roles": {OTHER: "admin"}}),
+                ("PUT", "/users/root/role", {"role": "viewer"}),
+            ]
+            answers = [await shared.ask(method, path, credentials, json=body) for method, path, body in tries]
+            assert [answer.status_code for answer in answers] == [403] * len(tries)
+            listed = (await shared.ask("GET", "/users", credentials)).json()["items"]
+            assert {user["name"] for user in listed} == {"ada", "bob", "root"}
+            assert {user["roles"] for user in listed} == {None}
+
+    async def test_nobody_takes_their_own_access_away(self, shared: Secured) -> None:
+        root = await shared.logged_in("root")
+        tries = [("PATCH", "/users/root", {"disabled": True}), ("PATCH", "/users/root", {"roles": {}})]
+        tries.append(("PUT", "/users/root/role", {"role": "viewer"}))
+        for method, path, body in tries:
+            answer = await shared.ask(method, path, root, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (409, "own_access")
+
+    async def test_two_changes_of_one_user_at_once_are_not_lost_in_each_other(self, shared: Secured) -> None:
+        root = await shared.logged_in("root")
+        changes = [{"disabled": True}, {"roles": {MINE: "viewer"}}, {"roles": {OTHER: "viewer"}}]
+        answers = await asyncio.gather(
+            *(shared.ask("PATCH", "/users/eve", root, json=body) for body in changes)
+        )
+        done = [body for body, answer in zip(changes, answers, strict=True) if answer.status_code == 200]
+        assert {answer.status_code for answer in answers} <= {200, 409}
+        eve = await shared.office.store.user("eve")
+        assert eve is not None
+        assert (eve.disabled_at is not None) == ({"disabled": True} in done)
+
+
+class TestAudit:
+    async def test_who_did_what_is_listed_and_holds(self, tmp_path: Path) -> None:
+        async with secured(tmp_path) as api:
+            await api.ask("POST", "/tokens", api.token(), json={"name": "ci", "role": "viewer"})
+            lines = (await api.ask("GET", "/audit?action=token&limit=2", api.token())).json()
+            assert [line["actor"] for line in lines["items"]] == ["token:admin", "local:test"]
+            assert lines["items"][0]["detail"]["name"] == "ci"
+            more = await api.ask("GET", f"/audit?cursor={lines['next']}", api.token())
+            ids = [line["id"] for page in (lines, more.json()) for line in page["items"]]
+            assert ids == sorted(set(ids), reverse=True)
+            other = (await api.ask("GET", "/audit", api.token(project=OTHER))).json()["items"]
+            assert {line["actor"] for line in other} == {"local:test"}
+            await api.office.store.chain()
+            verdict = (await api.ask("GET", "/audit/verify", api.token())).json()
+            assert (verdict["holds"], verdict["lines"], verdict["problem"]) == (True, 5, None)
+            assert (await verify(api.office.store, MINE)).hash == verdict["hash"]
