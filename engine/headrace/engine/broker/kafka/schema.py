@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine.broker.kafka.wire import WireDispatches, WireReports
+from headrace.engine.broker.kafka.shapes import WireDispatches, WireReports
 from headrace.engine.broker.streams.messages import DeadLetter, LogLines, UnreadableMessage
 from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Hello, Lines, Nudge
 from headrace.engine.ports.requests import RunRequest

@@ -8,23 +8,28 @@ What all attempts of a task share, the job, stands once in an envelope and is re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
+from headrace.engine.broker.kafka.shapes import (
+    Number,
+    Small,
+    WireDispatch,
+    WireDispatches,
+    WireReport,
+    WireReports,
+)
 from headrace.engine.ports.messages import (
     VERSION,
     Abort,
     Alive,
-    ArtifactRef,
     Ask,
     Beat,
     Dispatch,
     Dispatches,
-    ErrorInfo,
     Hello,
-    Hole,
     Job,
     Lines,
     Nudge,
@@ -45,69 +50,6 @@ LONGEST_NAME = 500
 
 Message = TypeVar("Message")
 Wired = TypeVar("Wired")
-
-_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-_Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-_Path = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # the packed indexes of up to three maps; 0: not mapped
-_Time = Annotated[float, Meta(ge=0, le=253402300799)]  # until the year 9999
-
-
-class WireReport(Struct, frozen=True, omit_defaults=True):
-    """What became of one attempt, or that it started. Times are seconds since 1970, UTC. `output` is any JSON value."""
-
-    # A `Report`, whose output is a JSON value of the envelope and not a text within a text.
-
-    run: _Number
-    generation: _Small
-    task: _Small
-    map: _Path
-    attempt: _Small
-    epoch: _Number
-    n: _Number
-    kind: Literal["started", "succeeded", "failed", "skipped", "cancelled", "handed_back", "unknown"]
-    started_at: _Time | None = None
-    finished_at: _Time | None = None
-    output: Raw | UnsetType = UNSET
-    artifact: ArtifactRef | None = None
-    error: ErrorInfo | None = None
-    retry_after: _Time | None = None
-
-
-class WireReports(Struct, frozen=True, tag="Reports"):
-    """What a worker says about attempts of runs of one part."""
-
-    worker: str
-    incarnation: str
-    items: list[WireReport]
-
-
-class WireDispatch(Struct, frozen=True, omit_defaults=True):
-    """One attempt to make. `job` is the place of its job in the envelope's `jobs`, from 0. `inputs` holds the filled
-    templates by language key. `priority`: 0 high, 1 normal, 2 low. `trace` is its W3C traceparent."""
-
-    run: _Number
-    run_id: str
-    generation: _Small
-    task: _Small
-    map: _Path
-    attempt: _Small
-    epoch: _Number
-    n: _Number
-    job: _Small
-    inputs: dict[str, Any]
-    holes: list[Hole] = []
-    priority: int = 1
-    trace: str | None = None
-
-
-class WireDispatches(Struct, frozen=True, tag="Dispatches"):
-    """Attempts for the worker `to`, of runs of one part."""
-
-    to: str
-    part: _Small
-    epoch: _Number
-    jobs: list[Job]
-    items: list[WireDispatch]
 
 
 class Fault(NamedTuple):
@@ -138,8 +80,8 @@ class _ReportsParts(Struct):
 
 class _DispatchesParts(Struct):
     to: str
-    part: _Small
-    epoch: _Number
+    part: Small
+    epoch: Number
     jobs: list[Job]
     items: list[Raw]
 
