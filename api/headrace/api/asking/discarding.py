@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from headrace.api.access.asking import Asker
@@ -11,7 +12,9 @@ from headrace.api.office import Office
 from headrace.api.problems import Problem, missing
 from headrace.api.shapes.operations import (
     DiscardAnswer,
+    DiscardBody,
     LetterChoice,
+    PoisonDiscardBody,
     RefusedLetter,
     RequeueAnswer,
     RequeueBody,
@@ -49,7 +52,7 @@ async def requeue(
     office: Office, asker: Asker, body: RequeueBody, asked: bytes
 ) -> tuple[RequeueAnswer, bool]:
     """Begin runs again; whether this very request came before. Raises Problem (404, 409, 422)."""
-    act = asker.act("letter.requeue", "dead letters", _detail(body), asked)
+    act = asker.act("letter.requeue", "", _detail(body), asked)
     try:
         if act.once is not None:
             await office.store.recall(act.once, asker.now)
@@ -61,21 +64,42 @@ async def requeue(
             await _succeeded(office, asker, body.canary)
         runs = by_run(letters)
         first = [canary] if canary else [one for no in list(runs)[:TOGETHER] for one in runs[no]]
+        kept_back = len(letters) - len(first)
+        act = act._replace(object=_written([one.id for one in first], kept_back))
         again = Again(office.store, office.plans, asker.actor, office.now, office.nudge)
         outcome = await again.begin(first, wait=TAKEN_WITHIN, act=act)
     except Repeated as repeated:
-        if not repeated.same:
-            raise key_reused() from None
-        return RequeueAnswer(requeued=[], refused=[], canary=None, kept_back=0, decided=True), True
+        return await _requeued_before(office, asker, body, repeated), True
     except PlanMissing as problem:
         raise Problem(500, "plan_missing", str(problem)) from problem
     return RequeueAnswer(
         requeued=[letter.id for letter in outcome.begun],
         refused=[RefusedLetter(id=one.letter.id, why=one.why) for one in outcome.refused],
         canary=None if canary is None else canary.id,
-        kept_back=len(letters) - len(first),
+        kept_back=kept_back,
         decided=outcome.decided,
     ), False
+
+
+async def _requeued_before(
+    office: Office, asker: Asker, body: RequeueBody, repeated: Repeated
+) -> RequeueAnswer:
+    """The answer of the request that has used the key, from what it wrote."""
+    if not repeated.same:
+        raise key_reused() from None
+    ids, kept_back = _read(repeated.object)
+    states = await _states(office, asker, ids)
+    return RequeueAnswer(
+        requeued=[one for one in ids if states.get(one) == "requeued"],
+        refused=[
+            RefusedLetter(id=one, why="it was not begun: it is open, or somebody else handled it")
+            for one in ids
+            if states.get(one) != "requeued"
+        ],
+        canary=ids[0] if body.canary is True and kept_back and len(ids) == 1 else None,
+        kept_back=kept_back,
+        decided=True,
+    )
 
 
 async def _succeeded(office: Office, asker: Asker, canary: int) -> None:
@@ -100,28 +124,63 @@ async def _succeeded(office: Office, asker: Asker, canary: int) -> None:
 
 
 async def discard(
-    office: Office,
-    asker: Asker,
-    letters: Sequence[int],
-    reason: str,
-    asked: bytes,
-    *,
-    poison: bool = False,
+    office: Office, asker: Asker, body: DiscardBody, asked: bytes
 ) -> tuple[DiscardAnswer, bool]:
-    """Open ones become discarded; whether this very request came before. Raises Problem (422)."""
-    what = "unreadable messages" if poison else "dead letters"
-    action = "poison.discard" if poison else "letter.discard"
-    detail = {"letters": list(letters)[:TOGETHER], "count": len(letters), "reason": reason}
-    act = asker.act(action, what, detail, asked)
-    store = office.store
+    """Open ones become discarded; whether this very request came before. Raises Problem (404, 422)."""
+    act = asker.act("letter.discard", "", {"reason": body.reason}, asked)
     try:
-        doing = store.discard_poison if poison else store.discard
-        done = await doing(letters, asker.actor, reason, office.now(), act=act)
+        if act.once is not None:
+            await office.store.recall(act.once, asker.now)
+        ids = [letter.id for letter in await chosen(office, asker, body)]
+        act = act._replace(object=_written(ids))
+        done = await office.store.discard(ids, asker.actor, body.reason, office.now(), act=act)
     except Repeated as repeated:
         if not repeated.same:
             raise key_reused() from None
-        return DiscardAnswer(discarded=[], left=sorted(set(letters))), True
-    return DiscardAnswer(discarded=done, left=sorted(set(letters) - set(done))), False
+        ids, _ = _read(repeated.object)
+        states = await _states(office, asker, ids)
+        done = [one for one in ids if states.get(one) == "discarded"]
+        return _discarded(ids, done), True
+    return _discarded(ids, done), False
+
+
+async def discard_poison(
+    office: Office, asker: Asker, body: PoisonDiscardBody, asked: bytes
+) -> tuple[DiscardAnswer, bool]:
+    """The same for messages that nobody could read."""
+    ids = sorted(set(body.letters))
+    act = asker.act("poison.discard", _written(ids), {"reason": body.reason}, asked)
+    try:
+        done = await office.store.discard_poison(ids, asker.actor, body.reason, office.now(), act=act)
+    except Repeated as repeated:
+        if not repeated.same:
+            raise key_reused() from None
+        return _discarded(ids, ids), True
+    return _discarded(ids, done), False
+
+
+def _discarded(ids: Sequence[int], done: Sequence[int]) -> DiscardAnswer:
+    return DiscardAnswer(discarded=sorted(done), left=sorted(set(ids) - set(done)))
+
+
+async def _states(office: Office, asker: Asker, ids: Sequence[int]) -> dict[int, str]:
+    letters = [await office.store.dead_letter(asker.project, one) for one in ids]
+    return {letter.id: letter.state for letter in letters if letter is not None}
+
+
+_OBJECT = re.compile(r"dead letters ([\d,]*)(?: and (\d+) kept back)?")
+
+
+def _written(ids: Sequence[int], kept_back: int = 0) -> str:
+    """What the audit says was handled; it is what a repeated request is answered from."""
+    return f"dead letters {','.join(map(str, ids))}" + (f" and {kept_back} kept back" if kept_back else "")
+
+
+def _read(object: str) -> tuple[list[int], int]:
+    found = _OBJECT.fullmatch(object)
+    if found is None:
+        return [], 0
+    return [int(one) for one in found[1].split(",") if one], int(found[2] or 0)
 
 
 def _detail(body: RequeueBody) -> dict[str, object]:

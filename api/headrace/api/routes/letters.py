@@ -10,8 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBo
 
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import ADMIN, OPERATOR, VIEWER
-from headrace.api.asking import requeueing
-from headrace.api.asking.discarding import chosen, discard, requeue
+from headrace.api.asking import discarding, requeueing
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.problems import Problem, missing
@@ -127,7 +126,7 @@ async def requeue_letters(
     """Each is a rerun of its run from the task that failed. One request begins at most a hundred runs; `kept_back` says how many
     letters are left for the next. What an engine refuses stays open, with its words. 409 `canary_open` while the canary's run has not
     ended, `canary_failed` when its task did not succeed."""
-    answer, replayed = await requeue(office, asker, data, asked(request, body))
+    answer, replayed = await discarding.requeue(office, asker, data, asked(request, body))
     return Response(answer, status_code=202, headers=REPLAYED if replayed else None)
 
 
@@ -145,9 +144,7 @@ async def discard_letters(
     body: RawBody,
 ) -> Response[DiscardAnswer]:
     """They stay to be read."""
-    wanted = [letter.id for letter in await chosen(office, asker, data)]
-    whole = asked(request, body)
-    return _told(await discard(office, asker, wanted, data.reason, whole))
+    return _told(await discarding.discard(office, asker, data, asked(request, body)))
 
 
 @get("/poison-letters", opt=ADMIN, summary="Messages that nobody could read, newest first")
@@ -181,8 +178,7 @@ async def discard_poison(
 ) -> Response[DiscardAnswer]:
     """They stay to be read."""
     _first_project(asker)
-    whole = asked(request, body)
-    return _told(await discard(office, asker, data.letters, data.reason, whole, poison=True))
+    return _told(await discarding.discard_poison(office, asker, data, asked(request, body)))
 
 
 def _told(answer: tuple[DiscardAnswer, bool]) -> Response[DiscardAnswer]:
