@@ -69,7 +69,7 @@ async def test_a_run_that_moved_is_read_again(api: Api) -> None:
 
 
 async def test_what_is_kept_is_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "KEPT_TASKS", 80)
+    monkeypatch.setattr(snapshots, "KEPT_TASKS", 2 * (40 + snapshots.BESIDES))
     rows = [await row_of(api, "fan") for _ in range(3)]
     store: Any = Counted(api.office.store)
     kept = Snapshots(store, api.office.plans)

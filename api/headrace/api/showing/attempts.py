@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KEPT = 200_000
 """Attempts of all runs together that stay in memory."""
+KEPT_RUNS = 2_000
 LARGE = 256 * 1024
 """Bytes of history from which on it is read on another thread."""
 
@@ -143,7 +144,7 @@ class AttemptBook:
 
     def _forget(self) -> None:
         left = sum(attempts.count for attempts in self._kept.values())
-        while left > KEPT and len(self._kept) > 1:
+        while (left > KEPT or len(self._kept) > KEPT_RUNS) and len(self._kept) > 1:
             no, gone = self._kept.popitem(last=False)
             left -= gone.count
             self._locks.pop(no, None)

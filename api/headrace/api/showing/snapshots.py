@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 KEPT_TASKS = 200_000
 """Task runs that snapshots together keep in memory; the newest is kept however large it is."""
+BESIDES = 100
+"""What a snapshot weighs beside its task runs, in task runs."""
 LARGE = 2_000
 """From so many task runs on, a snapshot is laid out on another thread."""
 LONGEST_BEHIND = 1.0
@@ -39,6 +41,7 @@ class Snapshot:
         self.run = run
         self.plan = plan
         self.layout = Layout(plan, run_status(run), loaded.tasks)
+        self.weight = len(self.layout) + BESIDES
         self._rows = loaded.tasks
         self._machine: RunMachine | None = None
         self._laying = asyncio.Lock()
@@ -91,7 +94,7 @@ class Snapshots:
         """Somebody knows that the run has moved, and wants to see it: what is a moment old will not do."""
         gone = self._kept.pop(run, None)
         if gone is not None:
-            self._tasks -= len(gone.layout)
+            self._tasks -= gone.weight
 
     def _built(self, run: int, building: asyncio.Task[Snapshot]) -> None:
         del self._building[run]
@@ -116,12 +119,12 @@ class Snapshots:
     def _keep(self, made: Snapshot) -> None:
         before = self._kept.pop(made.run.no, None)
         if before is not None:
-            self._tasks -= len(before.layout)
+            self._tasks -= before.weight
         self._kept[made.run.no] = made
-        self._tasks += len(made.layout)
+        self._tasks += made.weight
         while self._tasks > KEPT_TASKS and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
-            self._tasks -= len(gone.layout)
+            self._tasks -= gone.weight
 
 
 def _good(kept: Snapshot, run: RunRow) -> bool:
