@@ -13,6 +13,7 @@ from typing import Protocol
 from headrace.api.asking.authoring import Desk
 from headrace.api.asking.room import Room
 from headrace.api.lately import Lately
+from headrace.api.live.sharing import Live
 from headrace.api.showing.attempts import AttemptBook
 from headrace.api.showing.snapshots import Snapshots
 from headrace.engine.core.evaluation import Evaluator
@@ -67,7 +68,10 @@ class Office:
     snapshots: Snapshots = field(init=False)
     attempts: AttemptBook = field(init=False)
     """What was read of runs and is read again by the next who looks."""
+    live: Live = field(init=False)
+    """Who follows what."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snapshots", Snapshots(self.store, self.plans))
         object.__setattr__(self, "attempts", AttemptBook(self.store))
+        object.__setattr__(self, "live", Live(self.store, self.plans, self.cache, self.logs, self.secrets))
