@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,5 +139,9 @@ class Home:
 
     def left_alive(self) -> set[int]:
         """What is still there once everything had the time to end."""
-        gone(*self.processes(), within=GONE_WITHIN)
-        return self.processes()
+        end = time.monotonic() + GONE_WITHIN
+        while (alive := self.processes()) and time.monotonic() < end:
+            gone(
+                *alive, within=end - time.monotonic()
+            )  # one that was being started then is met in the next round
+        return alive
