@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
@@ -18,6 +19,7 @@ from headrace.api.access.redacting import Redaction, redactor
 from headrace.api.answering import HANDLERS
 from headrace.api.headers import Border, Policy
 from headrace.api.limits import Limits
+from headrace.api.live.ending import Ending
 from headrace.api.office import Office
 from headrace.api.openapi import described, tag_of
 from headrace.api.routes import (
@@ -88,6 +90,7 @@ def create_app(office: Office, gate: Gate, policy: Policy | None = None) -> Lite
         openapi_config=None,
         request_max_body_size=None,
         logging_config=None,
+        state=State({"ending": Ending()}),
         debug=False,
         **shared,
     )

@@ -44,13 +44,21 @@ class Crowd:
 
     bounds: Bounds
     idle: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
-    open: int = 0
+    staying: set[Connection] = field(default_factory=set)
+    """Those that are not on their way out."""
 
-    def make_room(self) -> None:
-        """Called when one has come. Whoever has a request under way stays."""
-        while self.open > self.bounds.connections and self.idle:
-            longest, _ = self.idle.popitem(last=False)
-            longest.leave()
+    def take_in(self, newcomer: Connection) -> bool:
+        """Whether there is room, which may be made by sending another away. Whoever has a request under way stays."""
+        self.staying.add(newcomer)
+        if len(self.staying) > self.bounds.connections and self.idle:
+            next(iter(self.idle)).leave()
+        self.idle[newcomer] = None
+        return len(self.staying) <= self.bounds.connections
+
+    def let_go(self, one: Connection) -> None:
+        """It takes no place any more, though its last bytes may still be on their way."""
+        self.staying.discard(one)
+        self.idle.pop(one, None)
 
 
 class Connection(HttpToolsProtocol):
@@ -71,22 +79,19 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         _notice_the_dead(transport, self._bounds.stalled_seconds)
-        self.crowd.open += 1
-        self.crowd.idle[self] = None
         self._wait(self._bounds.head_seconds)
-        self.crowd.make_room()
-        if self.crowd.open > self._bounds.connections:
+        if not self.crowd.take_in(self):
             self.refuse(503, "busy", "Too many connections are open; come again a little later.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.crowd.open -= 1
-        self.crowd.idle.pop(self, None)
+        self.crowd.let_go(self)
         self._stop_waiting()
         super().connection_lost(exc)
 
     def leave(self) -> None:
         """Close, and see that it is closed: a client that reads nothing does not hold what is still to be sent."""
         self._stop_waiting()
+        self.crowd.let_go(self)
         if self.transport.is_closing():
             return
         self.transport.close()

@@ -35,6 +35,7 @@ _TEXT = re.compile(
     rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL
 )  # one that does not end takes the rest with it
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 class Limits(ASGIMiddleware):
@@ -167,14 +168,13 @@ class _Body:
 
 
 def too_deep(data: bytes, deepest: int = DEEPEST) -> bool:
-    """Whether a JSON text may be nested deeper than a decoder should be asked to follow. A text that passes is never deeper than
-    twice that; one that is no JSON may be refused or pass. Takes time in proportion to the text, however it is made."""
+    """Whether a JSON text is nested deeper than that. One that is no JSON may pass as long as no decoder would follow it for
+    more than twice that. Takes time in proportion to the text, however it is made."""
     if data.count(b"[") + data.count(b"{") <= deepest:
         return False
-    brackets = _TEXT.sub(b"", data).translate(None, _NOT_BRACKETS)
+    brackets = _TEXT.sub(b"", data).translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(deepest):
-        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if shorter == brackets:
-            break
-        brackets = shorter
-    return brackets.count(b"[") + brackets.count(b"{") > deepest
+        brackets = brackets.replace(b"[]", b"")  # the innermost level of everything
+        if not brackets:
+            return False
+    return b"[]" in brackets or brackets.count(b"[") > deepest

@@ -51,6 +51,8 @@ class Office:
     project: str = "default"
     folder: str | None = None
     """Embedded: where the workflows lie, beside which their modules and children are looked up."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """The same of workflows that lie in a folder of their own, by name."""
     desk: Desk = field(default_factory=Desk)
     """Where texts of workflows are checked."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -75,3 +77,7 @@ class Office:
         object.__setattr__(self, "snapshots", Snapshots(self.store, self.plans))
         object.__setattr__(self, "attempts", AttemptBook(self.store))
         object.__setattr__(self, "live", Live(self.store, self.plans, self.cache, self.logs, self.secrets))
+
+    def folder_of(self, workflow: str) -> str | None:
+        """Where a run of the workflow looks for modules and children."""
+        return self.folders.get(workflow, self.folder)

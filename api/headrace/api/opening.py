@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from headrace.api.asking.room import Room
+from headrace.api.asking.room import MOST, Room
 from headrace.api.office import ApiStore, Office
 from headrace.engine.artifacts import open_artifacts, open_logs
 from headrace.engine.cache import PREFIX, open_cache
@@ -48,12 +48,16 @@ async def open_embedded(
     http_allow: Sequence[str] = (),
     secrets_dir: Path | None = None,
     artifacts: str | None = None,
+    folders: Mapping[str, str] | None = None,
+    reload: bool = False,
 ) -> AsyncIterator[tuple[Office, Embedded]]:
     """The office over a home folder whose runs this process decides and executes.
 
     Args:
         home: an absolute path that exists.
         folder: where workflows lie, with their modules and children.
+        folders: where those lie, by name, that lie elsewhere; looked at whenever a run begins.
+        reload: import users' files again when they have changed.
 
     Raises StoreUnavailable when the home cannot be used, or another process owns it.
     """
@@ -73,6 +77,7 @@ async def open_embedded(
                 http_allow=http_allow,
                 secrets_dir=secrets_dir,
                 artifacts=artifacts,
+                reload=reload,
             )
         )
         engine = opened.engine
@@ -92,6 +97,7 @@ async def open_embedded(
             embedded=True,
             project=project,
             folder=None if folder is None else str(folder),
+            folders=folders or {},
             secrets=await Secrets.usual(secrets_dir).values(),
         )
         yield office, opened
@@ -108,11 +114,12 @@ async def open_outside(
     redis_url: str | None = None,
     redis_prefix: str = PREFIX,
     secrets_dir: Path | None = None,
+    most_starts: int = MOST,
 ) -> AsyncIterator[Office]:
     """The office on a database that others decide for: the engines of a cluster, or another process of this machine.
 
     `kafka` None, or out of reach: nobody is nudged, and engines see what was written within a second. `redis_url` None, or
-    degraded: every question is answered by the database. Raises StoreUnavailable, CacheMisconfigured.
+    degraded: every question is answered by the database. `most_starts`: how many runs may wait for an engine. Raises StoreUnavailable, CacheMisconfigured.
     """
     async with AsyncExitStack() as closing:
         store = await open_store(database_url)
@@ -136,7 +143,7 @@ async def open_outside(
             project=project,
             kafka=None if kafka is None else nudging.trouble,
             has_redis=redis_url is not None,
-            room=Room(store),
+            room=Room(store, most_starts),
             secrets=await Secrets.usual(secrets_dir).values(),
         )
 

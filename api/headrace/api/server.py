@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 
@@ -20,11 +19,14 @@ from headrace.api.connections import Bounds, connection_class
 if TYPE_CHECKING:
     from litestar import Litestar
 
+    from headrace.api.live.ending import Ending
+
+T = TypeVar("T")
+
 GRACE = 10.0
 """Seconds that requests under way may take when the server is told to end."""
 FILES_LEFT = 256
 """File descriptors that are kept for everything but connections."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PortTaken(Exception):
@@ -61,15 +63,9 @@ def address_of(listening: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """One server of one application.
+    """One server of one application. Whoever runs it says when it ends: it takes no signals itself."""
 
-    Args:
-        ending: called once, as soon as the server is told to end: streams that would go on for ever end themselves then.
-    """
-
-    def __init__(
-        self, app: Litestar, bounds: Bounds | None = None, ending: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, app: Litestar, bounds: Bounds | None = None) -> None:
         bounds = _affordable(bounds or Bounds())
         super().__init__(
             uvicorn.Config(
@@ -86,38 +82,25 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(GRACE),
             )
         )
-        self._tell = ending
-        self._told = False
+        self._ending: Ending | None = app.state.get("ending")
         self.answers = asyncio.Event()
         """Set when connections are answered."""
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        logging.getLogger("uvicorn.error").setLevel(
+            logging.CRITICAL
+        )  # what matters, the application logs itself
 
     def end(self) -> None:
-        """Take no more connections, let what is under way finish, and return from `serve`. Called again: at once."""
+        """Take no more connections, end streams, let what else is under way finish, and return from `serve`. Called again: at
+        once."""
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
-        if not self._told:
-            self._told = True
-            self._tell()
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        self.end()
+        if self._ending is not None:
+            self._ending.begin()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """uvicorn would raise the signal once more at its end; a server that has ended as it was told has status 0."""
-        loop = asyncio.get_running_loop()
-        taken = []
-        for number in SIGNALS:
-            with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread
-                loop.add_signal_handler(number, self.end)
-                taken.append(number)
-        try:
-            yield
-        finally:
-            for number in taken:
-                loop.remove_signal_handler(number)
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -142,7 +125,7 @@ def _affordable(bounds: Bounds) -> Bounds:
     return bounds
 
 
-def run_on_uvloop(work: Any) -> Any:
+def run_on_uvloop(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the loop that serves fastest here."""
     try:
         import uvloop

@@ -71,6 +71,8 @@ COMMANDS = (
     Command("tasks skip", "Skip a task that has not ended.", "steer:skip_task", ACT),
     Command("tasks succeed", "Count a task as succeeded.", "steer:succeed_task", ACT),
     Command("tasks cancel", "Cancel one task.", "steer:cancel_task", ACT),
+    Command("dev", "API, engine and worker in one process, for a folder.", "dev:dev", RUN),
+    Command("api", "Serve the HTTP API of a database.", "api:api", OPERATE),
     Command("engine", "Decide for the runs of a cluster.", "engine:engine", OPERATE),
     Command("worker", "Execute tasks for the engines of a cluster.", "worker:worker", OPERATE),
     Command("replay", "Decide a run's history again and compare.", "replay:replay", OPERATE),

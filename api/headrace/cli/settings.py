@@ -137,6 +137,16 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="requests a second from an address without a login or token that is known already; 0: no limit",
     )
+    allowed_hosts: Words = Field(
+        (),
+        description="names that requests to the API may be sent to, *.example.com for all below one; unset: any",
+    )
+    cors_origins: Words = Field(
+        (), description="sites whose pages may call the API from a browser, https://…; unset: none"
+    )
+    max_starts: int = Field(
+        10_000, ge=1, description="runs that may wait for an engine before the API takes no more"
+    )
     retention: int | None = Field(
         None,
         ge=1,

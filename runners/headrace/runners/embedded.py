@@ -68,6 +68,7 @@ class Embedded:
         side: Callable[[WorkerSide], WorkerSide],
         shared: bool,
         artifacts: str | None,
+        reload: bool,
     ) -> None:
         self.store = store
         self.home = home
@@ -81,6 +82,7 @@ class Embedded:
         self._clock = clock or SystemClock()
         self._side = side
         self._shared = shared
+        self._reload = reload
         self._engine: Engine | None = None
         self._worker: Worker | None = None
         self._turning: asyncio.Task[None] | None = None
@@ -101,12 +103,13 @@ class Embedded:
         artifacts: str | None = None,
         own: bool = True,
         go_on: bool = True,
+        reload: bool = False,
         clock: Clock | None = None,
         side: Callable[[WorkerSide], WorkerSide] = lambda side: side,
     ) -> AsyncIterator[Embedded]:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does. Without `go_on` it leaves alone what was cut off earlier, but for runs
-        that a command asks for. `artifacts` None: a folder in home. `clock` and `side` (what stands between broker and worker) are for tests."""
+        that a command asks for. `artifacts` None: a folder in home. `reload`: import users' files again when they have changed. `clock` and `side` (what stands between broker and worker) are for tests."""
         shared = database_url is not None and not database_url.startswith("sqlite")
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
@@ -122,6 +125,7 @@ class Embedded:
                 side=side,
                 shared=shared,
                 artifacts=artifacts,
+                reload=reload,
             )
         except BaseException:
             await store.close()
@@ -144,6 +148,16 @@ class Embedded:
     def engine(self) -> Engine | None:
         """The engine that decides here, where this process owns the home: to be woken, and told whom to tell."""
         return self._engine
+
+    @property
+    def turning(self) -> asyncio.Task[None] | None:
+        """The engine at work: it ends when the home is closed, or with the fault that ended it."""
+        return self._turning
+
+    def hurry(self) -> None:
+        """While it is being closed: wait no longer for tasks to end."""
+        if self._worker is not None:
+            self._worker.hurry()
 
     @property
     def left(self) -> int:
@@ -187,6 +201,7 @@ class Embedded:
             http_policy=self._policy,
             state_folder=self.home / "processes",
             ahead=64,
+            reload=self._reload,
         )
         await worker.start()
         self._worker = worker

@@ -97,7 +97,7 @@ async def _new(
             else await office.store.parts(),  # one engine decides for one part alone
             trigger={"kind": "manual", "by": asker.actor, **_once(asker)},
             check=office.check,
-            folder=office.folder,
+            folder=office.folder_of(version.name),
             priority=body.priority or priority,
             key=body.key,
             scheduled_at=scheduled_at,

@@ -27,7 +27,7 @@ KEPT = {"Cache-Control": "public, max-age=3600"}
 @get("/docs", opt=PUBLIC, include_in_schema=False)
 async def docs() -> Response[bytes]:
     """Swagger UI."""
-    return Response(_page("docs.html"), media_type="text/html; charset=utf-8")
+    return Response(_page("docs.html"), media_type="text/html")
 
 
 @get("/docs/{name:str}", opt=PUBLIC, include_in_schema=False)

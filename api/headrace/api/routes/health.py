@@ -89,7 +89,7 @@ async def _checked(office: Office) -> Health:
     engines: int | None = None
     try:
         survey = await _in_time(office.store.survey())
-        engines = len(survey.engines) + office.embedded
+        engines = len(survey.engines)
         store = Part("ok")
     except Exception as error:  # whatever it is, the database did not answer
         store = Part("unavailable", str(error)[:500] or f"No answer within {WITHIN:g} s.")
