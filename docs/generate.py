@@ -55,6 +55,27 @@ def states() -> str:
     return "\n".join(parts)
 
 
+def api_roles() -> str:
+    """docs/api-roles.md."""
+    from headrace.api.access.listing import routes_of
+    from headrace.engine.ports.access import Role
+
+    parts = [
+        "# Who may call what\n",
+        "*Made from the routes by `python docs/generate.py`; do not edit.*\n",
+        "Each role may do what those before it may. A route that names no role answers nobody; everybody else than those marked is "
+        "answered 403, and who says not who they are 401. What belongs to another project is 404. Users belong to the "
+        "whole installation: to make one, or to change more than a role in one project, takes an admin of every project.\n",
+        "| route | public | " + " | ".join(role.word for role in Role) + " |",
+        "| --- | --- |" + " --- |" * len(Role),
+    ]
+    for route in routes_of():
+        marks = ["✓" if route.role is None else ""]
+        marks += ["✓" if route.role is None or role >= route.role else "" for role in Role]
+        parts.append(f"| `{route.method} {route.path}` | " + " | ".join(marks) + " |")
+    return "\n".join(parts) + "\n"
+
+
 def _table(meaning: Mapping[State, str], moves: Mapping[State, frozenset[State]]) -> str:
     lines = ["| state | meaning | moves to |", "| --- | --- | --- |"]
     for state, text in meaning.items():
@@ -70,7 +91,12 @@ def _diagram(moves: Mapping[State, frozenset[State]]) -> str:
     return "\n".join([*lines, "```", ""])
 
 
-PAGES = {"asyncapi.yaml": asyncapi.text, "messages.schema.json": schema.text, "states.md": states}
+PAGES = {
+    "api-roles.md": api_roles,
+    "asyncapi.yaml": asyncapi.text,
+    "messages.schema.json": schema.text,
+    "states.md": states,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
