@@ -63,6 +63,13 @@ _CHANNELS = {
         "the run's id, or the topic that the message was in",
         sends="Tell of dead letters, after they were stored.",
     ),
+    "job-events": _Channel(
+        "What happens to runs and their task runs, for others to react to, where engines have HEADRACE_EVENTS. One CloudEvent a "
+        "record; at least once, in order for each run; `id` tells repetitions.",
+        "one for each part, as job-status",
+        "the run's id",
+        sends="Tell of moves, after they were stored.",
+    ),
 }
 
 _SENDS = {"job-status": ("Nudge",), "job-workers": ("Lines",)}
@@ -81,7 +88,7 @@ def document() -> dict[str, Any]:
         for name in carried:
             messages[name] = {
                 "name": name,
-                "contentType": "application/json",
+                "contentType": "application/cloudevents+json" if name == "CloudEvent" else "application/json",
                 "payload": {"$ref": f"#/components/schemas/{name}"},
             }
         if channel.receives is not None:

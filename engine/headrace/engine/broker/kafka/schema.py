@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.engine.broker.kafka.shapes import WireDispatches, WireReports
 from headrace.engine.broker.streams.messages import DeadLetter, LogLines, UnreadableMessage
+from headrace.engine.ports.announcing import CloudEvent
 from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Hello, Lines, Nudge
 from headrace.engine.ports.requests import RunRequest
 
@@ -19,6 +20,7 @@ MESSAGES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "job-requests": (RunRequest,),
     "job-logs": (LogLines,),
     "job-dlq": (DeadLetter, UnreadableMessage),
+    "job-events": (CloudEvent,),
 }
 """What each topic carries."""
 
