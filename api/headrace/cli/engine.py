@@ -47,7 +47,8 @@ def engine(
     """Decide for the runs of a cluster.
 
     It needs PostgreSQL (HEADRACE_DATABASE_URL), Kafka (HEADRACE_KAFKA) and the artifact store (HEADRACE_ARTIFACTS). With
-    Redis (HEADRACE_REDIS_URL) status look-ups and live views are faster; runs go on without it. Any number of engines
+    Redis (HEADRACE_REDIS_URL) status look-ups and live views are faster; runs go on without it. With HEADRACE_EVENTS
+    job-events is told of every move. Any number of engines
     share the parts of the database; when one comes, goes or dies, the others rearrange by themselves. SIGTERM or Ctrl-C:
     it finishes its batch, gives its parts up and ends; a second signal ends it at once, which costs nothing but the time
     until the others notice.
@@ -166,6 +167,10 @@ async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> tuple
         check_params=check,
     )
     await telling.attach(made, settings, closing)
+    if settings.events:
+        from headrace.cli.announcing import announce
+
+        await announce(made, settings, store, closing)
     return made, partial(serve, settings, name, store, made.plans, check, side.nudge, clock)
 
 

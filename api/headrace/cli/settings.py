@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     max_starts: int = Field(
         10_000, ge=1, description="runs that may wait for an engine before the API takes no more"
     )
+    events: bool = Field(
+        False, description="tell job-events of every move of runs and task runs; the same for all engines"
+    )
     retention: int | None = Field(
         None,
         ge=1,

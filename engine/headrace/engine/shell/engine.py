@@ -20,7 +20,7 @@ from headrace.engine.ports.store import RunRow, Store, StoreUnavailable
 from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
 from headrace.engine.shell.claims import ClaimedAdmission, ClaimedPools, Claims
 from headrace.engine.shell.clock import Clock, SystemClock
-from headrace.engine.shell.committing import Committer, Listener, SetAside
+from headrace.engine.shell.committing import Committer, Listener, Onlooker, SetAside
 from headrace.engine.shell.deciding import Decider
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.gathering import Gatherer
@@ -262,6 +262,10 @@ class Engine:
         teller.attached(self._broker.wake)
         self._committer.onlookers.append(teller)
 
+    def show(self, onlooker: Onlooker) -> None:
+        """Have somebody look on after every turn from now on."""
+        self._committer.onlookers.append(onlooker)
+
     # -- what is going on ----------------------------------------------------------------------------------------
 
     @property
@@ -288,6 +292,11 @@ class Engine:
     def parts(self) -> tuple[int, ...]:
         """The parts that it owns now."""
         return tuple(sorted(self._holdings.parts))
+
+    @property
+    def epochs(self) -> dict[int, int]:
+        """The parts that it owns now, each with the epoch of its ownership."""
+        return {number: part.epoch for number, part in self._holdings.parts.items()}
 
     @property
     def of_parts(self) -> int:

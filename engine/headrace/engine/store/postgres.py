@@ -21,6 +21,7 @@ from headrace.engine.ports.ownership import Ownership, Survey
 from headrace.engine.ports.store import (
     Batch,
     Created,
+    HistoryRow,
     InboxRow,
     NewRun,
     OutcomeUnknown,
@@ -35,6 +36,7 @@ from headrace.engine.store import (
     postgres_inbox,
     reads,
     schema,
+    since,
 )
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.glance import Glance
@@ -263,6 +265,13 @@ class PostgresStore(SharedStore):
     async def tend(self, before: float | None = None) -> None:
         """One engine does it, the others leave it to that one."""
         await tended(self._pool, self._address, before)
+
+    # events --------------------------------------------------------------------------------------------------------
+
+    async def history_since(
+        self, part: int, at: float, after: tuple[float, int, int] | None, limit: int
+    ) -> list[HistoryRow]:
+        return await self._read(since.history_since, part, at, after, limit)
 
     # logs ----------------------------------------------------------------------------------------------------------
 
