@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 PREFIX = "HEADRACE_SECRET_"
+SETTINGS = {"FILE", "PREVIOUS", "PREVIOUS_FILE"}
+"""What a variable of ours is called behind the prefix (HEADRACE_SECRET_FILE, ...): what logins to the API are signed with is no
+secret of a task."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 LARGEST = 1 << 20
 _taken: dict[str, str] = {}
@@ -40,7 +43,9 @@ class EnvironmentSecrets:
     def __init__(self, environ: MutableMapping[str, str] | None = None) -> None:
         values: dict[str, str] = {}
         source = os.environ if environ is None else environ
-        for variable in [name for name in source if name.upper().startswith(PREFIX)]:
+        ours = {PREFIX + name for name in SETTINGS}
+        found = [name for name in source if name.upper().startswith(PREFIX) and name.upper() not in ours]
+        for variable in found:
             values[variable[len(PREFIX) :].upper()] = source.pop(variable)
         if environ is None:
             _taken.update(values)

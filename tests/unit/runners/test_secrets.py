@@ -90,3 +90,14 @@ async def test_a_missing_secret_fails_for_good() -> None:
         "secret_not_found",
         False,
     )
+
+
+async def test_what_logins_are_signed_with_is_no_secret_of_a_task() -> None:
+    ours = {f"HEADRACE_SECRET{name}": "key" for name in ("", "_FILE", "_PREVIOUS", "_PREVIOUS_FILE")}
+    environ = {**ours, "HEADRACE_SECRET_MINE": "mine"}
+    secrets = Secrets([EnvironmentSecrets(environ)])
+    assert await secrets.values() == ("mine",)
+    assert environ == ours
+    for name in ("file", "previous", "previous_file"):
+        with pytest.raises(SecretNotFound):
+            await secrets.get(name)
