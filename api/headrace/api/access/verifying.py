@@ -28,19 +28,15 @@ async def verify(store: AuditStore, project: str, expected: ChainHead | None = N
     end = ChainHead(0, GENESIS)
     while lines := await store.audit_chain(project, end.place, AT_ONCE):
         for line in lines:
-            if (problem := _wrong(line, end)) is not None:
+            problem = _wrong(line, end) or _replaced(line, head, expected)
+            if problem is not None:
                 return Verdict(project, end.place, end.hash, problem)
             end = ChainHead(line.place or 0, line.hash or "")
-        hashes = {line.place: line.hash for line in lines}
-        for known, whose in ((head, "its head"), (expected, "the one that was noted")):
-            if known is not None and hashes.get(known.place, known.hash) != known.hash:
-                said = f"The hash of line {known.place} is not {whose}: the lines up to it were replaced."
-                return Verdict(project, known.place - 1, end.hash, said)
     for known in (head, expected):
         if known is not None and known.place > end.place:
             said = f"The chain ends at line {end.place} and must reach line {known.place}: its end was taken away."
             return Verdict(project, end.place, end.hash, said)
-    if head is None and end.place:
+    if head is None and end.place and await store.audit_head(project) is None:
         return Verdict(
             project, end.place, end.hash, "The chain has lines and no head: the head was taken away."
         )
@@ -52,3 +48,10 @@ def _wrong(line: AuditLine, end: ChainHead) -> str | None:
         return broken([line], end)
     except (AttributeError, TypeError, ValueError):  # a column holds what this code has never put there
         return f"Line {line.place} was changed: it cannot be read."
+
+
+def _replaced(line: AuditLine, head: ChainHead | None, expected: ChainHead | None) -> str | None:
+    for known, whose in ((head, "its head"), (expected, "the one that was noted")):
+        if known is not None and known.place == line.place and known.hash != line.hash:
+            return f"The hash of line {known.place} is not {whose}: the lines up to it were replaced."
+    return None
