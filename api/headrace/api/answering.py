@@ -68,8 +68,8 @@ def _problem(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
                 405, "method_not_allowed", f"This address takes {allowed}.", headers={"Allow": allowed}
             )
         case ClientException():
-            detail = error.detail if error.status_code == 400 else "This cannot be answered."
-            return Problem(error.status_code, "bad_request", detail[:500], headers=error.headers)
+            detail = f"The request cannot be read: {error.detail[:500].rstrip('.')}."
+            return Problem(error.status_code, "bad_request", detail, headers=error.headers)
         case InternalServerException() if "disconnected" in error.detail:
             return Problem(400, "bad_request", "The client went away before its body was here.")
     _log(request, error)
@@ -82,7 +82,7 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Pro
     body = False
     for entry in error.extra if isinstance(error.extra, list) else ():
         if entry.get("source") in ("query", "path", "header", "cookie"):
-            told.append({"field": str(entry.get("key", "")), "message": _AT.sub("", str(entry["message"]))})
+            told.append({"field": _called(request, entry), "message": _AT.sub("", str(entry["message"]))})
         else:
             body = True
             at = _AT.search(str(entry["message"]))
@@ -93,6 +93,14 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Pro
     what = "The body" if body else "The query"
     detail = f"{what} cannot be taken" + (f": {names}." if names else ".")
     return Problem(422 if body else 400, "invalid", detail, problems=told[:MOST])
+
+
+def _called(request: Request[Any, Any, Any], entry: Any) -> str:
+    """A parameter's name as the client knows it, not the function."""
+    name = str(entry.get("key", ""))
+    known = request.route_handler.parsed_fn_signature.parameters.get(name)
+    definition = known.kwarg_definition if known is not None else None
+    return getattr(definition, "query", None) or getattr(definition, "name", None) or name
 
 
 def _of_body(request: Request[Any, Any, Any]) -> list[dict[str, str]]:

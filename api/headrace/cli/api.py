@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from headrace.cli import journal
 from headrace.cli.failure import Status, Stop
 from headrace.cli.output import say
-from headrace.cli.serving import PORT, PortFlag, Signals, application, bound, serve
+from headrace.cli.serving import PORT, PortFlag, Signals, bound, serve, server_of
 from headrace.cli.settings import mask_password
 from headrace.cli.where import HERE, Where, prepare
 
@@ -76,7 +76,7 @@ async def _serve(settings: Settings, host: str, port: int, *, authenticate: bool
             ):
                 address = address_of(listening)
                 await serve(
-                    application(office, gate, settings),
+                    server_of(office, gate, settings),
                     listening,
                     signals,
                     lambda: say(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headrace.cli import journal
 from headrace.cli.failure import Status, Stop
 from headrace.cli.output import say
-from headrace.cli.serving import PORT, PortFlag, Signals, application, bound, serve
+from headrace.cli.serving import PORT, PortFlag, Signals, bound, serve, server_of
 from headrace.cli.where import HERE, Where, prepare
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def _serve(settings: Settings, folder: Path, port: int) -> int:
                 following = asyncio.create_task(flows.follow(), name="headrace-flows")
                 try:
                     await serve(
-                        application(office, gate, settings),
+                        server_of(office, gate, settings),
                         listening,
                         signals,
                         lambda: _introduce(folder, address_of(listening), flows),

@@ -15,10 +15,9 @@ from cyclopts import Parameter
 from headrace.cli.failure import Status, Stop
 
 if TYPE_CHECKING:
-    from litestar import Litestar
-
     from headrace.api.access.guarding import Gate
     from headrace.api.office import Office
+    from headrace.api.server import Server
     from headrace.cli.settings import Settings
 
 PORT = 8080
@@ -39,15 +38,16 @@ def bound(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def application(office: Office, gate: Gate, settings: Settings) -> Litestar:
-    """The application as the settings want it; from here on no log line holds a secret."""
+def server_of(office: Office, gate: Gate, settings: Settings) -> Server:
+    """The application as the settings want it, to be served; from here on no log line holds a secret."""
     from headrace.api.access.redacting import CleanLines, redactor
     from headrace.api.app import create_app
     from headrace.api.headers import Policy
+    from headrace.api.server import Server
 
     for handler in logging.getLogger("headrace").handlers:
         handler.addFilter(CleanLines(redactor(office.secrets)))
-    return create_app(office, gate, Policy(settings.allowed_hosts, settings.cors_origins))
+    return Server(create_app(office, gate, Policy(settings.allowed_hosts, settings.cors_origins)))
 
 
 class Signals:
@@ -94,7 +94,7 @@ class Signals:
 
 
 async def serve(
-    app: Litestar,
+    server: Server,
     listening: socket.socket,
     signals: Signals,
     ready: Callable[[], None],
@@ -103,9 +103,6 @@ async def serve(
 ) -> None:
     """Serve until the process is told to end, or something `beside` ends. `ready` is called when connections are answered;
     `hurry`, when what is closed afterwards is to hurry. Raises what ended `beside`."""
-    from headrace.api.server import Server
-
-    server = Server(app)
     signals.opened(server.end, hurry)
     serving = asyncio.create_task(server.serve([listening]), name="headrace-server")
     answers = asyncio.create_task(server.answers.wait())

@@ -20,16 +20,19 @@ class Starts(Protocol):
 
 
 class Room:
-    """Counted at most once a second, so a burst may go a little above."""
+    """Counted at most once a second; what is let in meanwhile is added, so that a burst does not go above by more than what other
+    processes of the API let in."""
 
     def __init__(self, starts: Starts, most: int = MOST) -> None:
         self._starts = starts
         self._most = most
         self._lately = Lately()
+        self._since = 0
 
     async def require(self) -> None:
         """Raises Problem (503) when there is none."""
-        if await self._lately.get(lambda: self._starts.unapplied("start", self._most)) >= self._most:
+        waiting = await self._lately.get(self._count)
+        if waiting + self._since >= self._most:
             raise Problem(
                 503,
                 "no_room",
@@ -37,3 +40,9 @@ class Room:
                 "headrace workers list and GET /health tell what is missing.",
                 headers={"Retry-After": str(SECONDS_LATER)},
             )
+        self._since += 1
+
+    async def _count(self) -> int:
+        waiting = await self._starts.unapplied("start", self._most)
+        self._since = 0
+        return waiting

@@ -331,7 +331,7 @@ class Store(Owning, Registry, DeadLetters, Roster, Settings, Protocol):
         """How many commands of a kind no engine has taken yet, counted up to `most`."""
 
     async def find_runs(self, project: str, prefix: str) -> list[RunRow]:
-        """Runs whose id starts with `prefix` (at most 10)."""
+        """Runs whose id starts with `prefix` (at most 10). A whole id means one run, which is checked: raises RowDamaged."""
 
     async def list_runs(
         self,

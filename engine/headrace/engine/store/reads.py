@@ -108,6 +108,8 @@ def plan(connection: Connection, digest: str) -> bytes | None:
 # runs ----------------------------------------------------------------------------------------------------------
 
 RUN = select(*rows.RUN_COLUMNS)
+WHOLE_ID = 36
+"""Characters of a run's id."""
 
 
 def run(connection: Connection, no: int) -> RunRow | None:
@@ -129,9 +131,12 @@ def listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
 
 
 def find_runs(connection: Connection, project: str, prefix: str, limit: int = 10) -> list[RunRow]:
-    """Runs whose id begins with `prefix`, newest first. An id holds digits, a to f and dashes."""
+    """Runs whose id begins with `prefix`, newest first. An id holds digits, a to f and dashes. Who gives a whole one means that run,
+    which is checked. Raises RowDamaged."""
     r = tables.runs.c
     wanted = RUN.where(r.project == project, r.id >= prefix, r.id < prefix + "g")
+    if len(prefix) == WHOLE_ID:
+        return [rows.run_row(row, check=True) for row in connection.execute(wanted)]
     return listed(connection, wanted.order_by(r.no.desc()).limit(limit))
 
 
