@@ -47,6 +47,7 @@ async def open_embedded(
     slots: int | None = None,
     http_allow: Sequence[str] = (),
     secrets_dir: Path | None = None,
+    hidden: Sequence[str] = (),
     artifacts: str | None = None,
     folders: Mapping[str, str] | None = None,
     reload: bool = False,
@@ -56,6 +57,7 @@ async def open_embedded(
     Args:
         home: an absolute path that exists.
         folder: where workflows lie, with their modules and children.
+        hidden: what no answer may hold, beside the secrets of tasks.
         folders: where those lie, by name, that lie elsewhere; looked at whenever a run begins.
         reload: import users' files again when they have changed.
 
@@ -98,7 +100,7 @@ async def open_embedded(
             project=project,
             folder=None if folder is None else str(folder),
             folders=folders or {},
-            secrets=await Secrets.usual(secrets_dir).values(),
+            secrets=(*await Secrets.usual(secrets_dir).values(), *hidden),
         )
         yield office, opened
 
@@ -114,6 +116,7 @@ async def open_outside(
     redis_url: str | None = None,
     redis_prefix: str = PREFIX,
     secrets_dir: Path | None = None,
+    hidden: Sequence[str] = (),
     most_starts: int = MOST,
 ) -> AsyncIterator[Office]:
     """The office on a database that others decide for: the engines of a cluster, or another process of this machine.
@@ -144,7 +147,7 @@ async def open_outside(
             kafka=None if kafka is None else nudging.trouble,
             has_redis=redis_url is not None,
             room=Room(store, most_starts),
-            secrets=await Secrets.usual(secrets_dir).values(),
+            secrets=(*await Secrets.usual(secrets_dir).values(), *hidden),
         )
 
 

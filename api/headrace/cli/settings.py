@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TOML = "headrace.toml"
 DOTENV = ".env"
+SHORTEST_HIDDEN = 12
+"""Characters of a password that is taken out of answers; a shorter one is a word of the language sooner or later."""
 
 
 def _words(value: object) -> object:
@@ -179,6 +181,15 @@ class Settings(BaseSettings):
         """What logins are signed with, and were until lately: `headrace.api.access.signing.Signer`."""
         found = (self.secret, self.secret_previous)
         return tuple(each.get_secret_value() for each in found if each is not None)
+
+    @property
+    def own_secrets(self) -> tuple[str, ...]:
+        """What this process was given that must not leave it: keys, the token, passwords, also those within addresses."""
+        words = (self.kafka_password, self.token)
+        urls = (self.database_url, self.redis_url)
+        passwords = [urlsplit(url).password for url in urls if url]
+        found = (*self.signing_keys, *(word.get_secret_value() for word in words if word), *passwords)
+        return tuple(secret for secret in found if secret and len(secret) >= SHORTEST_HIDDEN)
 
     @property
     def kafka_settings(self) -> KafkaSettings:
