@@ -62,6 +62,7 @@ async def _serve(settings: Settings, host: str, port: int, *, authenticate: bool
                     redis_url=settings.redis_url if settings.on_postgres else None,
                     redis_prefix=settings.redis_prefix,
                     secrets_dir=settings.secrets_dir,
+                    hidden=settings.own_secrets,
                     most_starts=settings.max_starts,
                 ) as office,
                 open_gate(

@@ -63,6 +63,7 @@ async def _serve(settings: Settings, folder: Path, port: int) -> int:
                     slots=settings.slots,
                     http_allow=settings.http_allow,
                     secrets_dir=settings.secrets_dir,
+                    hidden=settings.own_secrets,
                     artifacts=settings.artifacts,
                     reload=True,
                 ) as (office, home),
