@@ -99,7 +99,7 @@ async def open_embedded(
             embedded=True,
             project=project,
             folder=None if folder is None else str(folder),
-            folders=folders or {},
+            folders={} if folders is None else folders,
             secrets=(*await Secrets.usual(secrets_dir).values(), *hidden),
         )
         yield office, opened

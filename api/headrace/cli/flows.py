@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.cli.failure import Stop
 from headrace.cli.files import SUFFIXES, workflows_below
 from headrace.cli.output import say
 
@@ -36,6 +37,7 @@ class Flows:
         self._stamps: Stamps = {}
         self._registered: dict[str, str] = {}
         self._folders = folders
+        self._told: dict[str, str] = {}
 
     @property
     def names(self) -> list[str]:
@@ -46,7 +48,7 @@ class Flows:
         from headrace.runners.authored import version_row
 
         self._stamps = await asyncio.to_thread(_stamps, self._folder)
-        for planned in await asyncio.to_thread(_planned, self._folder):
+        for planned in await asyncio.to_thread(self._planned):
             plan = planned.plan
             name = plan.workflow.name
             self._folders[name] = planned.source.folder or str(self._folder)
@@ -64,29 +66,35 @@ class Flows:
             if await asyncio.to_thread(_stamps, self._folder) != self._stamps:
                 await self.register()
 
+    def _planned(self) -> list[Planned]:
+        """Every workflow of the folder that is valid. What is wrong with a file is told when it is new."""
+        from headrace.cli.files import plan_to_run
+        from headrace.cli.problems import show_problems
+        from headrace.engine.core.problems import InvalidWorkflow
 
-def _planned(folder: Path) -> list[Planned]:
-    from headrace.cli.files import plan_to_run
-    from headrace.cli.problems import show_problems
-    from headrace.engine.core.problems import InvalidWorkflow
-
-    found: dict[str, Planned] = {}
-    for file, names in workflows_below(folder):
-        for one in names if file.suffix == ".py" else [None]:
-            try:
-                planned = plan_to_run(f"{file}:{one}" if one else str(file))
-            except InvalidWorkflow as invalid:
-                show_problems(invalid.problems, invalid.warnings)
-                continue
-            except OSError as error:
-                say(f"{file}: {error.strerror or error}")
-                continue
-            name = planned.source.workflow.name
-            if name in found:
-                say(f"{file}: {name} is defined in {found[name].source.file} too; that one is used.")
-                continue
-            found[name] = planned
-    return list(found.values())
+        found: dict[str, Planned] = {}
+        told, self._told = self._told, {}
+        for file, names in workflows_below(self._folder):
+            for target in [f"{file}:{name}" for name in names] if file.suffix == ".py" else [str(file)]:
+                try:
+                    planned = plan_to_run(target)
+                except InvalidWorkflow as invalid:
+                    self._told[target] = str(invalid)
+                    if told.get(target) != str(invalid):
+                        show_problems(invalid.problems, invalid.warnings)
+                    continue
+                except (OSError, Stop) as error:  # gone meanwhile, or under another name
+                    self._told[target] = str(error)
+                    if told.get(target) != str(error):
+                        say(f"{target}: {error}")
+                    continue
+                name = planned.source.workflow.name
+                first = found.setdefault(name, planned)
+                if first is not planned:
+                    self._told[target] = name
+                    if told.get(target) != name:
+                        say(f"{target}: {first.source.file} defines {name} too, and that one is used.")
+        return list(found.values())
 
 
 def _stamps(folder: Path) -> Stamps:

@@ -260,11 +260,11 @@ async def test_a_body_that_announces_too_much_is_refused(usual: Served) -> None:
 
 
 async def test_a_workflow_may_be_larger(usual: Served) -> None:
-    text = b"workflow: big\ntasks:\n  a: {noop: true}\n#" + b"x" * 2_000_000
+    text = b"workflow: big\ntasks:\n  a: {noop: {}}\n#" + b"x" * 2_000_000
     kind = "Content-Type: application/yaml"
     line = await usual.line()
     await line.send(head("POST", "/api/v1/workflows", kind, f"Content-Length: {len(text)}") + text)
-    assert (await line.answer())[0] in (201, 422)
+    assert (await line.answer())[0] == 201
     too_much = await usual.ask(
         head("POST", "/api/v1/workflows", kind, f"Content-Length: {9 << 20}", "Expect: 100-continue")
     )
