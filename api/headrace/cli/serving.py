@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Self
 
 from cyclopts import Parameter
@@ -45,6 +46,7 @@ def server_of(office: Office, gate: Gate, settings: Settings) -> Server:
     from headrace.api.headers import Policy
     from headrace.api.server import Server
 
+    office.live.bounds = replace(office.live.bounds, each=settings.streams)
     for handler in logging.getLogger("headrace").handlers:
         handler.addFilter(CleanLines(redactor(office.secrets)))
     return Server(create_app(office, gate, Policy(settings.allowed_hosts, settings.cors_origins)))

@@ -152,6 +152,9 @@ class Settings(BaseSettings):
     events: bool = Field(
         False, description="tell job-events of every move of runs and task runs; the same for all engines"
     )
+    streams: int = Field(
+        200, ge=1, le=100_000, description="live streams that one asker may have open at one API process"
+    )
     retention: int | None = Field(
         None,
         ge=1,
