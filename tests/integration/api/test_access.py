@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from argon2 import extract_parameters
+from pwdlib.hashers.argon2 import Argon2Hasher
 
+from headrace.api.access import passwords
 from headrace.api.access.directory import KEPT_SECONDS
+from headrace.api.access.opening import open_gate
+from headrace.api.access.passwords import Passwords, hash_now
 from headrace.api.access.signing import LASTS_SECONDS, Signer
 from headrace.api.access.verifying import verify
+from headrace.api.problems import Problem
 from headrace.engine.ports.access import Role
 from headrace.engine.ports.acts import Act
 from tests.support.access import KEY, MINE, OLD_KEY, OTHER, PASSWORD, Secured, secured
@@ -65,6 +71,20 @@ class TestLogins:
         assert first == second
         assert first["code"] == "wrong_password"
         assert ("nobody", "user nobody-of-that-name") in await audited(shared, "login.refused")
+
+    async def test_a_user_who_is_not_there_costs_what_one_who_is_costs(self) -> None:
+        made, nobody = hash_now(PASSWORD), passwords._NOBODY
+        assert extract_parameters(nobody) == extract_parameters(made)
+        assert not Argon2Hasher().verify(PASSWORD, nobody)
+
+    async def test_of_many_logins_at_once_some_are_told_to_come_back(self) -> None:
+        desk = Passwords()
+        tries = passwords.AT_ONCE + passwords.WAITING + 3
+        told = await asyncio.gather(*(desk.verify("x", None) for _ in range(tries)), return_exceptions=True)
+        busy = [one for one in told if isinstance(one, Problem)]
+        assert [(one.status, "Retry-After" in one.headers) for one in busy] == [(503, True)] * 3
+        assert told.count(False) == tries - 3
+        assert not await desk.verify("x", None)
 
     async def test_tries_and_logins_are_in_the_audit_without_the_password(self, shared: Secured) -> None:
         await shared.logged_in("ada")
@@ -260,3 +280,21 @@ class TestAudit:
             verdict = (await api.ask("GET", "/audit/verify", api.token())).json()
             assert (verdict["holds"], verdict["lines"], verdict["problem"]) == (True, 5, None)
             assert (await verify(api.office.store, MINE)).hash == verdict["hash"]
+
+    async def test_it_is_chained_by_every_process_and_whole_when_the_last_ends(self, tmp_path: Path) -> None:
+        async with secured(tmp_path) as api:
+            store = api.office.store
+            async with (
+                open_gate(api.office, host="::", keys=[KEY]),
+                open_gate(api.office, host="::", keys=[KEY]),
+            ):
+                body = {"role": "viewer"}
+                await asyncio.gather(
+                    *(
+                        api.ask("POST", "/tokens", api.token(), json={**body, "name": f"t{n}"})
+                        for n in range(20)
+                    )
+                )
+            for project, lines in ((MINE, 24), (OTHER, 4)):
+                verdict = await verify(store, project)
+                assert (verdict.lines, verdict.problem) == (lines, None)
