@@ -20,8 +20,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from headrace.api.access.addresses import client_address, networks
 from headrace.api.access.opening import Unsafe, check
+from headrace.api.access.rates import Rates
 from headrace.api.access.redacting import CleanLines, redactor
 from headrace.api.access.signing import ALGORITHM, AUDIENCE, ISSUER, Signer
+from headrace.api.problems import Problem
+from headrace.engine.cache.memory import MemoryCache
 from headrace.engine.ports.access import Role
 from tests.support.access import KEY, MINE, Secured, secured
 
@@ -206,6 +209,29 @@ async def test_who_asks_too_much_waits_whatever_address_they_claim(tmp_path: Pat
         assert [answer.status_code for answer in answers[:10]] == [200] * 10
         assert answers[-1].status_code == 429
         assert (await api.ask("GET", "/me", api.token(Role.VIEWER))).status_code == 200
+
+
+async def test_tokens_taken_together_are_no_more_than_taken_one_by_one() -> None:
+    now = [0.0]
+    rates = Rates(MemoryCache(lambda: now[0]), asker=64.0, clock=lambda: now[0])
+
+    async def granted() -> int:
+        count = 0
+        while True:
+            try:
+                await rates.of_asker(MINE, "user:ada")
+            except Problem as problem:
+                assert problem.status == 429
+                return count
+            count += 1
+
+    assert await granted() == 320  # five seconds' worth, after a silence
+    assert await granted() == 0
+    now[0] += 0.125
+    assert await granted() == 8
+    now[0] += 3.0
+    assert await granted() == 192
+    await rates.of_asker(MINE, "user:bob")
 
 
 # without authentication --------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ counts for itself. No Litestar here."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from hashlib import sha256
 from ipaddress import ip_address
 
@@ -13,27 +14,52 @@ from headrace.engine.ports.cache import Cache
 
 BURST_SECONDS = 5.0
 """Who has been silent may ask as much at once as this time allows."""
+MOST_AT_ONCE, HELD_SECONDS, MOST_HELD = 20, 1.0, 10_000
+"""Tokens of one asker that a process takes at once, at most a twentieth of what a second allows; how long it may spend them; for how
+many askers it holds some."""
 
 
-@dataclass(frozen=True, slots=True)
 class Rates:
     """Args:
     cache: where the buckets are.
     asker: requests a second for each user and token; 0: no limit.
     address: for each address, of requests that do not come with a login or token that is known already; 0: no limit.
+    clock: seconds that only grow.
     """
 
-    cache: Cache
-    asker: float = 0.0
-    address: float = 0.0
+    def __init__(
+        self,
+        cache: Cache,
+        asker: float = 0.0,
+        address: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache, self._asker, self._address, self._clock = cache, asker, address, clock
+        self._held: dict[
+            str, tuple[int, float]
+        ] = {}  # tokens taken and not yet spent, and until when they are good
 
     async def of_asker(self, project: str, actor: str) -> None:
-        """Raises Problem (429)."""
-        await self._take(f"asker:{_short(f'{project}/{actor}')}", self.asker, self.asker * BURST_SECONDS)
+        """Several tokens are taken at once, so that not every request waits for the cache. Raises Problem (429)."""
+        if not self._asker:
+            return
+        name, now = f"asker:{_short(f'{project}/{actor}')}", self._clock()
+        left, until = self._held.get(name, (0, 0.0))
+        if left and now < until:
+            self._held[name] = (left - 1, until)
+            return
+        bunch = int(min(MOST_AT_ONCE, max(1.0, self._asker / 20)))
+        burst = self._asker * BURST_SECONDS
+        if bunch > 1 and await self._cache.take(f"api:{name}", self._asker, burst, bunch) == 0:
+            if len(self._held) >= MOST_HELD:
+                self._held.clear()  # they are in nobody's bucket then, which is soon made up for
+            self._held[name] = (bunch - 1, now + HELD_SECONDS)
+            return
+        await self._take(name, self._asker, burst)
 
     async def of_address(self, address: str | None) -> None:
         """Raises Problem (429)."""
-        await self._take(f"address:{_place(address)}", self.address, self.address * BURST_SECONDS)
+        await self._take(f"address:{_place(address)}", self._address, self._address * BURST_SECONDS)
 
     async def of_login(self, user: str, address: str | None) -> None:
         """Ten tries at once, then one in six seconds, from one place at one user; a hundred and one in half a second from one
@@ -46,7 +72,7 @@ class Rates:
     async def _take(self, name: str, rate: float, burst: float) -> None:
         if not rate:
             return
-        wait = await self.cache.take(f"api:{name}", rate, max(burst, 1.0))
+        wait = await self._cache.take(f"api:{name}", rate, max(burst, 1.0))
         if wait > 0:
             raise Problem(
                 429,
