@@ -47,7 +47,7 @@ class Redaction(ASGIMiddleware):
                 headers = [(name.lower(), value) for name, value in message["headers"]]
                 is_text = _TEXT.match(dict(headers).get(b"content-type", b"")) is not None
                 message["headers"] = [(name, self._header(value)) for name, value in headers]
-                if is_text:
+                if is_text and any(name == b"content-length" for name, _ in headers):
                     held = message  # its length is known once the body is
                     return
             elif message["type"] == "http.response.body" and is_text:
