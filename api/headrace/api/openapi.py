@@ -79,7 +79,9 @@ _ERRORS = {
     504: ("TimedOut", "It took too long"),
 }
 _ANY = (400, 429, 500, 503, 504)
-_SEVERITY = ("post", "put", "patch", "delete")
+_WITH_LOGINS = ("/auth/", "/users", "/tokens")
+"""Routes that are not there where nobody is asked who they are."""
+_CHANGES = ("post", "put", "patch", "delete")
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -187,9 +189,9 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
         errors += [401, 403]
     else:
         operation["security"] = []
-    if "{" in path:
+    if "{" in path or any(part in path for part in _WITH_LOGINS):
         errors.append(404)
-    if method in _SEVERITY:
+    if method in _CHANGES:
         errors += [409, 422]
     if "requestBody" in operation:
         errors += [413, 415]
@@ -198,6 +200,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
                 kind.setdefault("examples", {})["usual"] = {"value": example}
     errors += handler.opt.get("errors", ())  # those that only this route has
     responses = operation.setdefault("responses", {})
+    responses.get("204", {}).pop("content", None)
     for status in sorted(set(errors)):
         if status in (400, 500) or str(status) not in responses:
             responses[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
@@ -208,7 +211,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
         operation["x-headrace-role"] = role.word
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/Project"})
-        if method in _SEVERITY:
+        if method in _CHANGES:
             parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
 
 
