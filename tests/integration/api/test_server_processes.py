@@ -41,6 +41,16 @@ def flows(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    """One `headrace dev` for tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "flows").mkdir()
+    (folder / "flows" / "hello.yaml").write_text(HELLO)
+    with serving(folder, "dev", "flows") as live:
+        yield live
+
+
 def ran(live: LiveApi, workflow: str) -> object:
     """The output of a new run."""
     with live.client() as client:
@@ -117,15 +127,15 @@ def test_streams_do_not_hold_up_the_end(live_api: LiveApi) -> None:
     assert ended.wait(PATIENCE)
 
 
-def test_a_port_that_is_taken_is_said_at_once(live_api: LiveApi, tmp_path: Path) -> None:
-    done = command(tmp_path, "dev", ".", "--port", str(live_api.port), HEADRACE_HOME=str(tmp_path / "other"))
+def test_a_port_that_is_taken_is_said_at_once(shared: LiveApi, tmp_path: Path) -> None:
+    done = command(tmp_path, "dev", ".", "--port", str(shared.port))
     assert done.returncode == 3
-    assert str(live_api.port) in done.stderr
+    assert str(shared.port) in done.stderr
     assert "--port" in done.stderr
 
 
-def test_a_home_has_one_owner(live_api: LiveApi, tmp_path: Path) -> None:
-    done = command(tmp_path, "dev", ".", "--port", "0")
+def test_a_home_has_one_owner(shared: LiveApi) -> None:
+    done = command(shared.folder, "dev", "flows", "--port", "0")
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
 
@@ -150,35 +160,35 @@ def test_what_would_leave_it_open_is_not_started(
     assert not (tmp_path / "home").exists()
 
 
-def test_the_api_beside_a_process_that_decides(live_api: LiveApi, tmp_path: Path) -> None:
+def test_the_api_beside_a_process_that_decides(shared: LiveApi) -> None:
     """Two processes on one file: what one accepts, the other runs; strangers are asked who they are."""
-    with serving(tmp_path, "api", HEADRACE_SECRET=SECRET) as beside, beside.client() as client:
+    with serving(shared.folder, "api", HEADRACE_SECRET=SECRET) as beside, beside.client() as client:
         assert client.get(f"{ROOT}/runs").status_code == 401
         assert client.get("/health/ready").json() == {"status": "ok"}
-    with serving(tmp_path, "api", "--no-auth") as beside:
+    with serving(shared.folder, "api", "--no-auth") as beside:
         assert ran(beside, "hello") == {"hello": "world"}
         assert beside.end() == 0
 
 
-def test_a_slow_client_does_not_hold_up_the_others(live_api: LiveApi) -> None:
+def test_a_slow_client_does_not_hold_up_the_others(shared: LiveApi) -> None:
     held: list[socket.socket] = []
     try:
         for _ in range(300):
-            one = socket.create_connection(("127.0.0.1", live_api.port))
+            one = socket.create_connection(("127.0.0.1", shared.port))
             one.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: ")
             held.append(one)
-        with live_api.client() as client:
+        with shared.client() as client:
             for _ in range(20):
                 assert client.get("/health/live").status_code == 200
-        assert ran(live_api, "hello") == {"hello": "world"}
+        assert ran(shared, "hello") == {"hello": "world"}
     finally:
         for one in held:
             one.close()
 
 
 @pytest.fixture
-def description(live_api: LiveApi) -> Iterator[bytes]:
-    with live_api.client() as client:
+def description(shared: LiveApi) -> Iterator[bytes]:
+    with shared.client() as client:
         yield client.get("/schema/openapi.json").content
 
 
