@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -116,8 +117,10 @@ class Process:
 class Cluster:
     """One database, its topics, and the processes that were started on them. `async with Cluster(servers) as cluster`."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, **settings: str) -> None:
+        """`settings`: variables that every process is given."""
         self._servers = servers
+        self._settings = settings
         self._closing = AsyncExitStack()
         self.kafka = KafkaSettings((servers.kafka,), f"b{uuid.uuid4().hex[:8]}.", inboxes=8)
         self.url = ""
@@ -160,10 +163,18 @@ class Cluster:
         """Start a worker, with `flags` of `headrace worker`."""
         return await self._start(name, ("worker", "--id", name, "--app-dir", ROOT, *flags), None)
 
+    async def api(self, name: str) -> tuple[Process, str]:
+        """Start an API that asks nobody who they are; with its address, once it answers."""
+        process = await self._start(name, ("api", "--no-auth", "--port", "0"), self.url)
+        async with asyncio.timeout(READY_SECONDS):
+            while (found := re.search(r"http://[\w.]+:\d+", self.said(name))) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return process, found[0]
+
     async def _start(self, name: str, arguments: Sequence[str], url: str | None) -> Process:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
         clean |= {"HEADRACE_KAFKA": self._servers.kafka, "HEADRACE_KAFKA_PREFIX": self.kafka.prefix}
-        clean |= {"HEADRACE_HOME": str(self._home)}
+        clean |= {"HEADRACE_HOME": str(self._home)} | self._settings
         if url is not None:
             clean["HEADRACE_DATABASE_URL"] = url
         log = self._closing.enter_context((self._home / f"{name}.log").open("wb"))

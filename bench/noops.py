@@ -11,6 +11,11 @@ async def anoop() -> None:
     """Nothing, as a coroutine."""
 
 
+async def pause() -> None:
+    """Nothing, for so long that a task run moves three times in about 0.3 s."""
+    await asyncio.sleep(0.28)
+
+
 async def nap() -> None:
     """Nothing, for a while."""
     await asyncio.sleep(0.05)

@@ -213,6 +213,9 @@ async def test_one_that_takes_nothing_is_told_what_it_missed(
         await api.ended(run)
         await api("POST", f"/runs/{run}/rerun", json={"from": ["first"]})
         await _generation(api, run, 2)
+        row = (await api.office.store.find_runs("default", run))[0]
+        async with api.office.live.run(row) as tale:
+            await until(lambda: tale.tape.end >= row.seq)
         stream.take()
         events += await stream.rest()
     story = await recorded(api, run)

@@ -15,6 +15,10 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 ROOM = 1024 * 1024
 """Bytes of blocks that a tape keeps; always the newest block, however large."""
 BLOCKS = 10_000
+SENDING = 100e-6
+"""What sending to one client takes of the loop, in seconds, about."""
+SHARE = 4
+"""The clients of one tape may take one of so many seconds."""
 AT_ONCE = 64 * 1024
 """Bytes that a reader takes at once, or one block."""
 
@@ -51,6 +55,8 @@ class Tape(Generic[B]):
         self._blocks: deque[B] = deque()
         self._size = 0
         self._waking: dict[object, Callable[[], None]] = {}
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def begin(self) -> int:
@@ -94,7 +100,17 @@ class Tape(Generic[B]):
         return lambda: self._waking.pop(place, None) and None
 
     def wake(self) -> None:
-        """Something is new, be it no block."""
+        """Something is new, be it no block. Where very many wait they are told of several things at once, so that telling them
+        leaves the process time for others."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._due:
+            self._ring()
+        elif self._timer is None:
+            self._timer = loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._due = asyncio.get_running_loop().time() + len(self._waking) * SENDING * SHARE
         for told in list(self._waking.values()):
             told()
 
