@@ -52,17 +52,16 @@ class Line:
 
 
 class Board:
-    """Built for a plan; `apply` is called for every change, `lines` whenever the display is drawn."""
+    """Built for a plan, or for none where it may not be seen; `apply` is called for every change, `lines` whenever the display is
+    drawn."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan | None) -> None:
         self.plan = plan
         self.state = "queued"
         self.done = 0
-        self.counted = frozenset(
-            plan.ids[node]
-            for node in plan.regions[0].nodes
-            if plan.kinds[node] is not Kind.GROUP and plan.sections[node] == Section.MAIN
-        )  # what progress is measured in: a map counts once, a plain group by its members …
+        self.counted: frozenset[str] = frozenset()
+        if plan is not None:
+            self.counted = _counted(plan)  # what progress is measured in …
         self.inner = 0  # … and a mapped group by the task runs in it, as they come up
         self.tasks: dict[str, Line] = {}
         self._active: dict[str, None] = {}  # in order of first activity
@@ -71,9 +70,8 @@ class Board:
     def apply(self, task: str, after: str, at: float, reason: str | None = None, attempt: int = 0) -> Line:
         """A task run moved; `task` as written, with its map index. Returns the task's line."""
         name, bracket, _ = task.partition("[")
-        line = self.tasks.get(name)
-        if line is None:
-            line = self.tasks[name] = Line()
+        known = self.tasks.get(name)
+        line = self.tasks.setdefault(name, Line()) if known is None else known
         if bracket:
             if name not in self.counted:
                 self.inner += task not in line.items
@@ -85,13 +83,15 @@ class Board:
                 self._active.pop(name, None)
             return line
         was_final = line.state in FINAL
+        if self.plan is None and known is None:
+            self.inner += 1
         line.state, line.reason, line.since = after, reason, at
         line.attempt = max(attempt, line.attempt)
         if after in ON_THE_WAY and line.began is None:
             line.began = at
         if after in FINAL:
             self._active.pop(name, None)
-            if not was_final and name in self.counted:
+            if not was_final and (self.plan is None or name in self.counted):
                 self.done += 1
             if after == "failed":
                 self._bad.append(name)
@@ -138,6 +138,8 @@ class Board:
     def _waiting(self, most: int) -> Iterator[tuple[str, str]]:
         """Tasks next in line: directly downstream of what moves, with what they still wait for."""
         plan, seen = self.plan, set[int]()
+        if plan is None:
+            return
         for name in list(self._active)[:50]:
             for node in plan.downstream(plan.index[name]) if name in plan.index else ():
                 if node in seen or plan.sections[node] != Section.MAIN:
@@ -155,6 +157,15 @@ class Board:
     def _final(self, name: str) -> bool:
         line = self.tasks.get(name)
         return line is not None and line.state in FINAL
+
+
+def _counted(plan: Plan) -> frozenset[str]:
+    """A map counts once, a plain group by its members."""
+    return frozenset(
+        plan.ids[node]
+        for node in plan.regions[0].nodes
+        if plan.kinds[node] is not Kind.GROUP and plan.sections[node] == Section.MAIN
+    )
 
 
 def _why(reason: str | None) -> str:

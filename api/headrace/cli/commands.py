@@ -61,6 +61,8 @@ COMMANDS = (
     Command("workflows list", "Registered workflows.", "workflows:list_", LOOK),
     Command("workflows show", "One workflow: versions, parameters, last runs.", "workflows:show", LOOK),
     Command("workflows diff", "What changed between two versions.", "workflows:diff", LOOK),
+    Command("workflows pause", "Nothing starts it until it is resumed.", "workflows:pause", ACT),
+    Command("workflows resume", "Let a paused workflow start again.", "workflows:resume", ACT),
     Command("workers list", "The workers that engines hear.", "workers:list_", LOOK),
     Command("dlq list", "The newest dead letters.", "dead_letters:list_", LOOK),
     Command("dlq group", "Dead letters of one kind together.", "dead_letters:group", LOOK),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 
 class Status(IntEnum):
@@ -54,6 +55,8 @@ def _from_the_engine(error: BaseException) -> Status | None:
     from headrace.engine.core.problems import InvalidWorkflow
     from headrace.engine.ports.store import KeyTaken, RowDamaged, StoreUnavailable
 
+    if _is(error, "headrace.api.client.errors", "ApiError"):
+        return _from_a_server(error)
     if isinstance(error, InvalidWorkflow):
         from headrace.cli.problems import show_problems
 
@@ -87,6 +90,29 @@ def _from_the_engine(error: BaseException) -> Status | None:
         print(f"headrace: {error}", file=sys.stderr)
         return Status.SERVICE
     return None
+
+
+def _from_a_server(error: Any) -> Status:
+    """What a server said no with, or that it said nothing."""
+    status, hint = Status.SERVICE, None
+    match error.status:
+        case None:
+            hint = "--server and HEADRACE_SERVER name the server; without them this machine is asked."
+        case 401:
+            hint = "Set HEADRACE_TOKEN to an API token: headrace tokens create makes one on the server's machine."
+        case 403:
+            hint = "Ask with another token, or have an admin give this one's owner the role: HEADRACE_TOKEN."
+        case 400 | 404 | 409 | 413 | 422:
+            status = Status.USAGE
+        case _ if error.request_id:
+            hint = f"The server's log tells more, under {error.request_id}."
+    print(f"headrace: {error.detail}", file=sys.stderr)
+    for problem in error.problems:
+        if problem.get("field"):
+            print(f"  {problem['field']}: {problem.get('message')}", file=sys.stderr)
+    if hint:
+        print(f"  {hint}", file=sys.stderr)
+    return status
 
 
 def _is(error: BaseException, module: str, name: str) -> bool:

@@ -7,28 +7,25 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from headrace.api.showing.documents import run_document
+from headrace.cli.documents import run_document
 from headrace.cli.failure import Status
-from headrace.cli.here import me
-from headrace.cli.output import print_json
+from headrace.cli.output import moment, print_json
 from headrace.cli.progress import Display, display
 from headrace.cli.references import short
 from headrace.cli.story import tell
 from headrace.engine.core.plan import Plan
-from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import RunRow
 
 if TYPE_CHECKING:
-    from headrace.runners.embedded import Embedded
-    from headrace.runners.outside import Outside
+    from headrace.api.shapes.runs import RunEntry
+    from headrace.cli.station import Station
 
 
 async def follow(
-    home: Embedded | Outside,
-    row: RunRow,
-    plan: Plan,
+    station: Station,
+    run: RunEntry,
+    plan: Plan | None,
     *,
     json: bool = False,
     watch: bool = False,
@@ -43,42 +40,40 @@ async def follow(
     """
     shown = display(
         plan,
-        run=row.id,
-        title=f"{row.workflow} {short(row.id)}",
-        started=row.created_at,
+        run=run.run,
+        title=f"{run.workflow} {short(run.run)}",
+        started=moment(run.created_at),
         clock=time.time,
         json=json or quiet,
         watch=watch and not quiet,
     )
-    interrupted = Interrupts(home, row, shown)
+    interrupted = Interrupts(station, run, shown)
     try:
         async with asyncio.timeout(timeout) as limit, interrupted.caught(stop_on_interrupt):
             with shown:
-                async for change in home.watch(row):
+                async for change in station.watch(run):
                     shown.show(change)
     except TimeoutError:
         if not limit.expired():
             raise  # of something else
-        shown.remark(f"headrace: run {short(row.id)} has not ended after --timeout; it goes on.")
+        shown.remark(f"headrace: run {short(run.run)} has not ended after --timeout; it goes on.")
         return Status.TIMEOUT
-    from headrace.engine.shell.views import run_view
-
-    view = await run_view(home.store, row.no, artifacts=home.artifacts)
+    seen = await station.see(run.run)
     if json:
         if not watch:
-            print_json(run_document(view))
+            print_json(run_document(seen))
     else:
-        await tell(view, home.logs, brief=quiet)
+        await tell(seen, station, brief=quiet)
     if interrupted.count:
         return Status.INTERRUPTED
-    return Status.OK if view.run.state == RunState.SUCCEEDED else Status.RUN_FAILED
+    return Status.OK if seen.run.state == "succeeded" else Status.RUN_FAILED
 
 
 class Interrupts:
     """The first Ctrl-C cancels the run, the second kills it, a third leaves at once."""
 
-    def __init__(self, home: Embedded | Outside, row: RunRow, shown: Display) -> None:
-        self.home, self.row, self.shown = home, row, shown
+    def __init__(self, station: Station, run: RunEntry, shown: Display) -> None:
+        self.station, self.run, self.shown = station, run, shown
         self.count = 0
         self._asked: set[asyncio.Task[object]] = set()
 
@@ -120,9 +115,10 @@ class Interrupts:
         else:
             leave()
 
-    def _ask(self, command: str) -> None:
-        body = {"by": me(), "reason": "interrupted"}
-        asked: asyncio.Task[object] = asyncio.ensure_future(self.home.command(self.row.no, command, body))
+    def _ask(self, command: Literal["cancel", "kill"]) -> None:
+        asked: asyncio.Task[object] = asyncio.ensure_future(
+            self.station.command(self.run, command, {"reason": "interrupted"})
+        )
         self._asked.add(asked)
         asked.add_done_callback(self._answered)
 

@@ -1,4 +1,5 @@
-"""What a command opens on this machine: the store to read, or the embedded engine to run or steer.
+"""What a command opens: a station to look at runs or to steer them, on this machine or on a server; or what a station here rests on,
+the store to read and the embedded engine.
 
 Everything heavy is imported when it is opened.
 """
@@ -15,7 +16,9 @@ from headrace.cli.failure import Status, Stop
 from headrace.cli.where import prepare
 
 if TYPE_CHECKING:
+    from headrace.api.client.aio.client import AsyncClient
     from headrace.cli.settings import Settings
+    from headrace.cli.station import Station
     from headrace.engine.core.plan import Plan
     from headrace.engine.ports.cache import Cache
     from headrace.engine.ports.store import Store
@@ -28,6 +31,73 @@ T = TypeVar("T")
 def go(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine on a loop of its own."""
     return asyncio.run(work)
+
+
+@asynccontextmanager
+async def looking(settings: Settings) -> AsyncIterator[Station]:
+    """The station for commands that only look. Raises Stop when nothing was ever run here."""
+    if settings.server is not None:
+        async with _serving(settings) as there:
+            yield there
+        return
+    async with reading(settings) as store, caching(settings) as cache:
+        from headrace.cli.local import LocalStation
+
+        yield LocalStation(settings, store, cache=cache)
+
+
+@asynccontextmanager
+async def steered(settings: Settings) -> AsyncIterator[Station]:
+    """The station for commands that start runs or command them."""
+    if settings.server is not None:
+        async with _serving(settings) as there:
+            yield there
+        return
+    async with steering(settings) as home:
+        from headrace.cli.local import LocalStation
+
+        yield LocalStation(settings, home.store, home=home)
+
+
+@asynccontextmanager
+async def keeping(settings: Settings) -> AsyncIterator[Station]:
+    """The station for commands that write what nobody has to decide about: the store is made where there is none."""
+    if settings.server is not None:
+        async with _serving(settings) as there:
+            yield there
+        return
+    from headrace.cli.local import LocalStation
+    from headrace.engine.store import open_store
+
+    prepare(settings.home)
+    store = await open_store(settings.database)
+    try:
+        yield LocalStation(settings, store)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _serving(settings: Settings) -> AsyncIterator[Station]:
+    from headrace.cli.remote import RemoteStation
+
+    async with server(settings) as client:
+        yield RemoteStation(client)
+
+
+@asynccontextmanager
+async def server(settings: Settings) -> AsyncIterator[AsyncClient]:
+    """The client of the server that is named. Raises Stop for an address that is none."""
+    from headrace.api.client.aio.client import AsyncClient
+
+    assert settings.server is not None
+    token = None if settings.token is None else settings.token.get_secret_value()
+    try:
+        client = AsyncClient(settings.server, token, project=settings.asked_project)
+    except ValueError as error:
+        raise Stop(f"--server: {error}.") from None
+    async with client:
+        yield client
 
 
 @asynccontextmanager

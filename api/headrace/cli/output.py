@@ -146,6 +146,11 @@ def _cell(value: object) -> str:
     return printable(str(value))
 
 
+def moment(text: str) -> float:
+    """Seconds since the epoch, of a time as `instant` writes it."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def clock_time(seconds: float) -> str:
     """The time of day here, for people following a run: `06:00:03`."""
     return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")

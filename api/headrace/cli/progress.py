@@ -171,7 +171,7 @@ class Screen(Quiet):
 
 
 def display(
-    plan: Plan,
+    plan: Plan | None,
     *,
     run: str,
     title: str,

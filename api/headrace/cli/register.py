@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from headrace.cli.failure import Status, Stop
 from headrace.cli.files import expand, plan_to_run
-from headrace.cli.here import go
+from headrace.cli.here import go, keeping
 from headrace.cli.output import print_json, say
-from headrace.cli.where import HERE, Where, prepare
+from headrace.cli.where import ANYWHERE, Anywhere
 from headrace.engine.core.problems import InvalidWorkflow
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def register(
-    *files: str, json: Annotated[bool, Parameter(help="For programs.")] = False, where: Where = HERE
+    *files: str, json: Annotated[bool, Parameter(help="For programs.")] = False, where: Anywhere = ANYWHERE
 ) -> int:
     """Keep a version of a workflow, to trigger it by name.
 
@@ -44,18 +43,11 @@ def register(
 
 
 async def _register(settings: Settings, planned: list[Planned], json: bool) -> int:
-    from headrace.engine.store import open_store
-    from headrace.runners.authored import version_row
-
-    prepare(settings.home)
-    store = await open_store(settings.database)
     entries = []
-    try:
+    async with keeping(settings) as station:
         for one in planned:
-            kept = await store.register(version_row(one.plan, settings.project, time.time()))
+            kept = await station.register(one.plan)
             entries.append({"workflow": kept.name, "version": kept.version, "plan": kept.plan})
-    finally:
-        await store.close()
     if json:
         print_json({"schema": 1, "registered": entries})
     for entry, one in zip(entries, planned, strict=True):

@@ -23,6 +23,7 @@ from headrace.engine.core.workflow import Child
 from headrace.engine.ports.store import RowDamaged
 
 if TYPE_CHECKING:
+    from headrace.cli.local import LocalStation
     from headrace.cli.settings import Settings
     from headrace.dsl.source import Planned
     from headrace.engine.ports.store import RunRow
@@ -99,6 +100,7 @@ async def _run(
 ) -> int:
     source = planned.source
     async with embedded(settings, own=True, go_on=False) as home:
+        station = _station(settings, home)
         if home.left:
             runs = "one run" if home.left == 1 else f"{home.left} runs"
             say(f"{runs} of this home did not end; headrace run --resume goes on with what was cut off.")
@@ -112,12 +114,20 @@ async def _run(
             key=key,
         )
         _say_if_paused(row)  # it may be one that has the same key
-        ended = await follow(home, row, planned.plan, json=json, watch=watch, stop_on_interrupt=True)
+        ended = await follow(
+            station, station.known(row), planned.plan, json=json, watch=watch, stop_on_interrupt=True
+        )
         if ended is Status.INTERRUPTED:
             await _see_children_end(home, row)
         else:
-            await _outlast(home, row)
+            await _outlast(station, home, row)
         return ended
+
+
+def _station(settings: Settings, home: Embedded) -> LocalStation:
+    from headrace.cli.local import LocalStation
+
+    return LocalStation(settings, home.store, home=home)
 
 
 async def _see_children_end(home: Embedded, run: RunRow) -> None:
@@ -146,7 +156,7 @@ async def _ends_with(home: Embedded, row: RunRow, run: RunRow) -> bool:
     return False
 
 
-async def _outlast(home: Embedded, run: RunRow) -> None:
+async def _outlast(station: LocalStation, home: Embedded, run: RunRow) -> None:
     """Stay until all else that runs in this process has ended: children that the run did not wait for, and what other
     commands have started meanwhile."""
     while going_on := await home.going_on():
@@ -157,7 +167,8 @@ async def _outlast(home: Embedded, run: RunRow) -> None:
             row = going_on[0]
             say(f"{row.workflow} {short(row.id)} was started meanwhile and goes on here; Ctrl-C cancels it.")
         plan = await home.plan(row.plan)
-        if await follow(home, row, plan, quiet=True, stop_on_interrupt=True) is Status.INTERRUPTED:
+        entry = station.known(row)
+        if await follow(station, entry, plan, quiet=True, stop_on_interrupt=True) is Status.INTERRUPTED:
             return
 
 
@@ -181,6 +192,7 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
     """Own the home, which takes up everything that is live, and follow the oldest run first until all have ended."""
     worst = Status.OK
     async with embedded(settings, own=True) as home:
+        station = _station(settings, home)
         live = await home.live()
         numbers = {row.no for row in live}
         # a child is told of by the run that waits for it; one that has outlived its parent stands for itself
@@ -193,8 +205,9 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
             if row.paused:
                 continue
             try:
+                plan = await home.plan(row.plan)
                 ended = await follow(
-                    home, row, await home.plan(row.plan), json=json, watch=watch, stop_on_interrupt=True
+                    station, station.known(row), plan, json=json, watch=watch, stop_on_interrupt=True
                 )
             except RowDamaged as damaged:
                 say(f"headrace: {damaged}")
@@ -203,7 +216,7 @@ async def _resume(settings: Settings, *, json: bool, watch: bool) -> int:
             if ended is Status.INTERRUPTED:
                 return worst
         if rows:
-            await _outlast(home, rows[-1])
+            await _outlast(station, home, rows[-1])
     return worst
 
 

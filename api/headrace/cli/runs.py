@@ -7,16 +7,15 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.api.showing.documents import run_document, run_entry, standing_word, state_word, status_document
+from headrace.cli.documents import run_document, run_entry, status_document
 from headrace.cli.failure import Stop
 from headrace.cli.follow import follow
-from headrace.cli.here import caching, go, plan_of, reading, steering
-from headrace.cli.output import State, clock_time, instant, print_json, print_table, say, span
-from headrace.cli.references import find_run, is_whole_id, short
+from headrace.cli.here import go, looking, steered
+from headrace.cli.output import State, clock_time, moment, print_json, print_table, say, span
+from headrace.cli.references import short, written_of
 from headrace.cli.story import tell
 from headrace.cli.telling import told
-from headrace.cli.where import HERE, RunRef, Where
-from headrace.engine.core.states import RunState
+from headrace.cli.where import ANYWHERE, Anywhere, RunRef
 
 RunStateName = Literal["queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 Json = Annotated[bool, Parameter(help="For programs.")]
@@ -31,7 +30,7 @@ def list_(
     state: Annotated[RunStateName | None, Parameter(help="Only in this state.")] = None,
     limit: Annotated[int, Parameter(help="How many, newest first (at most 500).")] = 20,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """The newest runs."""
     if not 1 <= limit <= 500:
@@ -39,31 +38,25 @@ def list_(
     return go(_list(where, workflow, state, limit, json))
 
 
-async def _list(where: Where, workflow: str | None, state: str | None, limit: int, json: bool) -> int:
-    settings = where.settings()
-    async with reading(settings) as store:
-        rows = await store.list_runs(
-            settings.project,
-            workflow=workflow,
-            state=RunState[state.upper()] if state else None,
-            limit=limit,
-        )
+async def _list(where: Anywhere, workflow: str | None, state: str | None, limit: int, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        runs = await station.runs(workflow=workflow, state=state, limit=limit)
     if json:
         print_json(
-            {"items": [run_entry(row) for row in rows], "next": rows[-1].id if len(rows) == limit else None}
+            {"items": [run_entry(run) for run in runs], "next": runs[-1].run if len(runs) == limit else None}
         )
         return 0
     print_table(
         ("run", "workflow", "state", "started", "took"),
         (
             (
-                short(row.id),
-                row.workflow,
-                State(state_word(row), row.reason),
-                instant(row.started_at or row.created_at),
-                span(_took(row.started_at, row.finished_at)),
+                short(run.run),
+                run.workflow,
+                State(run.state, run.reason),
+                run.started_at or run.created_at,
+                span(_took(run.started_at, run.finished_at)),
             )
-            for row in rows
+            for run in runs
         ),
         empty="No run yet. headrace run FILE makes one.",
     )
@@ -82,7 +75,7 @@ def show(
         ),
     ] = False,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """One run and the state of its tasks."""
     if status and all:
@@ -90,63 +83,51 @@ def show(
     return go(_status(where, run, json) if status else _show(where, run, all, json))
 
 
-async def _status(where: Where, run: str, json: bool) -> int:
-    from headrace.engine.shell.standing import status_of
-
-    settings = where.settings()
-    async with reading(settings) as store, caching(settings) as cache:
-        status = None if cache is None or not is_whole_id(run) else await cache.status(run.lower())
-        if status is None or status.project != settings.project:
-            row = await find_run(store, settings.project, run)
-            status = await status_of(store, settings.project, row.id, cache=cache)
-        degraded = None if cache is None else cache.degraded
+async def _status(where: Anywhere, text: str, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        status = await station.status(text)
     if json:
-        print_json(status_document(status, degraded))
+        print_json(status_document(status))
         return 0
     counts = ", ".join(f"{number} {state}" for state, number in status.tasks.items())
-    print(f"{standing_word(status)}  {status.workflow}  run {status.run}  {counts or 'no tasks'}")
-    if degraded is not None:
-        say(told(degraded))
+    print(f"{status.state}  {status.workflow}  run {status.run}  {counts or 'no tasks'}")
+    if status.degraded is not None:
+        say(told(status.degraded))
     return 0
 
 
-async def _show(where: Where, run: str, everything: bool, json: bool) -> int:
-    from headrace.engine.artifacts import open_artifacts, open_logs
-    from headrace.engine.shell.views import run_view
-
-    settings = where.settings()
-    async with reading(settings) as store, caching(settings) as cache:
-        degraded = None if cache is None else await cache.probe()
-        row = await find_run(store, settings.project, run)
-        view = await run_view(store, row.no, artifacts=open_artifacts(settings.artifact_store))
+async def _show(where: Anywhere, text: str, everything: bool, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        degraded = await station.degraded()
+        seen = await station.see((await station.find(text)).run)
         if json:
-            print_json(run_document(view))
+            print_json(run_document(seen))
             return 0
         tasks = [
             task
-            for task in view.tasks
+            for task in seen.tasks
             if everything or not task.map_path or task.state not in ("succeeded", "skipped")
         ]
-        if tasks or not view.tasks:
+        if tasks or not seen.tasks:
             print_table(
                 ("task", "state", "attempts", "began", "took"),
                 (
                     (
-                        task.written,
+                        written_of(task),
                         State(task.state, task.reason),
                         task.attempts,
-                        clock_time(task.started_at) if task.started_at else None,
+                        clock_time(moment(task.started_at)) if task.started_at else None,
                         span(task.duration_seconds),
                     )
                     for task in tasks
                 ),
                 empty="The run has no tasks.",
             )
-        if len(tasks) < len(view.tasks):
+        if len(tasks) < len(seen.tasks):
             print(
-                f"… and {len(view.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"
+                f"… and {len(seen.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"
             )
-        await tell(view, open_logs(store, settings.home / "logs"))
+        await tell(seen, station)
     if degraded is not None:
         say(told(degraded))
     return 0
@@ -158,13 +139,13 @@ def watch(
     *,
     json: Annotated[bool, Parameter(help="One event a line.")] = False,
     timeout: Timeout = None,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """Follow a run until it ends."""
     return go(_follow(where, run, timeout, json=json, watch=True))
 
 
-def wait(run: RunRef, /, *, timeout: Timeout = None, json: Json = False, where: Where = HERE) -> int:
+def wait(run: RunRef, /, *, timeout: Timeout = None, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """Wait for a run to end, in silence.
 
     The exit status is 0 when it succeeded, 1 when it did not, 4 when --timeout passed.
@@ -173,13 +154,13 @@ def wait(run: RunRef, /, *, timeout: Timeout = None, json: Json = False, where: 
 
 
 async def _follow(
-    where: Where, run: str, timeout: str | None, *, json: bool, watch: bool = False, quiet: bool = False
+    where: Anywhere, run: str, timeout: str | None, *, json: bool, watch: bool = False, quiet: bool = False
 ) -> int:
-    settings = where.settings()
-    async with steering(settings) as home:
-        row = await find_run(home.store, settings.project, run)
-        plan = await plan_of(home.store, row.plan)
-        return await follow(home, row, plan, json=json, watch=watch, quiet=quiet, timeout=seconds(timeout))
+    limit = seconds(timeout)
+    async with steered(where.settings()) as station:
+        found = await station.find(run)
+        plan = None if quiet else await station.plan(found)
+        return await follow(station, found, plan, json=json, watch=watch, quiet=quiet, timeout=limit)
 
 
 def seconds(duration: str | None) -> float | None:
@@ -194,5 +175,7 @@ def seconds(duration: str | None) -> float | None:
         raise Stop(f"--timeout: {error}") from None
 
 
-def _took(began: float | None, ended: float | None) -> float | None:
-    return None if began is None else (ended or time.time()) - began
+def _took(began: str | None, ended: str | None) -> float | None:
+    if began is None:
+        return None
+    return (time.time() if ended is None else moment(ended)) - moment(began)

@@ -221,6 +221,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def asked_project(self) -> str | None:
+        """The project that a server is asked about; None where none is named: it is the token's then."""
+        return self.project if "project" in self.model_fields_set else None
+
+    @property
     def on_postgres(self) -> bool:
         """Whether the database is one that several processes share."""
         return bool(self.database_url) and not str(self.database_url).startswith("sqlite")

@@ -11,41 +11,40 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from headrace.api.showing.documents import run_document, state_word
+from headrace.cli.documents import run_document
 from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
-from headrace.cli.here import go, me, plan_of, steering
+from headrace.cli.here import go, steered
 from headrace.cli.output import print_json, say
-from headrace.cli.references import find_run, short
-from headrace.cli.where import HERE, RunRef, TaskName, Where
-from headrace.engine.core.keys import written
-from headrace.engine.core.states import RunState
+from headrace.cli.references import short, written_of
+from headrace.cli.where import ANYWHERE, Anywhere, RunRef, TaskName
 
 if TYPE_CHECKING:
-    from headrace.engine.ports.store import RunRow
-    from headrace.runners.embedded import Embedded
-    from headrace.runners.outside import Outside
+    from headrace.api.shapes.runs import RunEntry
+    from headrace.cli.station import RunCommand, Station, TaskAction
+
+FINAL = frozenset(("succeeded", "failed", "cancelled"))
 
 Reason = Annotated[str | None, Parameter(help="Why; it is kept with the decision.")]
 Json = Annotated[bool, Parameter(help="The run afterwards, as one object.")]
 
 
-def cancel(run: RunRef, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
+def cancel(run: RunRef, /, *, reason: Reason = None, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """Cancel a run; its teardowns still run."""
     return go(_command(where, run, "cancel", {"reason": reason}, json))
 
 
-def kill(run: RunRef, /, *, reason: Reason = None, json: Json = False, where: Where = HERE) -> int:
+def kill(run: RunRef, /, *, reason: Reason = None, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """End a run at once; nothing more runs."""
     return go(_command(where, run, "kill", {"reason": reason}, json))
 
 
-def pause(run: RunRef, /, *, json: Json = False, where: Where = HERE) -> int:
+def pause(run: RunRef, /, *, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """Start nothing more until resumed."""
     return go(_command(where, run, "pause", {}, json))
 
 
-def resume(run: RunRef, /, *, json: Json = False, where: Where = HERE) -> int:
+def resume(run: RunRef, /, *, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """Go on with a paused run."""
     return go(_command(where, run, "resume", {}, json))
 
@@ -66,7 +65,7 @@ def rerun(
         Parameter(help="Go on with this version of the workflow, or latest; its own when left out."),
     ] = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """Run what failed again, or the tasks you name.
 
@@ -78,21 +77,21 @@ def rerun(
 
 
 def retry_task(
-    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
+    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Anywhere = ANYWHERE
 ) -> int:
     """Try a task again now.
 
     One that waits for its next attempt gets it at once. In a run that has ended, the task and all that is downstream
     of it run again as a new generation.
     """
-    return go(_on_task(where, run, task, {"action": "retry", "reason": reason}, json))
+    return go(_on_task(where, run, task, "retry", {"reason": reason}, json))
 
 
 def skip_task(
-    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
+    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Anywhere = ANYWHERE
 ) -> int:
     """Skip a task that has not ended."""
-    return go(_on_task(where, run, task, {"action": "skip", "reason": reason}, json))
+    return go(_on_task(where, run, task, "skip", {"reason": reason}, json))
 
 
 def succeed_task(
@@ -103,116 +102,79 @@ def succeed_task(
     output: Annotated[str, Parameter(help="Its output, as JSON.")] = "null",
     reason: Reason = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """Count a task as succeeded."""
-    body = {"action": "succeed", "reason": reason, "output": _object("--output", output)}
-    return go(_on_task(where, run, task, body, json))
+    body = {"reason": reason, "output": _object("--output", output)}
+    return go(_on_task(where, run, task, "succeed", body, json))
 
 
 def cancel_task(
-    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Where = HERE
+    run: RunRef, task: TaskName, /, *, reason: Reason = None, json: Json = False, where: Anywhere = ANYWHERE
 ) -> int:
     """Cancel one task."""
-    return go(_on_task(where, run, task, {"action": "cancel", "reason": reason}, json))
+    return go(_on_task(where, run, task, "cancel", {"reason": reason}, json))
 
 
-async def _command(where: Where, run: str, kind: str, body: dict[str, Any], json: bool) -> int:
-    from headrace.engine.shell.views import run_view
-
-    settings = where.settings()
-    async with steering(settings) as home:
-        row = await find_run(home.store, settings.project, run)
-        if RunState(row.state).final:
+async def _command(where: Anywhere, text: str, kind: RunCommand, body: dict[str, Any], json: bool) -> int:
+    async with steered(where.settings()) as station:
+        run = await station.find(text)
+        if run.state in FINAL:
             raise Stop(
-                f"run {short(row.id)} has ended: {RunState(row.state).word}.",
+                f"run {short(run.run)} has ended: {run.state}.",
                 hint="headrace runs rerun begins it again.",
             )
-        await _ask(home, row, kind, body)
-        if await _goes_on_here(home, row):
-            plan = await plan_of(home.store, row.plan)
-            ended = await follow(home, row, plan, json=json, stop_on_interrupt=True)
+        now = await station.command(run, kind, body)
+        if _goes_on_here(station, now):
+            ended = await follow(station, run, await station.plan(run), json=json, stop_on_interrupt=True)
             asked_for = kind in ("cancel", "kill") and ended is Status.RUN_FAILED
             return Status.OK if asked_for else ended
-        view = await run_view(home.store, row.no, artifacts=home.artifacts)
-    if json:
-        print_json(run_document(view))
-    else:
-        say(f"run {short(row.id)} is {state_word(view.run)}.")
+        if json:
+            print_json(run_document(await station.see(run.run)))
+        else:
+            say(f"run {short(run.run)} is {now.state}.")
     return Status.OK
 
 
 async def _rerun(
-    where: Where, run: str, tasks: list[str], inputs: object, version: int | str | None, json: bool
+    where: Anywhere, text: str, tasks: list[str], inputs: object, version: int | str | None, json: bool
 ) -> int:
-    from headrace.engine.shell.commands import key_of
-
-    settings = where.settings()
-    async with steering(settings) as home:
-        row = await find_run(home.store, settings.project, run)
-        if not RunState(row.state).final:
+    async with steered(where.settings()) as station:
+        run = await station.find(text)
+        if run.state not in FINAL:
             raise Stop(
-                f"run {short(row.id)} has not ended: {state_word(row)}.",
+                f"run {short(run.run)} has not ended: {run.state}.",
                 hint="headrace runs wait, or cancel it first.",
             )
-        plan = await plan_of(home.store, row.plan)
-        named: str | list[str] = "failed"
-        if tasks != ["failed"]:
-            for task in tasks:
-                key_of(plan, task)
-            named = tasks
-        await _ask(home, row, "rerun", {"from": named, "inputs": inputs, "version": version})
-        now = await home.store.run(row.no)
-        assert now is not None
-        if now.plan != row.plan:
-            row, plan = row._replace(version=now.version, plan=now.plan), await plan_of(home.store, now.plan)
-        return await follow(home, row, plan, json=json, stop_on_interrupt=True)
+        named = "failed" if tasks == ["failed"] else tasks
+        now = await station.command(run, "rerun", {"from": named, "inputs": inputs, "version": version})
+        return await follow(station, now, await station.plan(now), json=json, stop_on_interrupt=True)
 
 
-async def _on_task(where: Where, run: str, task: str, body: dict[str, Any], json: bool) -> int:
-    from headrace.engine.shell.commands import key_of
-    from headrace.engine.shell.views import run_view
-
-    settings = where.settings()
-    async with steering(settings) as home:
-        row = await find_run(home.store, settings.project, run)
-        plan = await plan_of(home.store, row.plan)
-        key = key_of(plan, task)
-        await _ask(home, row, "task", {"task": task, **body})
+async def _on_task(
+    where: Anywhere, text: str, task: str, action: TaskAction, body: dict[str, Any], json: bool
+) -> int:
+    async with steered(where.settings()) as station:
+        run = await station.find(text)
+        name = await station.act(run, task, action, body)
         # a retry of a final run began a new generation
-        if RunState(row.state).final or await _goes_on_here(home, row):
-            return await follow(home, row, plan, json=json, stop_on_interrupt=True)
-        view = await run_view(home.store, row.no, artifacts=home.artifacts)
+        if run.state in FINAL or _goes_on_here(station, await station.find(run.run)):
+            return await follow(station, run, await station.plan(run), json=json, stop_on_interrupt=True)
+        seen = await station.see(run.run)
     if json:
-        print_json(run_document(view))
+        print_json(run_document(seen))
     else:
-        name = written(plan.ids[key.task], key.map)
-        state = next((one.state for one in view.tasks if one.written == name), "on its way")
-        say(f"{name} of run {short(row.id)} is {state}.")
+        state = next((one.state for one in seen.tasks if written_of(one) == name), "on its way")
+        say(f"{name} of run {short(run.run)} is {state}.")
     return Status.OK
 
 
-async def _goes_on_here(home: Embedded | Outside, row: RunRow) -> bool:
+def _goes_on_here(station: Station, now: RunEntry) -> bool:
     """Whether this process owns a run that does not stand still: it would be cut off if the command left now."""
-    if not home.owns:
-        return False
-    now = await home.store.run(row.no)
-    if now is None or now.paused or RunState(now.state).final:
+    if not station.owns or now.state in FINAL or now.state == "paused":
         return False
     say("No engine lives on this home, so this process goes on with the run.")
     return True
-
-
-async def _ask(home: Embedded | Outside, row: RunRow, kind: str, body: dict[str, Any]) -> None:
-    """Post a command and wait until it was decided. Raises Stop with the engine's words when it was refused."""
-    from headrace.engine.shell import history
-
-    asker = me()
-    await home.command(row.no, kind, {"by": asker, **body})
-    for entry in await home.store.history(row.no, after=row.seq):
-        for refusal in history.decode(entry.body, history.NoContent()).refused:
-            if (refusal.kind, refusal.by) == (kind, asker):
-                raise Stop(refusal.why)
 
 
 def _object(flag: str, text: str) -> Any:

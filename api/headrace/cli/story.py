@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from headrace.api.showing.documents import state_word
-from headrace.cli.output import SIGNS, coloured, paint, printable, say, span
-from headrace.cli.references import short
+import msgspec
+
+from headrace.cli.output import SIGNS, coloured, moment, paint, printable, say, span
+from headrace.cli.references import short, written_of
 
 if TYPE_CHECKING:
-    from headrace.engine.ports.artifacts import LogReader
-    from headrace.engine.shell.views import RunView, TaskView
+    from headrace.api.shapes.tasks import TaskRun
+    from headrace.cli.station import Seen
+
+
+class Lines(Protocol):
+    """Where the last lines of a task run are read."""
+
+    async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]: ...
+
 
 LAST_LINES = 10
 LONGEST_LINE = 400
@@ -21,52 +30,51 @@ FAILURES = 3
 """How many failed tasks are told in full; the others are named."""
 
 
-async def tell(view: RunView, logs: LogReader, *, brief: bool = False) -> None:
+async def tell(seen: Seen, lines: Lines, *, brief: bool = False) -> None:
     """Write the story to stderr. `brief`: only its first line."""
-    row = view.run
-    state = state_word(row)
+    run, state = seen.run, seen.run.state
     took = ""
-    if row.started_at is not None and row.finished_at is not None and row.generation == 1:
-        took = f"  {span(row.finished_at - row.started_at)}"  # a rerun's would count from the first start
-    why = f" ({row.reason})" if row.reason else ""
+    if run.started_at is not None and run.finished_at is not None and run.generation == 1:
+        # a rerun's would count from the first start
+        took = f"  {span(moment(run.finished_at) - moment(run.started_at))}"
+    why = f" ({run.reason})" if run.reason else ""
     sign = paint(f"{SIGNS[state]} {state}", state, colour=coloured(sys.stderr))
-    say(f"{sign}{why}  {row.workflow}  run {row.id}{took}")
+    say(f"{sign}{why}  {run.workflow}  run {run.run}{took}")
     if brief:
         return
-    failed = [task for task in view.tasks if task.state == "failed"]
+    failed = [task for task in seen.tasks if task.state == "failed"]
     for task in failed[:FAILURES]:
-        await _failure(view, task, logs)
+        await _failure(run.run, task, lines)
     if len(failed) > FAILURES:
-        names = ", ".join(task.written for task in failed[FAILURES : FAILURES + 10])
+        names = ", ".join(written_of(task) for task in failed[FAILURES : FAILURES + 10])
         more = len(failed) - FAILURES - 10
         say(f"\nalso failed: {printable(names)}{f' and {more} more' if more > 0 else ''}")
     if failed:
-        stopped = [task.written for task in view.tasks if task.state == "upstream_failed"]
+        stopped = [written_of(task) for task in seen.tasks if task.state == "upstream_failed"]
         if stopped:
             say(f"\nstopped by it: {_several(stopped)}")
-        first = failed[0].written
+        first = written_of(failed[0])
         say(
-            f"\n  headrace logs {short(row.id)} '{first}'"
+            f"\n  headrace logs {short(run.run)} '{first}'"
             if "[" in first
-            else f"\n  headrace logs {short(row.id)} {first}"
+            else f"\n  headrace logs {short(run.run)} {first}"
         )
-        say(f"  headrace runs rerun {short(row.id)} --from failed")
-    if state == "succeeded" and row.output not in (None, b"null"):
-        say(f"output: {_shortened(row.output)}")
+        say(f"  headrace runs rerun {short(run.run)} --from failed")
+    if state == "succeeded" and run.output is not None:
+        say(f"output: {_shortened(msgspec.json.encode(run.output))}")
 
 
-async def _failure(view: RunView, task: TaskView, logs: LogReader) -> None:
+async def _failure(run: str, task: TaskRun, lines: Lines) -> None:
     attempts = f" after {task.attempts} attempts" if task.attempts > 1 else ""
     reason = f" ({task.reason})" if task.reason else ""
     say(
-        f"\n{paint('✗', 'failed', colour=coloured(sys.stderr))} {printable(task.written)} failed{reason}{attempts}"
+        f"\n{paint('✗', 'failed', colour=coloured(sys.stderr))} {printable(written_of(task))} failed{reason}{attempts}"
     )
     if task.error:
-        message = _cut(printable(str(task.error.get("message") or "")).strip(), LONGEST_MESSAGE)
-        say(f"    {task.error.get('kind')}: {message}" if message else f"    {task.error.get('kind')}")
-    lines = await logs.read(view.run.id, task.id, task.map, task.generation, task.attempts)
-    for line in lines[-LAST_LINES:]:
-        say(f"    | {_cut(printable(line.text))}")
+        message = _cut(printable(task.error.message).strip(), LONGEST_MESSAGE)
+        say(f"    {task.error.kind}: {message}" if message else f"    {task.error.kind}")
+    for line in await lines.last_lines(run, task, LAST_LINES):
+        say(f"    | {_cut(printable(line))}")
 
 
 def _cut(text: str, most: int = LONGEST_LINE) -> str:
@@ -78,6 +86,6 @@ def _several(names: list[str], most: int = 12) -> str:
     return printable(", ".join(names[:most])) + more
 
 
-def _shortened(output: bytes | None, most: int = 400) -> str:
-    text = printable((output or b"").decode("utf-8", "replace"))
+def _shortened(output: bytes, most: int = 400) -> str:
+    text = printable(output.decode("utf-8", "replace"))
     return text if len(text) <= most else text[:most] + "… (headrace runs show last --json has all of it)"

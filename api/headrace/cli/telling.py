@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from headrace.cli.output import instant
-
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
+    from headrace.api.shapes.runs import DegradedCache
     from headrace.cli.settings import Settings
     from headrace.engine.ports.cache import Degraded
     from headrace.engine.shell.engine import Engine
@@ -45,6 +44,6 @@ def _log(degraded: Degraded | None) -> None:
         )
 
 
-def told(degraded: Degraded) -> str:
+def told(degraded: DegradedCache) -> str:
     """One line for people."""
-    return f"Redis cannot be used since {instant(degraded.since)}: {degraded.why}. This is the database's answer."
+    return f"Redis cannot be used since {degraded.since}: {degraded.why}. This is the database's answer."

@@ -8,17 +8,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.api.showing.documents import run_entry
-from headrace.cli.failure import Status, Stop
+from headrace.cli.documents import run_entry
+from headrace.cli.failure import Status
 from headrace.cli.follow import follow
-from headrace.cli.here import go, me, steering
+from headrace.cli.here import go, steered
 from headrace.cli.output import print_json, say
 from headrace.cli.parameters import ask_for, gather, missing
 from headrace.cli.references import short
 from headrace.cli.run import Key, Param, Params, PriorityFlag
 from headrace.cli.runs import Timeout, seconds
-from headrace.cli.where import HERE, Where
-from headrace.cli.workflows import find_versions
+from headrace.cli.where import ANYWHERE, Anywhere
 
 
 def trigger(
@@ -30,15 +29,18 @@ def trigger(
     version: Annotated[int | None, Parameter(help="The version; the newest when left out.")] = None,
     priority: PriorityFlag = None,
     key: Key = None,
-    app_dir: Annotated[Path, Parameter(help="Where its Python modules and scripts lie.")] = Path(),
+    app_dir: Annotated[
+        Path, Parameter(help="Where its Python modules and scripts lie, for a run here.")
+    ] = Path(),
     wait: Annotated[bool, Parameter(help="Follow it until it ends.")] = False,
     timeout: Timeout = None,
     json: Annotated[bool, Parameter(help="The run as one object.")] = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """Start a registered workflow.
 
-    An engine that lives on this home takes it. When none does, this process runs it and stays until it has ended.
+    An engine that lives on this home, or the server's, takes it. When none lives here, this process runs it and stays until it has
+    ended.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def trigger(
 
 
 async def _trigger(
-    where: Where,
+    where: Anywhere,
     name: str,
     pairs: list[str],
     params: str | None,
@@ -62,36 +64,24 @@ async def _trigger(
     timeout: str | None,
     json: bool,
 ) -> int:
+    import msgspec
+
     from headrace.engine.shell.plans import build
 
     limit = seconds(timeout)
-    settings = where.settings()
-    async with steering(settings) as home:
-        versions = {row.version: row for row in await find_versions(home.store, settings.project, name)}
-        wanted = max(versions) if version is None else version
-        if wanted not in versions:
-            raise Stop(
-                f"{name} has no version {wanted}.", hint=f"It has {', '.join(map(str, sorted(versions)))}."
-            )
-        plan = build(versions[wanted].document)
+    async with steered(where.settings()) as station:
+        wanted = await station.version(name, version)
+        plan = build(msgspec.json.encode(wanted.document))
         given = gather(plan.workflow, pairs, params)
         if lacking := missing(plan.workflow, given):
             raise ask_for(plan.workflow, lacking, ("headrace", "trigger", name), pairs)
-        row = await home.submit(
-            plan,
-            given,
-            trigger={"kind": "manual", "by": me()},
-            folder=folder,
-            file=None,
-            priority=priority,
-            key=key,
-        )
-        if home.owns and not wait:
+        run = await station.start(wanted, plan, given, folder=folder, priority=priority, key=key)
+        if station.owns and not wait:
             say("No engine lives on this home, so this process runs it.")
-        if wait or home.owns:
-            return await follow(home, row, plan, json=json, stop_on_interrupt=home.owns, timeout=limit)
+        if wait or station.owns:
+            return await follow(station, run, plan, json=json, stop_on_interrupt=station.owns, timeout=limit)
     if json:
-        print_json(run_entry(row))
+        print_json(run_entry(run))
     else:
-        say(f"Started run {short(row.id)} of {name}. headrace runs watch {short(row.id)} follows it.")
+        say(f"Started run {short(run.run)} of {name}. headrace runs watch {short(run.run)} follows it.")
     return Status.OK

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from headrace.cli.failure import Status, Stop
 from headrace.cli.settings import Loaded, Settings, load_settings
 
 KEEP_OUT_OF_GIT = "# Everything here is made by headrace and can be made again.\n*\n"
@@ -41,10 +42,38 @@ class Where:
 HERE = Where()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Anywhere(Where):
+    """The options of commands that work on a server as they do here. A place that is named on the command line goes before one
+    that only a setting names."""
+
+    server: Annotated[str | None, Parameter(help="The API to ask, https://… [this machine].")] = None
+
+    def load(self, **flags: object) -> Loaded:
+        """Settings whose `server` is None where the command is to work here. Raises Stop."""
+        here = next((flag for flag in ("home", "database_url") if getattr(self, flag) is not None), None)
+        if here is not None and self.server is not None:
+            raise Stop(f"--server is elsewhere and --{here.replace('_', '-')} is here: give one of them.")
+        loaded = load_settings(
+            {
+                "home": self.home,
+                "database_url": self.database_url,
+                "project": self.project,
+                "server": self.server,
+                **flags,
+            }
+        )
+        if here is None:
+            return loaded
+        return Loaded(loaded.settings.model_copy(update={"server": None}), loaded.origins)
+
+
+ANYWHERE = Anywhere()
+
+
 def prepare(home: Path) -> Path:
     """Make the home folder, with a `.gitignore` that keeps all of it out of version control."""
-    from headrace.cli.failure import Status, Stop
-
     try:
         home.mkdir(parents=True, exist_ok=True)
         ignore = home / ".gitignore"

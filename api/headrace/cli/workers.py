@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.here import go, reading
-from headrace.cli.output import instant, print_json, print_table
-from headrace.cli.where import HERE, Where
+from headrace.cli.here import go, looking
+from headrace.cli.output import print_json, print_table
+from headrace.cli.where import ANYWHERE, Anywhere
 
 
 def list_(
@@ -16,7 +16,7 @@ def list_(
     queue: Annotated[str | None, Parameter(help="Only those that listen to this queue.")] = None,
     all: Annotated[bool, Parameter(help="Also those that have not been heard of late.")] = False,
     json: Annotated[bool, Parameter(help="For programs.")] = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """The workers that engines hear.
 
@@ -25,32 +25,23 @@ def list_(
     return go(_list(where, queue, all, json))
 
 
-async def _list(where: Where, queue: str | None, everyone: bool, json: bool) -> int:
-    from headrace.engine.shell.roster import FRESH_SECONDS
-
-    async with reading(where.settings()) as store:
-        now = (await store.survey()).now
-        found = await store.workers()
-    entries: list[dict[str, Any]] = []
-    for worker in found:
-        alive = worker.seen_at >= now - FRESH_SECONDS
-        if (alive or everyone) and (queue is None or queue in worker.queues):
-            state = "gone" if not alive else "draining" if worker.draining else "alive"
-            entry = {**worker._asdict(), "seen_at": instant(worker.seen_at), "state": state}
-            del entry["draining"]
-            entries.append(entry)
+async def _list(where: Anywhere, queue: str | None, everyone: bool, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        found = await station.workers(queue=queue, gone=everyone)
     if json:
-        print_json({"items": entries, "next": None})
+        import msgspec
+
+        print_json({"items": [msgspec.to_builtins(worker) for worker in found], "next": None})
         return 0
     print_table(
         ("worker", "state", "queues", "labels", "kinds", "slots", "held", "seen"),
         (
             (
-                *(entry[name] for name in ("id", "state", "queues")),
-                [f"{name}={value}" for name, value in sorted(entry["labels"].items())],
-                *(entry[name] for name in ("kinds", "slots", "held", "seen_at")),
+                *(worker.id, worker.state, worker.queues),
+                [f"{name}={value}" for name, value in sorted(worker.labels.items())],
+                *(worker.kinds, worker.slots, worker.held, worker.seen_at),
             )
-            for entry in entries
+            for worker in found
         ),
         empty="No worker is heard. headrace worker starts one.",
     )

@@ -1,4 +1,4 @@
-"""`headrace workflows list|show|diff`: what is registered."""
+"""`headrace workflows list|show|diff|pause|resume`: what is registered."""
 
 from __future__ import annotations
 
@@ -8,44 +8,47 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.api.showing.documents import state_word
-from headrace.cli.failure import Stop
-from headrace.cli.here import go, reading
-from headrace.cli.output import State, coloured, instant, print_json, print_table, say
+from headrace.cli.documents import version_document
+from headrace.cli.here import go, keeping, looking
+from headrace.cli.output import State, coloured, print_json, print_table, say
 from headrace.cli.parameters import type_of
 from headrace.cli.references import short
-from headrace.cli.where import HERE, Where
-from headrace.engine.core.problems import did_you_mean
-from headrace.engine.ports.store import Store, VersionRow
+from headrace.cli.where import ANYWHERE, Anywhere
 
 Json = Annotated[bool, Parameter(help="For programs.")]
 
 
-def list_(*, json: Json = False, where: Where = HERE) -> int:
+def list_(*, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """Registered workflows."""
     return go(_list(where, json))
 
 
-async def _list(where: Where, json: bool) -> int:
-    settings = where.settings()
-    async with reading(settings) as store:
-        newest: dict[str, VersionRow] = {}
-        for row in await store.versions(settings.project):
-            if row.name not in newest or row.version > newest[row.name].version:
-                newest[row.name] = row
-    rows = sorted(newest.values(), key=lambda row: row.name)
+async def _list(where: Anywhere, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        found = await station.workflows()
     if json:
-        print_json({"items": [_entry(row) for row in rows], "next": None})
+        items = [{**version_document(one), "paused": one.paused} for one in found]
+        print_json({"items": items, "next": None})
         return 0
     print_table(
-        ("workflow", "version", "registered", "tags", "description"),
-        ((row.name, row.version, instant(row.created_at), row.tags, row.description) for row in rows),
+        ("workflow", "version", "registered", "paused", "tags", "description"),
+        (
+            (
+                one.name,
+                one.version,
+                one.created_at,
+                "paused" if one.paused else None,
+                one.tags,
+                one.description,
+            )
+            for one in found
+        ),
         empty="No workflow is registered. headrace register FILE does it.",
     )
     return 0
 
 
-def show(name: str, /, *, json: Json = False, where: Where = HERE) -> int:
+def show(name: str, /, *, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """One workflow: versions, parameters, last runs.
 
     Parameters
@@ -56,17 +59,15 @@ def show(name: str, /, *, json: Json = False, where: Where = HERE) -> int:
     return go(_show(where, name, json))
 
 
-async def _show(where: Where, name: str, json: bool) -> int:
-    settings = where.settings()
-    async with reading(settings) as store:
-        versions = await find_versions(store, settings.project, name)
-        runs = await store.list_runs(settings.project, workflow=name, limit=5)
-    newest = versions[-1]
-    document = codec.loads(newest.document)
+async def _show(where: Anywhere, name: str, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        versions = await station.versions(name)
+        newest = await station.version(name, versions[0].version)
+        runs = await station.runs(workflow=name, state=None, limit=5)
+    document = newest.document
     if json:
-        print_json(
-            {**_entry(newest), "versions": [_entry(row) for row in reversed(versions)], "document": document}
-        )
+        listed = [version_document(version) for version in versions]
+        print_json({**version_document(newest), "versions": listed, "document": document})
         return 0
     print(f"{newest.name}  version {newest.version}  {newest.plan[:19]}")
     if newest.description:
@@ -89,16 +90,13 @@ async def _show(where: Where, name: str, json: bool) -> int:
     print()
     print_table(
         ("version", "plan", "registered"),
-        ((row.version, row.plan[:19], instant(row.created_at)) for row in reversed(versions)),
+        ((one.version, one.plan[:19], one.created_at) for one in versions),
         empty="",
     )
     print()
     print_table(
         ("run", "version", "state", "created"),
-        (
-            (short(row.id), row.version, State(state_word(row), row.reason), instant(row.created_at))
-            for row in runs
-        ),
+        ((short(run.run), run.version, State(run.state, run.reason), run.created_at) for run in runs),
         empty=f"No run of it yet. headrace trigger {name} starts one.",
     )
     return 0
@@ -111,7 +109,7 @@ def diff(
     /,
     *,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """What changed between two versions.
 
@@ -123,47 +121,47 @@ def diff(
     return go(_diff(where, name, from_, to, json))
 
 
-async def _diff(where: Where, name: str, from_: int | None, to: int | None, json: bool) -> int:
-    from headrace.api.asking.comparing import NoSuchVersion, compare
-
-    settings = where.settings()
-    async with reading(settings) as store:
-        versions = await find_versions(store, settings.project, name)
-    try:
-        first, last, lines = compare(versions, from_, to)
-    except NoSuchVersion as unknown:
-        raise Stop(str(unknown), hint=f"It has {', '.join(map(str, unknown.known))}.") from None
+async def _diff(where: Anywhere, name: str, from_: int | None, to: int | None, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        found = await station.diff(name, from_, to)
     if json:
-        print_json({"schema": 1, "workflow": name, "from": first, "to": last, "diff": lines})
+        print_json({"schema": 1, "workflow": name, "from": found.from_, "to": found.to, "diff": found.diff})
         return 0
     colours = {"+": "32", "-": "31", "@": "36"} if coloured(sys.stdout) else {}
-    for line in lines:
+    for line in found.diff:
         code = colours.get(line[:1])
         print(f"\033[{code}m{line}\033[0m" if code else line)
-    if not lines:
+    if not found.diff:
         say("no difference.")
     return 0
 
 
-async def find_versions(store: Store, project: str, name: str) -> list[VersionRow]:
-    """All versions, oldest first. Raises Stop when there is no such workflow, with the nearest name."""
-    versions = sorted(await store.versions(project, name), key=lambda row: row.version)
-    if not versions:
-        known = {row.name for row in await store.versions(project)}
-        raise Stop(
-            f'no workflow "{name}" is registered.',
-            hint=did_you_mean(name, known)
-            or "headrace register FILE does it; headrace workflows list shows them.",
-        )
-    return versions
+def pause(name: str, /, *, where: Anywhere = ANYWHERE) -> int:
+    """Nothing starts it until it is resumed.
+
+    Runs that have begun go on.
+
+    Parameters
+    ----------
+    name
+        The workflow's name.
+    """
+    return go(_set_paused(where, name, True))
 
 
-def _entry(row: VersionRow) -> dict[str, object]:
-    return {
-        "name": row.name,
-        "version": row.version,
-        "plan": row.plan,
-        "description": row.description,
-        "tags": list(row.tags),
-        "created_at": instant(row.created_at),
-    }
+def resume(name: str, /, *, where: Anywhere = ANYWHERE) -> int:
+    """Let a paused workflow start again.
+
+    Parameters
+    ----------
+    name
+        The workflow's name.
+    """
+    return go(_set_paused(where, name, False))
+
+
+async def _set_paused(where: Anywhere, name: str, paused: bool) -> int:
+    async with keeping(where.settings()) as station:
+        found = await station.set_paused(name, paused)
+    say(f"✓ {found.name} is paused: nothing starts it." if found.paused else f"✓ {found.name} may start.")
+    return 0

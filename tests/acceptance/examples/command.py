@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace.api.showing.documents import run_document
+from headrace.cli.documents import run_document
+from headrace.cli.local import seen
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.shell.replay import replay
 from headrace.engine.shell.views import run_view
@@ -104,7 +105,7 @@ class Home:
             store = await open_store(self.url)
             try:
                 rows = await store.list_runs("default", limit=500)
-                return {row.id: run_document(await run_view(store, row.no)) for row in rows}
+                return {row.id: run_document(seen(await run_view(store, row.no))) for row in rows}
             finally:
                 await store.close()
 

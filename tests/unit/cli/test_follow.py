@@ -13,12 +13,8 @@ from headrace.cli.follow import Interrupts
 class Nobody:
     """No engine takes a command."""
 
-    async def command(self, run: int, kind: str, body: dict[str, Any]) -> None:
+    async def command(self, run: object, kind: str, body: dict[str, Any]) -> None:
         raise LookupError(f"nobody takes {kind}")
-
-
-class Row:
-    no = 1
 
 
 async def test_a_cancel_that_nobody_takes_is_said_and_the_next_one_kills() -> None:
@@ -33,7 +29,7 @@ async def test_a_cancel_that_nobody_takes_is_said_and_the_next_one_kills() -> No
 
     unseen: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context["message"]))
-    interrupts = Interrupts(Nobody(), Row(), Shown())  # type: ignore[arg-type]
+    interrupts = Interrupts(Nobody(), None, Shown())  # type: ignore[arg-type]
     async with interrupts.caught(True), asyncio.timeout(10):
         for _ in range(2):
             told.clear()

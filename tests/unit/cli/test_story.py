@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from headrace.api.showing.documents import run_document
 from headrace.api.showing.reasons import sentence, sentences
+from headrace.cli.documents import run_document
+from headrace.cli.local import LocalStation, seen
+from headrace.cli.settings import Settings
 from headrace.cli.story import tell
 from headrace.engine.artifacts import FileLogs
 from headrace.engine.core.keys import Key, child
@@ -91,6 +93,13 @@ def failed() -> RunView:
     )
 
 
+def station(logs: FileLogs) -> LocalStation:
+    """A station whose home has these logs; nobody asks it for more."""
+    made = LocalStation(Settings(), None)  # type: ignore[arg-type]
+    made.__dict__["logs"] = logs
+    return made
+
+
 @pytest.fixture
 def logs(tmp_path: Path) -> FileLogs:
     files = FileLogs(tmp_path / "logs")
@@ -101,7 +110,7 @@ def logs(tmp_path: Path) -> FileLogs:
 
 
 async def test_a_failure_in_full(logs: FileLogs, capsys: pytest.CaptureFixture[str]) -> None:
-    await tell(failed(), logs)
+    await tell(seen(failed()), station(logs))
     logs.close()
     said = capsys.readouterr()
     assert said.out == ""
@@ -121,7 +130,7 @@ async def test_a_failure_in_full(logs: FileLogs, capsys: pytest.CaptureFixture[s
 
 async def test_a_success_tells_its_output(logs: FileLogs, capsys: pytest.CaptureFixture[str]) -> None:
     view = RunView(row(RunState.SUCCEEDED, output=b'{"rows":3}'), PLAN, (task("extract", "succeeded"),))
-    await tell(view, logs)
+    await tell(seen(view), station(logs))
     logs.close()
     assert capsys.readouterr().err.splitlines() == [
         f"✓ succeeded  sales  run {RUN}  12.3s",
@@ -130,7 +139,7 @@ async def test_a_success_tells_its_output(logs: FileLogs, capsys: pytest.Capture
 
 
 def test_the_object_for_programs_has_exactly_these_keys_in_this_order() -> None:
-    document = run_document(failed())
+    document = run_document(seen(failed()))
     assert list(document) == [
         "schema",
         "run",
@@ -169,8 +178,8 @@ def test_the_object_for_programs_has_exactly_these_keys_in_this_order() -> None:
 
 def test_a_paused_run_says_paused() -> None:
     view = RunView(row(RunState.RUNNING, paused=True), PLAN, ())
-    assert run_document(view)["state"] == "paused"
-    assert run_document(RunView(row(RunState.FAILED, paused=True), PLAN, ()))["state"] == "failed"
+    assert run_document(seen(view))["state"] == "paused"
+    assert run_document(seen(RunView(row(RunState.FAILED, paused=True), PLAN, ())))["state"] == "failed"
 
 
 @pytest.mark.parametrize(

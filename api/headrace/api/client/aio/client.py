@@ -124,11 +124,12 @@ class AsyncClient:
         actor: str | None = None,
         action: str | None = None,
         object: str | None = None,
+        before: int | None = None,
         most: int | None = None,
     ) -> AsyncIterator[AuditEntry]:
-        """Who did what to what, newest first. `action`: one, or a beginning of some. Takes an admin."""
+        """Who did what to what, newest first. `action`: one, or a beginning of some. `before`: only below this id. Takes an admin."""
         return self._connection.pages(
-            AuditEntry, "audit", most=most, actor=actor, action=action, object=object
+            AuditEntry, "audit", most=most, before=before, actor=actor, action=action, object=object
         )
 
     async def verify_audit(self) -> AuditVerdict:

@@ -15,7 +15,7 @@ import msgspec
 from headrace.api.client import wire
 from headrace.api.client.errors import UNREADABLE, ApiError
 from headrace.api.client.wire import Asked, Retrying
-from headrace.api.paging import MOST, Page
+from headrace.api.paging import MOST, Page, cursor_of
 
 T = TypeVar("T")
 
@@ -103,10 +103,17 @@ class Connection:
         return wire.read(answer or b"null", kind)
 
     def pages(
-        self, kind: type[T], *steps: str | int, most: int | None = None, page: int = MOST, **given: Any
+        self,
+        kind: type[T],
+        *steps: str | int,
+        most: int | None = None,
+        page: int = MOST,
+        before: int | None = None,
+        **given: Any,
     ) -> Iterator[T]:
-        """The items of a list, page after page, as they are asked for; at most `most`. `page`: how many an answer holds at most."""
-        cursor: str | None = None
+        """The items of a list, page after page, as they are asked for; at most `most`. `page`: how many an answer holds at most.
+        `before`: only what has an id below this one."""
+        cursor = None if before is None else cursor_of(before)
         left = most
         while left is None or left > 0:
             limit = page if left is None else min(page, left)

@@ -29,9 +29,11 @@ class Letters:
         task: str | None = None,
         fingerprint: str | None = None,
         state: str | None = None,
+        before: int | None = None,
         most: int | None = None,
     ) -> Iterator[LetterEntry]:
-        """Newest first, those for which everything given is true; `fingerprint` may be the beginning of one."""
+        """Newest first, those for which everything given is true; `fingerprint` may be the beginning of one. `before`: only below
+        this id."""
         return self._connection.pages(
             LetterEntry,
             "dead-letters",
@@ -40,6 +42,7 @@ class Letters:
             task=task,
             fingerprint=fingerprint,
             state=state,
+            before=before,
         )
 
     def groups(
@@ -102,9 +105,13 @@ class Letters:
         }
         return self._connection.post(DiscardAnswer, "dead-letters", "discard", body=body)
 
-    def poison(self, *, open_only: bool = False, most: int | None = None) -> Iterator[PoisonEntry]:
+    def poison(
+        self, *, open_only: bool = False, before: int | None = None, most: int | None = None
+    ) -> Iterator[PoisonEntry]:
         """Messages that nobody could read, newest first. Takes an admin of the first project."""
-        return self._connection.pages(PoisonEntry, "poison-letters", most=most, page=100, open_only=open_only)
+        return self._connection.pages(
+            PoisonEntry, "poison-letters", most=most, page=100, before=before, open_only=open_only
+        )
 
     def discard_poison(self, reason: str, letters: Sequence[int]) -> DiscardAnswer:
         """Nothing more is done about these."""
