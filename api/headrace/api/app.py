@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import Gate, asker, guard
@@ -22,6 +23,9 @@ from headrace.api.limits import Limits
 from headrace.api.live.ending import Ending
 from headrace.api.office import Office
 from headrace.api.openapi import described, tag_of
+from headrace.api.operated.lag import Lag
+from headrace.api.operated.metrics import Metrics, of_api, of_lag
+from headrace.api.operated.requests import Requests
 from headrace.api.routes import (
     attempts,
     audit,
@@ -42,6 +46,7 @@ from headrace.api.routes import (
     workers,
     workflows,
 )
+from headrace.api.routes.metrics import route as metrics_route
 
 ROOT = "/api/v1"
 PARTS = (
@@ -64,13 +69,24 @@ PARTS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What operators see. `requests`: one line of the log for each; `metrics_public`: /metrics asks nobody who they are."""
+
+    requests: bool = False
+    metrics_public: bool = False
+
+
 EXPOSED = ["Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"]
 KEPT_FOR = 600
 """Seconds that a browser need not ask again whether another site may call."""
 
 
-def create_app(office: Office, gate: Gate, policy: Policy | None = None) -> Litestar:
-    """The application over an open office. `gate` says who asks; `policy`, what browsers are allowed."""
+def create_app(
+    office: Office, gate: Gate, policy: Policy | None = None, shown: Shown | None = None
+) -> Litestar:
+    """The application over an open office. `gate` says who asks; `policy`, what browsers are allowed; `shown`,
+    what operators see."""
 
     async def provide_office() -> Office:
         return office
@@ -80,9 +96,17 @@ def create_app(office: Office, gate: Gate, policy: Policy | None = None) -> Lite
         "dependencies": {"office": Provide(provide_office), "asker": Provide(asker)},
         "signature_types": [Office, Asker, Doors],
     }
+    shown, lag = shown or Shown(), Lag()
+    requests = Requests(_unmade, told=shown.requests)
+    metrics = Metrics(of_api(office, requests), of_lag(lag), *office.watched)
     hides = redactor(office.secrets)
     app = Litestar(
-        route_handlers=[*_routes(), *docs.ROUTES, docs.schema_route(partial(_described, shared))],
+        route_handlers=[
+            *_routes(),
+            *docs.ROUTES,
+            docs.schema_route(partial(_described, shared)),
+            metrics_route(metrics, public=shown.metrics_public),
+        ],
         guards=[guard],
         middleware=[*((Redaction(hides),) if hides else ()), Limits(), gate],
         exception_handlers=HANDLERS,
@@ -90,12 +114,18 @@ def create_app(office: Office, gate: Gate, policy: Policy | None = None) -> Lite
         openapi_config=None,
         request_max_body_size=None,
         logging_config=None,
+        lifespan=[lambda _: lag.measured()],
         state=State({"ending": Ending()}),
         debug=False,
         **shared,
     )
-    app.asgi_handler = Border(app.asgi_handler, policy)
+    requests.app = Border(app.asgi_handler, policy)
+    app.asgi_handler = requests
     return app
+
+
+async def _unmade(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the application is not complete")
 
 
 def _routes() -> Sequence[ControllerRouterHandler]:

@@ -6,9 +6,9 @@ reads. In `headrace dev` that engine lives in this process; in a cluster, anywhe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from headrace.api.asking.authoring import Desk
 from headrace.api.asking.room import Room
@@ -67,6 +67,8 @@ class Office:
     depths: Callable[[], Mapping[str, tuple[int, int, int]]] | None = None
     """By queue, how many ready task runs wait in the line by class of priority (high, normal, low); None where no engine is in
     this process."""
+    watched: tuple[Callable[[], Iterable[Any]], ...] = ()
+    """Sources of metrics beside the API's own: of an engine and a worker in this process."""
     snapshots: Snapshots = field(init=False)
     attempts: AttemptBook = field(init=False)
     """What was read of runs and is read again by the next who looks."""

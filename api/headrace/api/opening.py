@@ -63,6 +63,7 @@ async def open_embedded(
 
     Raises StoreUnavailable when the home cannot be used, or another process owns it.
     """
+    from headrace.api.operated.metrics import of_engine, of_worker
     from headrace.runners.embedded import Embedded
 
     async with AsyncExitStack() as closing:
@@ -95,6 +96,7 @@ async def open_embedded(
             check=authored.checker(opened.evaluator),
             nudge=lambda part: engine.wake(),
             depths=engine.depths,
+            watched=(of_engine(engine.outlook), *([of_worker(worker)] if (worker := opened.worker) else [])),
             now=SystemClock().now,
             embedded=True,
             project=project,

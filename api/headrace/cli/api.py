@@ -49,7 +49,7 @@ async def _serve(settings: Settings, host: str, port: int, *, authenticate: bool
     from headrace.api.opening import open_outside
     from headrace.api.server import address_of
 
-    journal.keep()
+    journal.keep(settings.log)
     with bound(host, port) as listening, Signals() as signals:
         try:
             async with (

@@ -49,7 +49,7 @@ async def _serve(settings: Settings, folder: Path, port: int) -> int:
     from headrace.api.server import address_of
     from headrace.cli.flows import Flows
 
-    journal.keep()
+    journal.keep(settings.log)
     folders: dict[str, str] = {}
     with bound(HOST, port) as listening, Signals() as signals:
         try:

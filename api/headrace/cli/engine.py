@@ -19,6 +19,7 @@ from headrace.cli.failure import Status, Stop
 from headrace.cli.here import go
 from headrace.cli.output import say
 from headrace.cli.settings import mask_password
+from headrace.cli.watched import MetricsFlag, watch
 from headrace.cli.where import HERE, Where, prepare
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def engine(
     no_intake: Annotated[
         bool, Parameter(help="Leave job-requests, job-logs and job-dlq to other engines.")
     ] = False,
+    metrics: MetricsFlag = None,
     where: Where = HERE,
 ) -> int:
     """Decide for the runs of a cluster.
@@ -53,7 +55,7 @@ def engine(
     it finishes its batch, gives its parts up and ends; a second signal ends it at once, which costs nothing but the time
     until the others notice.
     """
-    settings = where.settings()
+    settings = where.settings(metrics=metrics)
     if not settings.on_postgres:
         raise Stop(
             "an engine needs a PostgreSQL database, and HEADRACE_DATABASE_URL names none.",
@@ -78,7 +80,7 @@ def _drawn() -> str:
 
 
 async def _serve(settings: Settings, name: str, grace: float, intake: bool) -> int:
-    journal.keep()
+    journal.keep(settings.log)
     ending = asyncio.Event()
 
     def end() -> None:
@@ -91,6 +93,7 @@ async def _serve(settings: Settings, name: str, grace: float, intake: bool) -> i
         loop.add_signal_handler(number, end)
     async with AsyncExitStack() as closing:
         made, beside = await _made(settings, name, closing)
+        await watch(settings.metrics, closing, of_engine=made.outlook)
         starting = asyncio.create_task(made.start())
         interrupted = asyncio.create_task(ending.wait())
         closing.callback(interrupted.cancel)

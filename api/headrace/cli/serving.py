@@ -42,14 +42,16 @@ def bound(host: str, port: int) -> socket.socket:
 def server_of(office: Office, gate: Gate, settings: Settings) -> Server:
     """The application as the settings want it, to be served; from here on no log line holds a secret."""
     from headrace.api.access.redacting import CleanLines, redactor
-    from headrace.api.app import create_app
+    from headrace.api.app import Shown, create_app
     from headrace.api.headers import Policy
     from headrace.api.server import Server
 
     office.live.bounds = replace(office.live.bounds, each=settings.streams)
     for handler in logging.getLogger("headrace").handlers:
         handler.addFilter(CleanLines(redactor(office.secrets)))
-    return Server(create_app(office, gate, Policy(settings.allowed_hosts, settings.cors_origins)))
+    policy = Policy(settings.allowed_hosts, settings.cors_origins)
+    shown = Shown(settings.access_log, settings.metrics_public)
+    return Server(create_app(office, gate, policy, shown))
 
 
 class Signals:

@@ -160,6 +160,14 @@ class Settings(BaseSettings):
         ge=1,
         description="days that ended runs are kept in full mode, with history and logs; unset: for ever",
     )
+    metrics: str | None = Field(
+        None, description="host:port where engine and worker show metrics for Prometheus; unset: nowhere"
+    )
+    metrics_public: bool = Field(False, description="whether /metrics of the API asks nobody who they are")
+    access_log: bool = Field(False, description="whether the API logs every request, without its query")
+    log: Literal["json", "text"] | None = Field(
+        None, description="how processes that serve log: json or text; unset: text in a terminal, else json"
+    )
     project: str = Field("default", description="the owner of workflows, runs, pools and secrets")
     slots: int | None = Field(
         None, ge=1, le=100_000, description="how many tasks at once in embedded runs; unset: by the machine"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from headrace.cli import journal
 from headrace.cli.failure import Status, Stop
 from headrace.cli.here import go
 from headrace.cli.output import say
+from headrace.cli.watched import MetricsFlag, watch
 from headrace.cli.where import prepare
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def worker(
     home: Annotated[
         Path | None, Parameter(help="Folder for what it keeps over a restart [.headrace].")
     ] = None,
+    metrics: MetricsFlag = None,
 ) -> int:
     """Execute tasks for the engines of a cluster.
 
@@ -48,7 +51,7 @@ def worker(
     """
     from headrace.cli.settings import load_settings
 
-    settings = load_settings({"home": home, "slots": concurrency or None}).settings
+    settings = load_settings({"home": home, "slots": concurrency or None, "metrics": metrics}).settings
     if not settings.kafka:
         raise Stop(
             "a worker takes its tasks from Kafka, and HEADRACE_KAFKA names none.",
@@ -71,14 +74,16 @@ async def _serve(
     name: str | None,
     grace: float,
 ) -> int:
-    journal.keep()
+    journal.keep(settings.log)
     identity = _identity(prepare(settings.home), name)
     logs = None
+    closing = AsyncExitStack()
     try:
         from headrace.engine.broker.streams.worker_logs import KafkaLogs
 
         logs = KafkaLogs(settings.kafka_settings, identity.id)
         made = _made(settings, identity, queues, labels, app_dir, logs)
+        await watch(settings.metrics, closing, of_worker=made)
         ending = asyncio.Event()
 
         def end() -> None:
@@ -119,6 +124,7 @@ async def _serve(
             )
         return Status.OK
     finally:
+        await closing.aclose()
         if logs is not None:
             await asyncio.to_thread(logs.close)
         identity.release()

@@ -150,6 +150,11 @@ class Embedded:
         return self._engine
 
     @property
+    def worker(self) -> Worker | None:
+        """The worker beside that engine."""
+        return self._worker
+
+    @property
     def turning(self) -> asyncio.Task[None] | None:
         """The engine at work: it ends when the home is closed, or with the fault that ended it."""
         return self._turning

@@ -88,6 +88,7 @@ class Worker:
         self.id = worker_id
         self.incarnation = incarnation or uuid.uuid4().hex
         self.slots = slots
+        self.queues = tuple(queues)
         self.kinds = sorted(KINDS)
         self.draining = False
         self.unsent = 0
@@ -152,7 +153,8 @@ class Worker:
             0  # attempts, as of now and as of the last look at the backlog
         )
         self._collected = asyncio.Event()  # set whenever something ended
-        self._patrol_timer: asyncio.TimerHandle | None = None
+        self._patrol_timer: asyncio.Handle | None = None  # uvloop gives a plain one for a moment that is past
+        self._patrol_due = 0.0
         self._look_timer: asyncio.TimerHandle | None = None
         self._look_after = LOOK_FIRST
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -217,6 +219,16 @@ class Worker:
     def running(self) -> int:
         """How many attempts are being executed."""
         return self._line.running
+
+    @property
+    def held(self) -> int:
+        """Attempts that it was given and whose end is not acknowledged yet."""
+        return len(self._held)
+
+    @property
+    def ended(self) -> int:
+        """Attempts that ended here since the start."""
+        return self._collected_count
 
     async def _settled(self) -> None:
         """Until every report is acknowledged."""
@@ -375,9 +387,10 @@ class Worker:
         if self._loop is None or (self.draining and self._stopped.is_set()):
             return
         at = self._loop.time() + seconds
-        if self._patrol_timer is None or self._patrol_timer.when() > at:
+        if self._patrol_timer is None or self._patrol_due > at:
             if self._patrol_timer is not None:
                 self._patrol_timer.cancel()
+            self._patrol_due = at
             self._patrol_timer = self._loop.call_at(at, self._patrol)
 
     def _patrol(self) -> None:

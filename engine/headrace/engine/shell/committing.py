@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Protocol, TypeAlias
 
 from headrace.engine.core.decision import Decision
@@ -56,9 +57,11 @@ class Committer:
         self._children = children
         self._values = memory.values
         self._fleet = memory.fleet
+        self._line = memory.line
         self._pools = memory.pools
         self._holdings = memory.holdings
         self._counters = memory.counters
+        self._figures = memory.figures
         self._lose = lose
         self.listeners: list[Listener] = []
         self.alarms: list[SetAside] = []
@@ -79,6 +82,7 @@ class Committer:
             counters.dispatched += outbox.dispatched
         if self.onlookers:
             self._show(turn)
+        self._figures.turned(turn, (live for live in turn.touched if live.changed), self._fleet, self._line)
         for live in turn.touched:
             self._after(live)
         return bool(worth)
@@ -111,6 +115,7 @@ class Committer:
         """One commit of all portions; once more without those whose parts were lost. What the store will never take is looked
         for part by part, then run by run."""
         while worth:
+            began = monotonic()
             try:
                 lost = frozenset(await self._store.commit([portion.batch for portion in worth]))
             except StoreUnavailable:
@@ -124,6 +129,9 @@ class Committer:
                         await self._write_by_runs(turn, portion)
                 return
             if not lost:
+                batches = [portion.batch for portion in worth]
+                tasks = sum([len(batch.tasks) for batch in batches])
+                self._figures.wrote(monotonic() - began, tasks, sum([len(batch.dead) for batch in batches]))
                 for portion in worth:
                     self._written(portion.part, portion.batch)
                 return

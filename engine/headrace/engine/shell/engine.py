@@ -29,6 +29,7 @@ from headrace.engine.shell.line import Line
 from headrace.engine.shell.loading import Loader
 from headrace.engine.shell.mailbox import Mailbox
 from headrace.engine.shell.memory import Memory
+from headrace.engine.shell.outlook import Outlook
 from headrace.engine.shell.ownership import Membership
 from headrace.engine.shell.part import Part
 from headrace.engine.shell.patient import PartLost, PatientStore
@@ -129,6 +130,7 @@ class Engine:
             Reactor(memory, children, self.plans, picked=settings.picked),
             self._committer,
         )
+        self.outlook = Outlook(memory, self._turner, broker, clock)
         self._membership: Membership | None = None
         self._upkeep = Upkeep(store, memory.fleet, clock, settings.retention_seconds)
         self._stopping = False

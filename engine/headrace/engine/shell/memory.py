@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from headrace.engine.shell.figures import Figures
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
@@ -22,6 +23,7 @@ class Memory:
     pools: Slots
     values: ValueCache
     counters: Counters = field(default_factory=Counters)
+    figures: Figures = field(default_factory=Figures)
 
     def drop(self, part: Part) -> None:
         """Forget everything of one part. Values stay: what is final within a generation never changes."""

@@ -74,6 +74,7 @@ class Turner:
         self._reactor = reactor
         self._committer = committer
         self._counters = memory.counters
+        self._figures = memory.figures
         self._backlog: deque[Arrived] = deque()
         self._items = 0  # of reports in the backlog
         self._unread: set[Part] = set()  # parts that are still being loaded: their reports come after that
@@ -129,6 +130,7 @@ class Turner:
         """Gather, decide, commit and send. Whether anything was committed."""
         if self._choked:
             return False
+        self._figures.begin()
         turn = Turn(self._clock.now(), self._clock.steady())
         self._again = False
         await self._gather(turn)
@@ -137,6 +139,11 @@ class Turner:
         if not self._settings.sole:
             self._announce(turn.mono)
         return committed
+
+    @property
+    def unread(self) -> int:
+        """Reports that were received and wait for a turn."""
+        return self._items
 
     @property
     def _choked(self) -> bool:

@@ -1,0 +1,1 @@
+"""Being operated: metrics, traces, and what a process says of itself."""
