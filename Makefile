@@ -10,7 +10,7 @@ TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab up down test lint format types imports check model bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check model fuzz bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ check: lint types imports test ## all of the above
 
 model: setup ## every order of events of the protocol, in larger worlds than the tests take; some minutes
 	@$(BIN)/python -m tests.simulation.protocol
+
+fuzz: setup ## 50,000 random requests to a real server, held against its own description; some minutes
+	@$(BIN)/python -m tests.acceptance.api.fuzzing 600
 
 bench: setup ## how fast it is here, beside the barest loop
 	@$(BIN)/python -m bench

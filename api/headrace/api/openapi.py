@@ -5,7 +5,7 @@ It is made of an application of its own, once, when somebody asks: serving needs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -164,6 +164,7 @@ def described(routes: Sequence[ControllerRouterHandler], **application: Any) -> 
             if handler is not None and isinstance(operation, dict):
                 _complete(path, method, operation, handler)
     _components(document)
+    _close(document)
     document["security"] = [{"bearer": []}]
     document["tags"] = [{"name": name, "description": about} for name, about in _ABOUT.items()]
     return msgspec.json.encode(document)
@@ -213,6 +214,37 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
         parameters.append({"$ref": "#/components/parameters/Project"})
         if method in _CHANGES:
             parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
+
+
+def _close(document: dict[str, Any]) -> None:
+    """What bodies are made of takes no field that it does not name: the description says so too."""
+    schemas = document["components"]["schemas"]
+    bodies = [
+        operation.get("requestBody", {})
+        for operations in document["paths"].values()
+        for operation in operations.values()
+    ]
+    seen: set[str] = set()
+    left = list(_references(bodies))
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            if "properties" in schemas[name]:
+                schemas[name].setdefault("additionalProperties", False)
+            left += _references(schemas[name])
+
+
+def _references(part: Any) -> Iterator[str]:
+    """The names of the schemas that a part of the document refers to."""
+    if isinstance(part, list):
+        for each in part:
+            yield from _references(each)
+    elif isinstance(part, dict):
+        if isinstance(found := part.get("$ref"), str):
+            yield found.rpartition("/")[2]
+        for each in part.values():
+            yield from _references(each)
 
 
 def _components(document: dict[str, Any]) -> None:

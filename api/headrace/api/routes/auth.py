@@ -19,7 +19,7 @@ DOORS = {"doors": Provide(doors_of)}
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-@post("/auth/login", opt=PUBLIC, status_code=200, summary="Log in", dependencies=DOORS)
+@post("/auth/login", opt={**PUBLIC, "errors": (401,)}, status_code=200, summary="Log in", dependencies=DOORS)
 async def log_in(
     request: Request[Any, Any, Any], doors: NamedDependency[Doors], data: JSONBody[LoginBody]
 ) -> Response[LoginAnswer]:

@@ -17,6 +17,7 @@ from headrace.api.asking.looking import listed, snapshot_of
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page
 from headrace.api.problems import Problem
+from headrace.api.routes.drawing import Drawn
 from headrace.api.shapes.tasks import RunGraph, TimelineEntry
 from headrace.api.showing.graphs import run_graph
 from headrace.api.showing.timelines import timeline
@@ -37,6 +38,7 @@ _KINDS = {
     "/runs/{run:str}/graph",
     opt={**VIEWER, "errors": (422,)},
     summary="The graph of a run with its states",
+    operation_class=Drawn,
     responses={200: ResponseSpec(RunGraph, description="The graph; as text where a drawing was asked for")},
 )
 async def get_run_graph(

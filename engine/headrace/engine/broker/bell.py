@@ -11,7 +11,7 @@ from threading import get_ident
 class Bell:
     """Wakes one waiting coroutine; `ring` is safe from any thread. A ring before the wait is not lost."""
 
-    __slots__ = ("_deadline", "_loop", "_rung", "_thread", "_timer", "_waiter")
+    __slots__ = ("_deadline", "_loop", "_rung", "_thread", "_timer", "_timer_due", "_waiter")
 
     def __init__(self) -> None:
         self._rung = False
@@ -19,7 +19,8 @@ class Bell:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._deadline = math.inf
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # a plain one from uvloop when the moment is past already
+        self._timer_due = math.inf
 
     def ring(self) -> None:
         self._rung = True
@@ -56,9 +57,10 @@ class Bell:
         timer made and cancelled for each costs more than the wait."""
         self._deadline = deadline
         timer = self._timer
-        if timer is None or timer.when() > deadline:
+        if timer is None or self._timer_due > deadline:
             if timer is not None:
                 timer.cancel()
+            self._timer_due = deadline
             self._timer = loop.call_at(deadline, self._due, loop)
 
     def _due(self, loop: asyncio.AbstractEventLoop) -> None:
