@@ -17,6 +17,10 @@ _RUN = (
     *("run", "workflow", "version", "plan", "state", "reason", "params", "trigger"),
     *("created_at", "started_at", "finished_at", "duration_seconds"),
 )
+_TASK = (
+    *("id", "map_index", "map_path", "kind", "state", "reason", "attempts", "generation"),
+    *("started_at", "finished_at", "duration_seconds", "error", "child_run"),
+)
 _VERSION = ("name", "version", "plan", "description", "tags", "created_at")
 _ASIDE = frozenset(("upstreams", "sentences"))
 
@@ -26,13 +30,13 @@ def run_document(seen: Seen) -> dict[str, Any]:
     return {
         **run_entry(seen.run),
         "output": seen.run.output,
-        "tasks": [msgspec.to_builtins(task) for task in seen.tasks],
+        "tasks": [_picked(task, _TASK) for task in seen.tasks],
     }
 
 
 def run_entry(run: RunEntry) -> dict[str, Any]:
     """A run without its tasks and output, as in `runs list --json`."""
-    return {"schema": 1, **{name: getattr(run, name) for name in _RUN}}
+    return {"schema": 1, **_picked(run, _RUN)}
 
 
 def status_document(status: RunStatus) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def why_document(task: TaskWhy) -> dict[str, Any]:
 
 def version_document(version: VersionEntry | WorkflowEntry) -> dict[str, Any]:
     """A version of a workflow."""
-    return {name: getattr(version, name) for name in _VERSION}
+    return _picked(version, _VERSION)
 
 
 def letter_document(letter: LetterEntry | PoisonEntry) -> dict[str, Any]:
@@ -56,3 +60,7 @@ def letter_document(letter: LetterEntry | PoisonEntry) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(letter)
     told.pop("redacted", None)
     return told
+
+
+def _picked(shape: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: msgspec.to_builtins(getattr(shape, name)) for name in names}

@@ -119,11 +119,7 @@ def cancel_task(
 async def _command(where: Anywhere, text: str, kind: RunCommand, body: dict[str, Any], json: bool) -> int:
     async with steered(where.settings()) as station:
         run = await station.find(text)
-        if run.state in FINAL:
-            raise Stop(
-                f"run {short(run.run)} has ended: {run.state}.",
-                hint="headrace runs rerun begins it again.",
-            )
+        _live(run)
         now = await station.command(run, kind, body)
         if _goes_on_here(station, now):
             ended = await follow(station, run, await station.plan(run), json=json, stop_on_interrupt=True)
@@ -156,6 +152,8 @@ async def _on_task(
 ) -> int:
     async with steered(where.settings()) as station:
         run = await station.find(text)
+        if action != "retry":
+            _live(run)
         name = await station.act(run, task, action, body)
         # a retry of a final run began a new generation
         if run.state in FINAL or _goes_on_here(station, await station.find(run.run)):
@@ -167,6 +165,14 @@ async def _on_task(
         state = next((one.state for one in seen.tasks if written_of(one) == name), "on its way")
         say(f"{name} of run {short(run.run)} is {state}.")
     return Status.OK
+
+
+def _live(run: RunEntry) -> None:
+    """Raises Stop."""
+    if run.state in FINAL:
+        raise Stop(
+            f"run {short(run.run)} has ended: {run.state}.", hint="headrace runs rerun begins it again."
+        )
 
 
 def _goes_on_here(station: Station, now: RunEntry) -> bool:
