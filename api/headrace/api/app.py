@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
@@ -69,12 +69,18 @@ PARTS = (
 )
 
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What operators see. `requests`: one line of the log for each; `metrics_public`: /metrics asks nobody who they are."""
+    """What operators see. `requests`: one line of the log for each; `metrics_public`: /metrics asks nobody who they are;
+    `tracer`: makes a span for each."""
 
     requests: bool = False
     metrics_public: bool = False
+    tracer: Tracer | None = None
 
 
 EXPOSED = ["Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"]
@@ -97,7 +103,7 @@ def create_app(
         "signature_types": [Office, Asker, Doors],
     }
     shown, lag = shown or Shown(), Lag()
-    requests = Requests(_unmade, told=shown.requests)
+    requests = Requests(_unmade, told=shown.requests, tracer=shown.tracer)
     metrics = Metrics(of_api(office, requests), of_lag(lag), *office.watched)
     hides = redactor(office.secrets)
     app = Litestar(

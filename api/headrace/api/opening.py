@@ -27,6 +27,8 @@ from headrace.runners import authored
 from headrace.runners.secrets import Secrets
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
     from headrace.engine.broker.kafka.nudger import Nudger
     from headrace.engine.broker.kafka.settings import KafkaSettings
     from headrace.runners.embedded import Embedded
@@ -51,6 +53,7 @@ async def open_embedded(
     artifacts: str | None = None,
     folders: Mapping[str, str] | None = None,
     reload: bool = False,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[tuple[Office, Embedded]]:
     """The office over a home folder whose runs this process decides and executes.
 
@@ -60,6 +63,7 @@ async def open_embedded(
         hidden: what no answer may hold, beside the secrets of tasks.
         folders: where those lie, by name, that lie elsewhere; looked at whenever a run begins.
         reload: import users' files again when they have changed.
+        tracer: makes a span for each attempt.
 
     Raises StoreUnavailable when the home cannot be used, or another process owns it.
     """
@@ -81,6 +85,7 @@ async def open_embedded(
                 secrets_dir=secrets_dir,
                 artifacts=artifacts,
                 reload=reload,
+                tracer=tracer,
             )
         )
         engine = opened.engine

@@ -47,10 +47,11 @@ def api(
 async def _serve(settings: Settings, host: str, port: int, *, authenticate: bool) -> int:
     from headrace.api.access.opening import open_gate
     from headrace.api.opening import open_outside
+    from headrace.api.operated.tracing import tracing
     from headrace.api.server import address_of
 
     journal.keep(settings.log)
-    with bound(host, port) as listening, Signals() as signals:
+    with bound(host, port) as listening, Signals() as signals, tracing("headrace-api") as tracer:
         try:
             async with (
                 open_outside(
@@ -77,7 +78,7 @@ async def _serve(settings: Settings, host: str, port: int, *, authenticate: bool
             ):
                 address = address_of(listening)
                 await serve(
-                    server_of(office, gate, settings),
+                    server_of(office, gate, settings, tracer),
                     listening,
                     signals,
                     lambda: say(

@@ -46,12 +46,13 @@ def dev(folder: Path = Path(), /, *, port: PortFlag = PORT, where: Where = HERE)
 async def _serve(settings: Settings, folder: Path, port: int) -> int:
     from headrace.api.access.opening import open_gate
     from headrace.api.opening import open_embedded
+    from headrace.api.operated.tracing import tracing
     from headrace.api.server import address_of
     from headrace.cli.flows import Flows
 
     journal.keep(settings.log)
     folders: dict[str, str] = {}
-    with bound(HOST, port) as listening, Signals() as signals:
+    with bound(HOST, port) as listening, Signals() as signals, tracing("headrace-dev") as tracer:
         try:
             async with (
                 open_embedded(
@@ -66,6 +67,7 @@ async def _serve(settings: Settings, folder: Path, port: int) -> int:
                     hidden=settings.own_secrets,
                     artifacts=settings.artifacts,
                     reload=True,
+                    tracer=tracer,
                 ) as (office, home),
                 open_gate(office, host=HOST, authenticate=False) as gate,
             ):
@@ -74,7 +76,7 @@ async def _serve(settings: Settings, folder: Path, port: int) -> int:
                 following = asyncio.create_task(flows.follow(), name="headrace-flows")
                 try:
                     await serve(
-                        server_of(office, gate, settings),
+                        server_of(office, gate, settings, tracer),
                         listening,
                         signals,
                         lambda: _introduce(folder, address_of(listening), flows),

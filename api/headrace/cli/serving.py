@@ -16,6 +16,8 @@ from cyclopts import Parameter
 from headrace.cli.failure import Status, Stop
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
     from headrace.api.access.guarding import Gate
     from headrace.api.office import Office
     from headrace.api.server import Server
@@ -39,7 +41,7 @@ def bound(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def server_of(office: Office, gate: Gate, settings: Settings) -> Server:
+def server_of(office: Office, gate: Gate, settings: Settings, tracer: Tracer | None = None) -> Server:
     """The application as the settings want it, to be served; from here on no log line holds a secret."""
     from headrace.api.access.redacting import CleanLines, redactor
     from headrace.api.app import Shown, create_app
@@ -50,7 +52,7 @@ def server_of(office: Office, gate: Gate, settings: Settings) -> Server:
     for handler in logging.getLogger("headrace").handlers:
         handler.addFilter(CleanLines(redactor(office.secrets)))
     policy = Policy(settings.allowed_hosts, settings.cors_origins)
-    shown = Shown(settings.access_log, settings.metrics_public)
+    shown = Shown(settings.access_log, settings.metrics_public, tracer)
     return Server(create_app(office, gate, policy, shown))
 
 

@@ -19,6 +19,8 @@ from headrace.cli.watched import MetricsFlag, watch
 from headrace.cli.where import prepare
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
     from headrace.cli.settings import Settings
     from headrace.engine.ports.artifacts import LogWriter
     from headrace.runners.identity import Identity
@@ -79,10 +81,12 @@ async def _serve(
     logs = None
     closing = AsyncExitStack()
     try:
+        from headrace.api.operated.tracing import tracing
         from headrace.engine.broker.streams.worker_logs import KafkaLogs
 
         logs = KafkaLogs(settings.kafka_settings, identity.id)
-        made = _made(settings, identity, queues, labels, app_dir, logs)
+        tracer = closing.enter_context(tracing("headrace-worker"))
+        made = _made(settings, identity, queues, labels, app_dir, logs, tracer)
         await watch(settings.metrics, closing, of_worker=made)
         ending = asyncio.Event()
 
@@ -137,6 +141,7 @@ def _made(
     labels: dict[str, str],
     app_dir: Path,
     logs: LogWriter,
+    tracer: Tracer | None,
 ) -> Worker:
     from headrace.cli.files import workflows_below
     from headrace.engine.artifacts import open_artifacts
@@ -158,6 +163,7 @@ def _made(
         secrets=Secrets.usual(settings.secrets_dir),
         http_policy=HttpPolicy(allow=settings.http_allow),
         state_folder=identity.folder,
+        tracer=tracer,
     )
 
 

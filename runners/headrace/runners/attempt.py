@@ -62,6 +62,7 @@ class Attempt:
     """
 
     part = 0
+    queue = "default"
     state = BUFFERED
     lane = 0
     queued = False  # it was put into the line
@@ -80,6 +81,7 @@ class Attempt:
     redactor: Redactor | None = None
     handle: Any = None  # what the lane needs to interrupt it: a thread, a task
     logs: LogWriter | None = None
+    traceparent: str | None = None  # of its span, where somebody traces
     grace = 10.0  # seconds between the polite and the forced end
     _lines: LogLines | None = None
     _view: View | None = None
@@ -165,6 +167,8 @@ class View:
             "HEADRACE_OUTPUT": str(self.output_file),
             "HEADRACE_EFFECT_KEY": self.effect_key,
         }
+        if self._attempt is not None and self._attempt.traceparent is not None:
+            named["TRACEPARENT"] = self._attempt.traceparent
         if self.map_path:
             named["HEADRACE_MAP_INDEX"] = str(self.map_index)
             named["HEADRACE_MAP_PATH"] = ",".join(map(str, self.map_path))

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -38,6 +38,9 @@ from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.secrets import Secrets
 from headrace.runners.watching import Watches, follow_history
 from headrace.runners.worker import Worker
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 _logger = logging.getLogger(__name__)
 PART = 0
@@ -69,6 +72,7 @@ class Embedded:
         shared: bool,
         artifacts: str | None,
         reload: bool,
+        tracer: Tracer | None,
     ) -> None:
         self.store = store
         self.home = home
@@ -83,6 +87,7 @@ class Embedded:
         self._side = side
         self._shared = shared
         self._reload = reload
+        self._tracer = tracer
         self._engine: Engine | None = None
         self._worker: Worker | None = None
         self._turning: asyncio.Task[None] | None = None
@@ -104,12 +109,13 @@ class Embedded:
         own: bool = True,
         go_on: bool = True,
         reload: bool = False,
+        tracer: Tracer | None = None,
         clock: Clock | None = None,
         side: Callable[[WorkerSide], WorkerSide] = lambda side: side,
     ) -> AsyncIterator[Embedded]:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does. Without `go_on` it leaves alone what was cut off earlier, but for runs
-        that a command asks for. `artifacts` None: a folder in home. `reload`: import users' files again when they have changed. `clock` and `side` (what stands between broker and worker) are for tests."""
+        that a command asks for. `artifacts` None: a folder in home. `reload`: import users' files again when they have changed. `tracer`: makes a span for each attempt. `clock` and `side` (what stands between broker and worker) are for tests."""
         shared = database_url is not None and not database_url.startswith("sqlite")
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
@@ -126,6 +132,7 @@ class Embedded:
                 shared=shared,
                 artifacts=artifacts,
                 reload=reload,
+                tracer=tracer,
             )
         except BaseException:
             await store.close()
@@ -207,6 +214,7 @@ class Embedded:
             state_folder=self.home / "processes",
             ahead=64,
             reload=self._reload,
+            tracer=self._tracer,
         )
         await worker.start()
         self._worker = worker

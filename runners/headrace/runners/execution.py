@@ -18,6 +18,7 @@ from headrace.runners.values import failure
 if TYPE_CHECKING:
     from headrace.runners.http_runner import HttpRunner
     from headrace.runners.shell_runner import ShellRunner
+    from headrace.runners.tracing import AttemptSpans
 
 PYTHON_KINDS = frozenset(("python", "switch"))
 PROCESS_KINDS = frozenset(("shell", "http"))
@@ -35,6 +36,7 @@ class Execution:
         http_policy: which addresses HTTP tasks may reach.
         ended, notice, clock: see ThreadLane.
         reload: look at changed files again (see Functions).
+        spans: traces attempts; None: nobody does.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Execution:
         notice: Callable[[], None],
         clock: Callable[[], float],
         reload: bool = False,
+        spans: AttemptSpans | None = None,
     ) -> None:
         self._line = line
         self._app_dir = app_dir
@@ -56,11 +59,12 @@ class Execution:
         self._state_folder = state_folder
         self._users_loop = LoopThread("headrace-coroutines")
         self._own_loop = LoopThread("headrace-processes")
-        self._threads = ThreadLane(line, self._call, ended, notice, clock)
-        self._coroutines = CoroutineLane(
-            line, COROUTINES, self._users_loop, self._call_async, ended, notice, clock
-        )
-        self._processes = CoroutineLane(line, PROCESSES, self._own_loop, self._run, ended, notice, clock)
+        call = self._call if spans is None else spans.around(self._call)
+        call_async = self._call_async if spans is None else spans.around_async(self._call_async)
+        run = self._run if spans is None else spans.around_async(self._run)
+        self._threads = ThreadLane(line, call, ended, notice, clock)
+        self._coroutines = CoroutineLane(line, COROUTINES, self._users_loop, call_async, ended, notice, clock)
+        self._processes = CoroutineLane(line, PROCESSES, self._own_loop, run, ended, notice, clock)
         self._lanes = (self._threads, self._coroutines, self._processes)
         self._shells: ShellRunner | None = None
         self._calls: HttpRunner | None = None

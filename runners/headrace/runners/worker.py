@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.engine.ports.artifacts import Artifacts, LogWriter
 from headrace.engine.ports.broker import NameLost, WorkerSide
@@ -35,6 +35,11 @@ from headrace.runners.secrets import Secrets
 from headrace.runners.sentry import ANNOUNCE_AFTER, KILL_MARGIN, Sentry
 from headrace.runners.spill import Spill
 from headrace.runners.threads import SHORT
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from headrace.runners.tracing import AttemptSpans
 
 RECONNECT_AFTER = 0.1
 LOOK_FIRST, LOOK_LAST = 0.001, 0.016  # seconds between looks at a backlog of what was thought to be short
@@ -63,6 +68,7 @@ class Worker:
         reload: import changed files again (a folder being worked on).
         largest_output: bytes; a larger output fails the attempt.
         clock: wall time, seconds since the epoch.
+        tracer: makes a span for each attempt; None: nobody traces.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class Worker:
         reload: bool = False,
         largest_output: int = LARGEST_OUTPUT,
         clock: Callable[[], float] = time.time,
+        tracer: Tracer | None = None,
     ) -> None:
         self.id = worker_id
         self.incarnation = incarnation or uuid.uuid4().hex
@@ -113,6 +120,7 @@ class Worker:
             notice=self._notice,
             clock=clock,
             reload=reload,
+            spans=None if tracer is None else _spans(tracer),
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._barrier = Barrier(worker_id)
@@ -281,21 +289,21 @@ class Worker:
             for told in messages:
                 if self._barrier.admits(told):
                     try:
-                        self._handle(told.message)
+                        self._handle(told.message, told.queue)
                     except Exception:  # a fault of ours must not make the worker deaf
                         _logger.exception("A message of part %d could not be handled.", told.message.part)
             self._reporter.outbox.flush()
 
-    def _handle(self, message: ToWorker) -> None:
+    def _handle(self, message: ToWorker, queue: str) -> None:
         if isinstance(message, Dispatches):
-            self._accept(message)
+            self._accept(message, queue)
         elif isinstance(message, Abort):
             if self._answers.abort(message):
                 self._patrol_within(message.grace + KILL_MARGIN)
         else:
             self._answers.ask(message)
 
-    def _accept(self, message: Dispatches) -> None:
+    def _accept(self, message: Dispatches, queue: str) -> None:
         now = time.monotonic()
         held, finished, part, logs = self._held, self._reporter.finished, message.part, self._logs
         answered = finished.reports
@@ -310,6 +318,8 @@ class Worker:
                 ready = prepared(dispatch)
                 attempt = Attempt(key, ready or dispatch, part, now)
                 attempt.logs = logs
+                if queue != Attempt.queue:
+                    attempt.queue = queue
                 held[key] = attempt
                 if self.draining:
                     self._line.withdraw(attempt)
@@ -408,3 +418,9 @@ class Worker:
             self._spawn(self._heart.beat())
         self._reporter.outbox.flush()
         self._patrol_within(max(due - time.monotonic(), 0.001))
+
+
+def _spans(tracer: Tracer) -> AttemptSpans:
+    from headrace.runners.tracing import AttemptSpans
+
+    return AttemptSpans(tracer)

@@ -47,4 +47,4 @@ def _bare() -> Litestar:
     from headrace.api.access.guarding import Gate
     from headrace.api.app import create_app
 
-    return create_app(cast("Any", SimpleNamespace(secrets=())), Gate(cast("Any", None)))
+    return create_app(cast("Any", SimpleNamespace(secrets=(), watched=())), Gate(cast("Any", None)))

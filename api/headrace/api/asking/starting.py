@@ -10,6 +10,7 @@ import msgspec
 from headrace.api.access.asking import Asker
 from headrace.api.asking.finding import SHOWN, plan_of, run_of
 from headrace.api.office import Office
+from headrace.api.operated.tracing import carried
 from headrace.api.problems import Problem
 from headrace.api.shapes.runs import ONCE, StartBody
 from headrace.api.shapes.times import moment
@@ -95,7 +96,7 @@ async def _new(
             parts=1
             if office.embedded
             else await office.store.parts(),  # one engine decides for one part alone
-            trigger={"kind": "manual", "by": asker.actor, **_once(asker)},
+            trigger={"kind": "manual", "by": asker.actor, **carried(), **_once(asker)},
             check=office.check,
             folder=office.folder_of(version.name),
             priority=body.priority or priority,

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.enums import ScopeType
 
+from headrace.api.operated.tracing import answered, request_span
 from headrace.engine.shell.figures import Histogram
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from opentelemetry.trace import Tracer
 
 ACCESS = "headrace.access"
 NO_ROUTE = "(none)"
@@ -27,9 +29,10 @@ class Requests:
     """Wraps the application, outside of everything else. `told`: log each request, without its query, which may hold what is
     nobody's business."""
 
-    def __init__(self, app: ASGIApp, *, told: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, told: bool = False, tracer: Tracer | None = None) -> None:
         self.app = app
         self._told = told
+        self._tracer = tracer
         self.answered: Counter[tuple[str, str, int]] = Counter()
         self.seconds: dict[tuple[str, str], Histogram] = {}
 
@@ -47,7 +50,10 @@ class Requests:
             await send(message)
 
         try:
-            await self.app(scope, receive, sending)
+            with request_span(self._tracer, scope) as span:
+                await self.app(scope, receive, sending)
+                if span is not None:
+                    answered(span, scope, status)
         finally:
             if self._told:
                 self._tell(scope, status, perf_counter() - began)

@@ -171,6 +171,8 @@ class Children:
         key = effect.key
         generation = live.decision.generation
         trigger = {"kind": "parent", "run": row.id, "task": live.using.plan.ids[key.task], "map": key.map}
+        if live.trace is not None:
+            trigger["traceparent"] = live.trace
         return Child(
             NewRun(
                 id=child,

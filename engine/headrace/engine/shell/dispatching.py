@@ -134,6 +134,7 @@ class Outbox:
                 inputs.value,
                 [hole_of(hole) for hole in inputs.holes] if inputs.holes else [],
                 live.priority(profile),
+                live.trace,
             )
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace.engine.core.decision import Decision, Effect, Ready, Transition
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.keys import Key
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 
 CLASS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+def _trace(trigger: bytes) -> str | None:
+    """The W3C traceparent that a run was started with. Few have one, so most are not read for it."""
+    if b"traceparent" not in trigger:
+        return None
+    found = msgspec.json.decode(trigger).get("traceparent")
+    return found if isinstance(found, str) else None
 
 
 class LiveRun:
@@ -48,6 +58,7 @@ class LiveRun:
         "row",
         "seq",
         "timed",
+        "trace",
         "using",
     )
 
@@ -59,6 +70,7 @@ class LiveRun:
         self.machine = machine
         self.using = using
         self.seq = row.seq
+        self.trace = _trace(row.trigger)
         self.broken = False
         self._class = CLASS[info.priority]
         self.rounds: list[int] = []  # how many events there were after each round of deciding
