@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 from headrace.cli.documents import run_document
@@ -51,8 +51,9 @@ async def follow(
     try:
         async with asyncio.timeout(timeout) as limit, interrupted.caught(stop_on_interrupt):
             with shown:
-                async for change in station.watch(run):
-                    shown.show(change)
+                async with aclosing(station.watch(run)) as changes:
+                    async for change in changes:
+                        shown.show(change)
     except TimeoutError:
         if not limit.expired():
             raise  # of something else

@@ -6,7 +6,7 @@ import asyncio
 import json as codec
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -150,7 +150,7 @@ class LocalStation:
 
         return await plan_of(self.store, run.plan)
 
-    async def watch(self, run: RunEntry) -> AsyncIterator[Change]:
+    async def watch(self, run: RunEntry) -> AsyncGenerator[Change, None]:
         async for change in self.home.watch(await self._row(run.run)):
             yield change
 
@@ -171,7 +171,7 @@ class LocalStation:
         found.sort(key=lambda one: one[0])  # stable: lines of one attempt stay in the order of writing
         return [line for _, line in found]
 
-    async def follow_lines(self, run: RunEntry) -> AsyncIterator[Line]:
+    async def follow_lines(self, run: RunEntry) -> AsyncGenerator[Line, None]:
         row = await self._row(run.run)
         lines: asyncio.Queue[Log] = asyncio.Queue()
 

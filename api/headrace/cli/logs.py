@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -73,13 +74,14 @@ async def _go_on(
     json: bool,
 ) -> None:
     """Print what is written from now on, until the run has ended and nothing more comes."""
-    async for line in station.follow_lines(run):
-        if line.generation != run.generation or attempt not in (None, line.attempt):
-            continue
-        if ref is not None and not ref.means(reference(line.task)):
-            continue
-        if line.number >= shown[_attempt(line)]:
-            _show([line], ref is None or not ref.items, json)
+    async with aclosing(station.follow_lines(run)) as lines:
+        async for line in lines:
+            if line.generation != run.generation or attempt not in (None, line.attempt):
+                continue
+            if ref is not None and not ref.means(reference(line.task)):
+                continue
+            if line.number >= shown[_attempt(line)]:
+                _show([line], ref is None or not ref.items, json)
 
 
 def _attempt(line: Line) -> tuple[object, ...]:

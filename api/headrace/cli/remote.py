@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -170,14 +171,16 @@ class RemoteStation:
             raise
         return build(msgspec.json.encode(found.document))
 
-    async def watch(self, run: RunEntry) -> AsyncIterator[Moving]:
+    async def watch(self, run: RunEntry) -> AsyncGenerator[Moving, None]:
         generation = self._from.pop(run.run, None)
-        async for event in self._client.runs.events(run.run, after="now" if generation is None else None):
-            if isinstance(event, Moved) and event.generation >= (generation or 0):
-                at = datetime.fromisoformat(event.at).timestamp()
-                yield Moving(at, event.task, event.before, event.state, event.reason, event.attempt)
-            elif isinstance(event, End):
-                return
+        after = "now" if generation is None else None
+        async with aclosing(self._client.runs.events(run.run, after=after)) as events:
+            async for event in events:
+                if isinstance(event, Moved) and event.generation >= (generation or 0):
+                    at = datetime.fromisoformat(event.at).timestamp()
+                    yield Moving(at, event.task, event.before, event.state, event.reason, event.attempt)
+                elif isinstance(event, End):
+                    return
 
     async def lines(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
         found = [one async for one in self._client.tasks.list(run.run)]
@@ -200,10 +203,11 @@ class RemoteStation:
             async for line in self._client.tasks.logs(run, task, attempt, generation=generation)
         ]
 
-    async def follow_lines(self, run: RunEntry) -> AsyncIterator[Line]:
-        async for event in self._client.runs.logs(run.run):
-            if isinstance(event, Line):
-                yield event
+    async def follow_lines(self, run: RunEntry) -> AsyncGenerator[Line, None]:
+        async with aclosing(self._client.runs.logs(run.run)) as events:
+            async for event in events:
+                if isinstance(event, Line):
+                    yield event
 
     async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
         try:

@@ -6,7 +6,7 @@ A station speaks in the API's own shapes: `headrace.cli.local` makes them from r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -133,14 +133,14 @@ class Station(Protocol):
     async def plan(self, run: RunEntry) -> Plan | None:
         """The plan that it goes by; None for who may not see it."""
 
-    def watch(self, run: RunEntry) -> AsyncIterator[Change]:
+    def watch(self, run: RunEntry) -> AsyncGenerator[Change, None]:
         """Its changes until it is final: from its beginning where it was just started here, from its command where one was just
         given, else from now on."""
 
     async def lines(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
         """What the run's newest generation has written so far, in the order of writing."""
 
-    def follow_lines(self, run: RunEntry) -> AsyncIterator[Line]:
+    def follow_lines(self, run: RunEntry) -> AsyncGenerator[Line, None]:
         """What every attempt of the run writes, from its first line on, until the run has ended and nothing more comes."""
 
     async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]:

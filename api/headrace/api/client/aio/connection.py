@@ -4,7 +4,7 @@ where they were cut off."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -153,7 +153,9 @@ class AsyncConnection:
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
-    async def stream(self, *steps: str, after: str | None = None) -> AsyncIterator[httpx2.ServerSentEvent]:
+    async def stream(
+        self, *steps: str, after: str | None = None
+    ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
         """The events of a stream until the caller has enough. When the connection breaks, or the server ends it, it is made again and
         goes on behind the last event that was given out. Raises ApiError: for what is refused, and for a server that stays away."""
         last, tried = after, 0

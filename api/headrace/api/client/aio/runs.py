@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -214,28 +215,30 @@ class AsyncRuns:
 
     # -- following ----------------------------------------------------------------------------------------------------
 
-    async def events(self, run: str, *, after: str | None = None) -> AsyncIterator[RunEvent]:
+    async def events(self, run: str, *, after: str | None = None) -> AsyncGenerator[RunEvent, None]:
         """Every move of the run and its task runs from its beginning, or from what is to come with `after="now"`, until `End`.
         A connection that breaks is made again and nothing is told twice or left out; where the server says that it left
-        something out, there is a `Gap`."""
+        something out, there is a `Gap`. Who stops early closes what this gives: `aclosing`."""
         kinds: Mapping[str, Any] = {"run": Moved, "task": Moved, "gap": Gap, "end": End}
-        async for event in self._connection.stream("runs", run, "events", after=after):
-            kind = kinds.get(event.event)
-            if kind is not None:
-                yield wire.read(event.data.encode(), kind)
-                if kind is End:
-                    return
+        async with aclosing(self._connection.stream("runs", run, "events", after=after)) as events:
+            async for event in events:
+                kind = kinds.get(event.event)
+                if kind is not None:
+                    yield wire.read(event.data.encode(), kind)
+                    if kind is End:
+                        return
 
-    async def logs(self, run: str, *, after: str | None = None) -> AsyncIterator[LogEvent]:
+    async def logs(self, run: str, *, after: str | None = None) -> AsyncGenerator[LogEvent, None]:
         """Every line that its tasks wrote and write, those of one attempt in order, until the run has ended. Takes an operator."""
-        async for event in self._connection.stream("runs", run, "logs", after=after):
-            if event.event == "lines":
-                for line in wire.read(event.data.encode(), _Lines).lines:
-                    yield line
-            elif event.event == "gap":
-                yield wire.read(event.data.encode(), Gap)
-            elif event.event == "end":
-                return
+        async with aclosing(self._connection.stream("runs", run, "logs", after=after)) as events:
+            async for event in events:
+                if event.event == "lines":
+                    for line in wire.read(event.data.encode(), _Lines).lines:
+                        yield line
+                elif event.event == "gap":
+                    yield wire.read(event.data.encode(), Gap)
+                elif event.event == "end":
+                    return
 
 
 def _start(

@@ -4,7 +4,7 @@ where they were cut off."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -152,7 +152,7 @@ class Connection:
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
-    def stream(self, *steps: str, after: str | None = None) -> Iterator[httpx2.ServerSentEvent]:
+    def stream(self, *steps: str, after: str | None = None) -> Generator[httpx2.ServerSentEvent, None, None]:
         """The events of a stream until the caller has enough. When the connection breaks, or the server ends it, it is made again and
         goes on behind the last event that was given out. Raises ApiError: for what is refused, and for a server that stays away."""
         last, tried = after, 0

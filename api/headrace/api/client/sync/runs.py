@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -212,27 +213,29 @@ class Runs:
 
     # -- following ----------------------------------------------------------------------------------------------------
 
-    def events(self, run: str, *, after: str | None = None) -> Iterator[RunEvent]:
+    def events(self, run: str, *, after: str | None = None) -> Generator[RunEvent, None, None]:
         """Every move of the run and its task runs from its beginning, or from what is to come with `after="now"`, until `End`.
         A connection that breaks is made again and nothing is told twice or left out; where the server says that it left
-        something out, there is a `Gap`."""
+        something out, there is a `Gap`. Who stops early closes what this gives: `closing`."""
         kinds: Mapping[str, Any] = {"run": Moved, "task": Moved, "gap": Gap, "end": End}
-        for event in self._connection.stream("runs", run, "events", after=after):
-            kind = kinds.get(event.event)
-            if kind is not None:
-                yield wire.read(event.data.encode(), kind)
-                if kind is End:
-                    return
+        with closing(self._connection.stream("runs", run, "events", after=after)) as events:
+            for event in events:
+                kind = kinds.get(event.event)
+                if kind is not None:
+                    yield wire.read(event.data.encode(), kind)
+                    if kind is End:
+                        return
 
-    def logs(self, run: str, *, after: str | None = None) -> Iterator[LogEvent]:
+    def logs(self, run: str, *, after: str | None = None) -> Generator[LogEvent, None, None]:
         """Every line that its tasks wrote and write, those of one attempt in order, until the run has ended. Takes an operator."""
-        for event in self._connection.stream("runs", run, "logs", after=after):
-            if event.event == "lines":
-                yield from wire.read(event.data.encode(), _Lines).lines
-            elif event.event == "gap":
-                yield wire.read(event.data.encode(), Gap)
-            elif event.event == "end":
-                return
+        with closing(self._connection.stream("runs", run, "logs", after=after)) as events:
+            for event in events:
+                if event.event == "lines":
+                    yield from wire.read(event.data.encode(), _Lines).lines
+                elif event.event == "gap":
+                    yield wire.read(event.data.encode(), Gap)
+                elif event.event == "end":
+                    return
 
 
 def _start(
