@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json as codec
 import re
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 
 from headrace.cli.failure import Status, Stop
-from headrace.cli.here import go, reading
-from headrace.cli.output import instant, print_json, print_table, printable, say
+from headrace.cli.here import go
+from headrace.cli.output import print_json, print_table, printable, say
+from headrace.cli.people import people
 from headrace.cli.users import Json
-from headrace.cli.where import HERE, Where
+from headrace.cli.where import ANYWHERE, Anywhere
 from headrace.engine.ports.acts import ChainHead
-
-if TYPE_CHECKING:
-    from headrace.api.office import ApiStore
 
 MOST = 500
 
@@ -31,7 +30,7 @@ def list_(
     ] = None,
     limit: Annotated[int, Parameter(help="How many (at most 500).")] = 50,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """Who did what to what, when and from where."""
     if not 1 <= limit <= MOST:
@@ -40,29 +39,17 @@ def list_(
     return go(_list(where, limit, json, wanted))
 
 
-async def _list(where: Where, limit: int, json: bool, wanted: dict[str, Any]) -> int:
-    settings = where.settings()
-    async with reading(settings) as opened:
-        store = cast("ApiStore", opened)
-        lines = await store.audit(settings.project, limit=limit, **wanted)
+async def _list(where: Anywhere, limit: int, json: bool, wanted: dict[str, Any]) -> int:
+    async with people(where.settings(), only_look=True) as known:
+        lines = await known.audit(limit=limit, **wanted)
     if json:
-        entries = [
-            {
-                **{
-                    name: getattr(line, name)
-                    for name in ("id", "actor", "address", "action", "object", "place", "hash")
-                },
-                "at": instant(line.at),
-                "detail": codec.loads(line.detail),
-            }
-            for line in lines
-        ]
-        print_json({"items": entries, "next": lines[-1].id if len(lines) == limit else None})
+        items = [msgspec.to_builtins(line) for line in lines]
+        print_json({"items": items, "next": lines[-1].id if len(lines) == limit else None})
         return 0
     print_table(
         ("at", "who", "from", "did", "to", "detail"),
         (
-            (instant(line.at), line.actor, line.address, line.action, line.object, line.detail.decode())
+            (line.at, line.actor, line.address, line.action, line.object, codec.dumps(line.detail))
             for line in lines
         ),
         empty="Nobody did anything yet.",
@@ -77,7 +64,7 @@ def verify(
         Parameter(help="LINE:HASH of one project, as noted earlier: the chain must still hold it."),
     ] = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Anywhere = ANYWHERE,
 ) -> int:
     """Whether anything in the audit was changed or taken away.
 
@@ -88,15 +75,9 @@ def verify(
     return go(_verify(where, _head(expect), json))
 
 
-async def _verify(where: Where, expected: ChainHead | None, json: bool) -> int:
-    from headrace.api.access.verifying import verify as followed
-
-    loaded = where.load()
-    named = loaded.origins["project"] != "default"
-    async with reading(loaded.settings) as opened:
-        store = cast("ApiStore", opened)
-        projects = [loaded.settings.project] if named or expected else sorted(await store.audited_projects())
-        verdicts = [await followed(store, project, expected) for project in projects]
+async def _verify(where: Anywhere, expected: ChainHead | None, json: bool) -> int:
+    async with people(where.settings(), only_look=True) as known:
+        verdicts = await known.verify(expected)
     if json:
         entries = [{"holds": one.problem is None, **one._asdict()} for one in verdicts]
         print_json({"schema": 1, "holds": all(entry["holds"] for entry in entries), "projects": entries})

@@ -259,7 +259,7 @@ class LocalStation:
 
     async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
         from headrace.api.shapes.workflows import workflow_entry
-        from headrace.cli.users import act
+        from headrace.cli.people import act
 
         newest = (await self._versions(name))[-1]
         line = act(self.settings, "workflow.set", f"workflow {name}", {"paused": paused})

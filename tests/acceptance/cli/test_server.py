@@ -240,3 +240,40 @@ def test_a_server_that_does_not_answer_or_does_not_let_in(
         monkeypatch.setenv("HEADRACE_TOKEN", "hr_" + "x" * 40)
         assert main(["runs", "list", *ask]) == 3
         assert "does not hold" in capsys.readouterr().err
+
+
+def test_users_tokens_and_the_audit(typed: Keyboard) -> None:
+    Path("word").write_text("correct horse battery\n")
+    for name, there in (("ada", True), ("bob", False)):
+        word = ("--password-file", "word")
+        assert typed("users", "add", name, "--role", "operator", *word, there=there).status == 0
+        again = typed("users", "add", name, *word, there=there)
+        assert (again.status, "already" in again.err) == (2, True)
+        assert typed("users", "set-role", name, "admin", "--everywhere", there=there).status == 0
+        assert typed("users", "set-role", name, "viewer", there=there).status == 0
+        assert typed("users", "disable", name, there=there).status == 0
+        made = typed("tokens", "create", f"of-{name}", "--role", "viewer", there=there)
+        assert (made.status, made.out.startswith("hr_"), made.err.count("viewer")) == (0, True, 1)
+    for words in (
+        ("users", "list"),
+        ("users", "list", "--json"),
+        ("users", "set-role", "nobody", "viewer"),
+        ("users", "enable", "nobody"),
+        ("tokens", "list"),
+        ("tokens", "list", "--json"),
+        ("tokens", "create", "of-ada", "--role", "admin"),
+        ("tokens", "revoke", "of-nobody"),
+        ("audit", "list", "--action", "user"),
+        ("audit", "list", "--json", "--limit", "3"),
+    ):
+        there, here = typed.both(*words)
+        assert there == here, words
+    listed = json.loads(typed("users", "list", "--json").out)["items"]
+    assert [user["roles"] for user in listed] == [{"*": "admin", "default": "viewer"}] * 2
+    assert all(user["disabled_at"] for user in listed)
+    assert (
+        typed("tokens", "revoke", "of-ada").status
+        == typed("tokens", "revoke", "of-bob", there=False).status
+        == 0
+    )
+    assert typed("audit", "verify").status == typed("audit", "verify", there=False).status == 0
