@@ -266,8 +266,8 @@ def test_users_tokens_and_the_audit(typed: Keyboard) -> None:
         ("audit", "list", "--action", "user"),
         ("audit", "list", "--json", "--limit", "3"),
     ):
-        there, here = typed.both(*words)
-        assert there == here, words
+        remote, local = typed.both(*words)
+        assert remote == local, words
     listed = json.loads(typed("users", "list", "--json").out)["items"]
     assert [user["roles"] for user in listed] == [{"*": "admin", "default": "viewer"}] * 2
     assert all(user["disabled_at"] for user in listed)

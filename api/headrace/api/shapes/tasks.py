@@ -12,7 +12,6 @@ from headrace.api.shapes.runs import Reason, RunStateWord
 from headrace.api.showing.attempts import Tried
 from headrace.api.showing.reasons import sentence, sentences
 from headrace.api.showing.times import instant
-from headrace.engine.core.drawing.document import rule_text
 from headrace.engine.core.machine.explaining import Explanation
 from headrace.engine.core.plan import Plan
 from headrace.engine.ports.messages import Log
@@ -258,6 +257,10 @@ def task_why(plan: Plan, task: TaskView, told: Explanation | None) -> TaskWhy:
 
 
 def _explained(plan: Plan, task: TaskView, told: Explanation | None) -> dict[str, Any]:
+    from headrace.engine.core.drawing.document import (
+        rule_text,
+    )  # draws graphs too: a command that only lists does not pay
+
     node = plan.index[task.id]
     rule = rule_text(plan, node)
     if told is None:
