@@ -64,7 +64,7 @@ check: lint types imports test ## all of the above
 model: setup ## every order of events of the protocol, in larger worlds than the tests take; some minutes
 	@$(BIN)/python -m tests.simulation.protocol
 
-fuzz: setup ## 50,000 random requests to a real server, held against its own description; some minutes
+fuzz: setup ## 50,000 random requests to a real server, held against its own description; a quarter of an hour
 	@$(BIN)/python -m tests.acceptance.api.fuzzing 600
 
 bench: setup ## how fast it is here, beside the barest loop
