@@ -21,9 +21,9 @@ from headrace.api.veiling import Veil
 from headrace.cli.failure import Stop
 from headrace.cli.local_letters import LocalLetters
 from headrace.cli.references import TaskRef, find_run, is_whole_id, short, task_ref
+from headrace.cli.refusals import no_version, no_workflow, paused
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
 from headrace.engine.core.keys import pack, unpack, written
-from headrace.engine.core.problems import did_you_mean
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.access import Role
 
@@ -350,31 +350,6 @@ class LocalStation:
         if not rows:
             raise no_workflow(name, {row.name for row in await self.store.versions(self.project)})
         return rows
-
-
-# -- what both stations say ---------------------------------------------------------------------------------------------
-
-
-def no_workflow(name: str, known: set[str]) -> Stop:
-    """There is no such workflow; the nearest name."""
-    return Stop(
-        f'no workflow "{name}" is registered.',
-        hint=did_you_mean(name, known)
-        or "headrace register FILE does it; headrace workflows list shows them.",
-    )
-
-
-def no_version(name: str, number: int, known: Sequence[int]) -> Stop:
-    """There is no such version."""
-    return Stop(f"{name} has no version {number}.", hint=f"It has {', '.join(map(str, known))}.")
-
-
-def paused(name: str) -> Stop:
-    """Whoever paused the workflow means it."""
-    return Stop(
-        f"workflow {name} is paused: nothing starts it.",
-        hint=f"headrace workflows resume {name} lets it start.",
-    )
 
 
 def means(ref: TaskRef | None, task: str, packed: int) -> bool:

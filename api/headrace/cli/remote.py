@@ -14,7 +14,6 @@ from headrace.api.client.aio.client import AsyncClient
 from headrace.api.client.errors import ApiError
 from headrace.api.client.models import End, Line, Moved
 from headrace.cli.failure import Status, Stop
-from headrace.cli.local import no_version, no_workflow, paused
 from headrace.cli.references import (
     ONCE_FOUND,
     TaskRef,
@@ -26,6 +25,7 @@ from headrace.cli.references import (
     task_ref,
     written_of,
 )
+from headrace.cli.refusals import no_version, no_workflow, paused
 from headrace.cli.remote_letters import RemoteLetters
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
 from headrace.engine.core.problems import InvalidWorkflow, Place, Problem

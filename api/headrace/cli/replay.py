@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.failure import Status
+from headrace.cli.failure import Status, Stop
 from headrace.cli.here import go, reading
 from headrace.cli.output import print_json, say
 from headrace.cli.references import find_run, short
@@ -29,6 +29,11 @@ async def _replay(where: Where, run: str, json: bool) -> int:
     from headrace.engine.shell.replay import replay as decide_again
 
     settings = where.settings()
+    if settings.server is not None and where.home is None and where.database_url is None:
+        raise Stop(
+            "replay reads a run's whole history, which a server does not give out.",
+            hint="Name its database: --database-url, or --home for a folder.",
+        )
     artifacts = open_artifacts(settings.artifact_store)
     async with reading(settings) as store:
         row = await find_run(store, settings.project, run)
