@@ -204,6 +204,24 @@ async def test_rerun_from_failed_begins_a_generation_and_keeps_what_succeeded(be
     await bench.agrees(view.run.no)
 
 
+async def test_items_that_run_again_and_again_replay_with_the_elements_of_the_first_time(bench: Rig) -> None:
+    """The map keeps its elements in the generation that expanded it, and its head has a row in every later one."""
+    items = py(
+        "item", "list", with_={"n": "${{ item }}"}, retry=tries(2), map=over("${{ tasks.list.output }}")
+    )
+    bench.worker.body = lambda d: Answer(output=[1, 2, 3]) if d.job.task_id == "list" else fails()
+    row = await bench.submit(flow(py("list"), items))
+    for command, body in (("rerun", RerunBody("ann")), ("task", TaskBody("ann", "item[1]", "retry"))):
+        await bench.settle()
+        await bench.advance(2)
+        await bench.command(row.no, command, body)
+    await bench.settle()
+    await bench.advance(2)
+    assert bench.worker.seen[-1].inputs["with"] == {"n": 2}
+    assert (await bench.view(row.no)).run.generation == 3
+    await bench.agrees(row.no)
+
+
 async def test_a_person_skips_a_waiting_task(bench: Rig) -> None:
     row = await bench.submit(flow(sleep("nap", 60), noop("after", "nap", trigger_rule="none_failed")))
     await bench.settle()

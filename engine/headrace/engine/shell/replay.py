@@ -214,11 +214,17 @@ class _Again:
         return Answers(values, hits)
 
     def _newest(self, key: Key, generation: int, base: int) -> TaskRow | None:
+        """What the store would answer: the newest row, and the newest inputs, which a map keeps in the generation that
+        expanded it."""
+        newest: TaskRow | None = None
         for number in range(generation, base - 1, -1):
             row = self.rows.get((number, key))
             if row is not None:
-                return row
-        return None
+                if newest is None:
+                    newest = row
+                if row.inputs is not None:
+                    return newest._replace(inputs=row.inputs)
+        return newest
 
 
 def _stored(row: TaskRow) -> StoredValue:
