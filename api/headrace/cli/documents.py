@@ -30,6 +30,7 @@ def run_document(seen: Seen) -> dict[str, Any]:
     return {
         **run_entry(seen.run),
         "output": seen.run.output,
+        **({} if seen.aside is None else {"set_aside": seen.aside}),
         "tasks": [_picked(task, _TASK) for task in seen.tasks],
     }
 

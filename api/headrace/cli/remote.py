@@ -101,7 +101,7 @@ class RemoteStation:
     async def see(self, run: str) -> Seen:
         tasks: list[TaskRun] = [task async for task in self._client.tasks.list(run)]
         detail = await self._client.runs.get(run)
-        return Seen(await self._whole(detail), tasks)
+        return Seen(await self._whole(detail), tasks, detail.set_aside)
 
     async def _whole(self, run: RunDetail) -> RunDetail:
         if run.output_size is None or run.redacted:
@@ -129,7 +129,8 @@ class RemoteStation:
             told = await _each(waiting, lambda one: self._in_full(run.run, one))
         else:
             told = await _each(waiting[:most], lambda one: self._client.tasks.why(run.run, written_of(one)))
-        return Explained(run, told, len(waiting) - len(told))
+        aside = (await self._client.runs.get(run.run)).set_aside
+        return Explained(run, told, len(waiting) - len(told), aside)
 
     async def _task(self, run: str, task: str) -> Sequence[TaskWhy]:
         """One task run; all items of a mapped task that is named without an index."""

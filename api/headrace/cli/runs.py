@@ -14,7 +14,7 @@ from headrace.cli.here import go, looking, steered
 from headrace.cli.output import State, clock_time, moment, print_json, print_table, say, span
 from headrace.cli.references import short, written_of
 from headrace.cli.story import tell
-from headrace.cli.telling import told
+from headrace.cli.telling import aside, told
 from headrace.cli.where import ANYWHERE, Anywhere, RunRef
 
 RunStateName = Literal["queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"]
@@ -128,6 +128,8 @@ async def _show(where: Anywhere, text: str, everything: bool, json: bool) -> int
                 f"… and {len(seen.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"
             )
         await tell(seen, station)
+    if seen.aside is not None:
+        print(aside(seen.run.run, seen.aside))
     if degraded is not None:
         say(told(degraded))
     return 0

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from headrace.cli.output import printable
+from headrace.cli.references import short
+
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
@@ -42,6 +45,11 @@ def _log(degraded: Degraded | None) -> None:
             "Redis cannot be used: %s. Runs go on; whoever asks how they stand is answered by the database.",
             degraded.why,
         )
+
+
+def aside(run: str, why: str) -> str:
+    """One line for people about a run with which no engine goes on."""
+    return f"run {short(run)} is set aside, until another engine tries it: {printable(why)}"
 
 
 def told(degraded: DegradedCache) -> str:

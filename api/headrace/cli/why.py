@@ -10,6 +10,7 @@ from headrace.cli.documents import why_document
 from headrace.cli.here import go, looking
 from headrace.cli.output import State, paint, print_json, printable
 from headrace.cli.references import short, written_of
+from headrace.cli.telling import aside
 from headrace.cli.where import ANYWHERE, Anywhere, RunRef, TaskName
 
 if TYPE_CHECKING:
@@ -39,14 +40,12 @@ async def _why(where: Anywhere, text: str, task: str | None, json: bool) -> int:
         told = await station.explain(text, task, None if json else MOST)
     if json:
         answers = [why_document(one) for one in told.tasks]
-        aside = {} if told.aside is None else {"set_aside": told.aside}
+        set_aside = {} if told.aside is None else {"set_aside": told.aside}
         alone = task is not None and len(answers) == 1
-        print_json((answers[0] if alone else {"items": answers, "next": None}) | aside)
+        print_json((answers[0] if alone else {"items": answers, "next": None}) | set_aside)
         return 0
     if told.aside is not None:
-        print(
-            f"run {short(told.run.run)} is set aside, until another engine tries it: {printable(told.aside)}"
-        )
+        print(aside(told.run.run, told.aside))
     if not told.tasks:
         print(f"run {short(told.run.run)} {told.run.state}; so did every task.")
     for one in told.tasks:

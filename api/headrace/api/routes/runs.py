@@ -37,6 +37,7 @@ from headrace.api.shapes.workflows import PlanDetail
 from headrace.api.veiling import Veil
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.artifacts import ArtifactMissing
+from headrace.engine.shell.aside import set_aside
 from headrace.engine.shell.rows import artifact_of
 from headrace.engine.shell.standing import status_of
 from headrace.engine.shell.views import RunUnknown
@@ -88,7 +89,9 @@ async def get_run(
     seconds = patience(wait)
     row = await until_final(office, await run_of(office, asker.project, run), seconds)
     kept = artifact_of(row.artifact)
-    return run_detail(row, Veil(asker.role, office.secrets), None if kept is None else kept.size)
+    aside = None if RunState(row.state).final else await set_aside(office.store, row)
+    veil = Veil(asker.role, office.secrets)
+    return run_detail(row, veil, None if kept is None else kept.size, aside)
 
 
 @get("/runs/{run:str}/status", opt=VIEWER, summary="How a run stands")

@@ -58,10 +58,12 @@ class RunEntry(msgspec.Struct, kw_only=True):
 
 
 class RunDetail(RunEntry, kw_only=True):
-    """A run with its output. `output_size`: its bytes when it is too large to stand here; it is read from /output then."""
+    """A run with its output. `output_size`: its bytes when it is too large to stand here; it is read from /output then.
+    `set_aside`: why no engine goes on with it, where one has said so; another one tries it again."""
 
     output: Any = None
     output_size: int | None = None
+    set_aside: str | None = None
 
 
 def run_entry(row: RunRow, veil: Veil) -> RunEntry:
@@ -69,14 +71,17 @@ def run_entry(row: RunRow, veil: Veil) -> RunEntry:
     return RunEntry(**_fields(row, veil))
 
 
-def run_detail(row: RunRow, veil: Veil, artifact_size: int | None = None) -> RunDetail:
-    """The run by itself. `artifact_size`: of its output, when that is kept among the artifacts."""
+def run_detail(
+    row: RunRow, veil: Veil, artifact_size: int | None = None, aside: str | None = None
+) -> RunDetail:
+    """The run by itself. `artifact_size`: of its output, when that is kept among the artifacts; `aside`: see RunDetail."""
     size = artifact_size if artifact_size is not None else len(row.output or b"")
     large = artifact_size is not None or size > INLINE_OUTPUT
     return RunDetail(
         **_fields(row, veil),
         output=None if large else veil.value(row.output),
         output_size=size if large else None,
+        set_aside=aside,
     )
 
 
