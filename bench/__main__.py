@@ -1,6 +1,6 @@
 """All measures, one after the other, each in a process of its own: python -m bench [--quick] [NAME ...]
 
-NAME: embedded, async, planning, memory, newcomer, api; full, full-async, full-two, kill and live, on real Kafka and PostgreSQL (bench/cluster.py).
+NAME: embedded, async, planning, memory, newcomer, api; full, full-async, full-two, kill, live and trigger, on real Kafka and PostgreSQL (bench/cluster.py).
 JSON lines; a measure that cannot run says so and fails the command.
 """
 
@@ -23,6 +23,7 @@ MEASURES: dict[str, tuple[str, ...]] = {
     "full-two": ("bench.full", "--workers", "2"),
     "kill": ("bench.kill",),
     "live": ("bench.live",),
+    "trigger": ("bench.trigger",),
 }
 
 
