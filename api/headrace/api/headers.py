@@ -9,6 +9,7 @@ import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar.enums import ScopeType
@@ -93,6 +94,12 @@ class Border:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) > 1 or not all(_HOST.fullmatch(host) for host in hosts):
             return Problem(400, "bad_request", "The Host header is not one.")
+        if not _is_text(scope):
+            return Problem(
+                400,
+                "bad_request",
+                "The path or the query holds what is no text: a NUL character, or bytes that are not UTF-8.",
+            )
         if self._hosts:
             host = hosts[0].decode().rsplit(":", 1)[0].lower() if hosts else ""
             if not any(
@@ -100,6 +107,22 @@ class Border:
             ):
                 return Problem(421, "misdirected", "This server does not answer for that host.")
         return None
+
+
+def _is_text(scope: HTTPScope) -> bool:
+    """Whether a database could keep every word of the path and the query. Here, so that no route has to remember it."""
+    path, query = scope["path"], scope["query_string"]
+    if b"%" in query:
+        query = unquote_to_bytes(query)
+    if "\0" in path or b"\0" in query:
+        return False
+    try:
+        path.encode()  # fails for half of a surrogate pair
+        unquote_to_bytes(scope.get("raw_path") or b"").decode()
+        query.decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _complete(message: HTTPResponseStartEvent, name: str) -> None:

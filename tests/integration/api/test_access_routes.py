@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/dead-letters/discard": {"letters": [1], "reason": "none"},
     "/api/v1/dead-letters/requeue": {"letters": [1]},
 }
+NO_TEXT = ("%00", "%ed%a0%80", "%ff")
 INSTALLATION = {
     "PATCH /api/v1/users/{name}",
     "POST /api/v1/users",
@@ -215,6 +216,21 @@ async def test_a_path_in_disguise_opens_nothing(shared: Secured, theirs: dict[st
         assert "token.create" not in answer.text
     allowed = await raw(shared, "GET", path, shared.token())
     assert allowed.status_code in (200, 400, 404)
+
+
+async def test_what_no_database_could_keep_comes_to_no_route(shared: Secured) -> None:
+    """NUL, half of a surrogate pair, a byte that is no UTF-8; in every path and every query."""
+    credentials = shared.token()
+    for route in ROUTES:
+        plain = filled(route.path, {})
+        tricks = [f"{plain}?cursor=a&text={bad}" for bad in NO_TEXT] + [f"{plain}?{bad}" for bad in NO_TEXT]
+        for parameter in re.findall(r"\{(\w+)\}", route.path):
+            tricks += [filled(route.path, {parameter: f"1{bad}"}) for bad in NO_TEXT]
+        for path in tricks:
+            answer = await raw(shared, route.method, path, credentials)
+            assert (answer.status_code, answer.json()["code"]) == (400, "bad_request"), (path, answer.text)
+    kept = await raw(shared, "GET", "/api/v1/runs?text=%2500%EF%BF%BD%F0%9F%8C%8A", credentials)
+    assert kept.status_code == 200, kept.text
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ async def test_what_is_not_there_or_another_projects_is_not_found(api: Api) -> N
         assert (await api.get(f"/runs/{run}{path}", project="other")).status_code == 404, path
     assert (await api.get("/runs", project="other")).json()["items"] == []
     assert (await api.post("/workflows/echo/runs", {}, project="other")).status_code == 404
-    for name in ("last", run[:13], run.upper(), "%2e%2e", "x" * 400, run[:-1] + "%00"):
+    for name in ("last", run[:13], run.upper(), "%2e%2e", "x" * 400):
         assert (await api.get(f"/runs/{name}")).status_code == 404, name
     assert (await api.post("/workflows/echo/runs", {"version": 9})).status_code == 404
 

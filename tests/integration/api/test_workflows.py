@@ -177,7 +177,6 @@ async def test_what_is_not_there_or_another_projects_is_not_found(api: Api) -> N
     await api.registered(HELLO)
     for path in (
         "/workflows/hallo",
-        "/workflows/hello%00",
         f"/workflows/{'x' * 300}",
         "/workflows/hello/versions/9",
         "/workflows/hello/versions/99999999999999999999",

@@ -18,10 +18,10 @@ from headrace.api.asking.looking import snapshot_of, spot_of
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, cursor_of, place_of
 from headrace.api.problems import Problem, missing
+from headrace.api.routes.queried import Indexes
 from headrace.api.shapes.tasks import (
     ArtifactEntry,
     AttemptEntry,
-    Indexes,
     LogPage,
     TaskInputs,
     attempt_entry,
@@ -44,7 +44,7 @@ async def list_task_attempts(
     asker: NamedDependency[Asker],
     run: FromPath[str],
     task: FromPath[str],
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[AttemptEntry]:
@@ -69,7 +69,7 @@ async def get_attempt_logs(
     run: FromPath[str],
     task: FromPath[str],
     attempt: FromPath[int],
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
     generation: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1)] = None,
     after: Annotated[int, QueryParameter(ge=0, le=2**53)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST_LINES)] = 1000,
@@ -94,7 +94,7 @@ async def get_task_inputs(
     asker: NamedDependency[Asker],
     run: FromPath[str],
     task: FromPath[str],
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
 ) -> TaskInputs:
     """As they were judged. Secrets stand by their names; large values by their artifacts. 404 `no_inputs` for a task run that has
     not begun."""
@@ -115,7 +115,7 @@ async def get_task_output(
     asker: NamedDependency[Asker],
     run: FromPath[str],
     task: FromPath[str],
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
 ) -> Response[bytes]:
     """The value alone, however large it is, up to 64 MiB. 409 `task_not_final` while the task run has not ended."""
     snapshot = await snapshot_of(office, asker.project, run)

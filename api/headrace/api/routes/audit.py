@@ -13,8 +13,8 @@ from headrace.api.access.guarding import ADMIN
 from headrace.api.access.verifying import verify
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
+from headrace.api.routes.queried import Words
 from headrace.api.shapes.people import AuditEntry, AuditVerdict, audit_entry, audit_verdict
-from headrace.api.shapes.runs import Text
 from headrace.api.veiling import Veil
 
 
@@ -22,9 +22,9 @@ from headrace.api.veiling import Veil
 async def list_audit(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
-    actor: FromQuery[Text | None] = None,
-    action: FromQuery[Text | None] = None,
-    object: FromQuery[Text | None] = None,
+    actor: Words = None,
+    action: Words = None,
+    object: Words = None,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[AuditEntry]:

@@ -14,11 +14,12 @@ from headrace.api.asking import discarding, requeueing
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.problems import Problem, missing
+from headrace.api.routes.queried import Named, Words
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.operations import (
+    FINGERPRINT,
     DiscardAnswer,
     DiscardBody,
-    Fingerprint,
     GroupEntry,
     LetterDetail,
     LetterEntry,
@@ -27,12 +28,10 @@ from headrace.api.shapes.operations import (
     PoisonEntry,
     RequeueAnswer,
     RequeueBody,
-    TaskId,
     group_entry,
     letter_fields,
     poison_entry,
 )
-from headrace.api.shapes.runs import Name
 from headrace.api.shapes.tasks import attempt_entry
 from headrace.api.veiling import Veil
 from headrace.engine.core.keys import Key
@@ -44,9 +43,11 @@ from headrace.engine.ports.store import DEFAULT_PROJECT
 async def list_letters(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
-    workflow: FromQuery[Name | None] = None,
-    task: FromQuery[TaskId | None] = None,
-    fingerprint: FromQuery[Fingerprint | None] = None,
+    workflow: Named = None,
+    task: Words = None,
+    fingerprint: Annotated[
+        str | None, QueryParameter(min_length=1, max_length=64, pattern=FINGERPRINT)
+    ] = None,
     in_state: Annotated[LetterState | None, QueryParameter(name="state")] = None,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
@@ -75,8 +76,8 @@ async def list_letters(
 async def list_letter_groups(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
-    workflow: FromQuery[Name | None] = None,
-    task: FromQuery[TaskId | None] = None,
+    workflow: Named = None,
+    task: Words = None,
     in_state: Annotated[LetterState | None, QueryParameter(name="state")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[GroupEntry]:

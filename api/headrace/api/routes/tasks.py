@@ -18,9 +18,9 @@ from headrace.api.asking.waiting import patience
 from headrace.api.commanding import command, run_final, task_name
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page
+from headrace.api.routes.queried import Indexes
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.tasks import (
-    Indexes,
     SucceedBody,
     TaskBody,
     TaskCommanded,
@@ -74,7 +74,7 @@ async def get_task(
     asker: NamedDependency[Asker],
     run: FromPath[str],
     task: FromPath[str],
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
 ) -> TaskState:
     """With all of its upstreams. An item of a map is named by its `index`, `2,1` within two; without one it is the map itself."""
     snapshot = await snapshot_of(office, asker.project, run)
@@ -87,7 +87,7 @@ async def why_task(
     asker: NamedDependency[Asker],
     run: FromPath[str],
     task: FromPath[str],
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
 ) -> TaskWhy:
     """From the same functions that decide. `sentences` say it to people, the most telling first."""
     snapshot = await snapshot_of(office, asker.project, run)
@@ -103,7 +103,7 @@ async def retry_task(
     task: FromPath[str],
     body: RawBody,
     data: JSONBody[TaskBody | None] = None,
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
     wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """One that waits for its next attempt gets it at once. In a run that has ended, the task and all that is downstream of it run
@@ -121,7 +121,7 @@ async def cancel_task(
     task: FromPath[str],
     body: RawBody,
     data: JSONBody[TaskBody | None] = None,
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
     wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """What is downstream goes by its trigger rules. 409 `run_final` when the run has ended; `wait` as for retry."""
@@ -142,7 +142,7 @@ async def skip_task(
     task: FromPath[str],
     body: RawBody,
     data: JSONBody[TaskBody | None] = None,
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
     wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """409 `run_final` when the run has ended; `wait` as for retry."""
@@ -163,7 +163,7 @@ async def succeed_task(
     task: FromPath[str],
     body: RawBody,
     data: JSONBody[SucceedBody | None] = None,
-    index: FromQuery[Indexes | None] = None,
+    index: Indexes = None,
     wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """With the `output` that downstream tasks are to read. 409 `run_final` when the run has ended; `wait` as for retry."""

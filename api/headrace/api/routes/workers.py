@@ -12,6 +12,7 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import VIEWER
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
+from headrace.api.routes.queried import Words
 from headrace.api.shapes.operations import QueueEntry, Stats, Waiting, WorkerEntry, live_states, worker_entry
 from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.shell.roster import FRESH_SECONDS
@@ -20,7 +21,7 @@ from headrace.engine.shell.roster import FRESH_SECONDS
 @get("/workers", opt=VIEWER, summary="The workers that engines hear")
 async def list_workers(
     office: NamedDependency[Office],
-    queue: FromQuery[str | None] = None,
+    queue: Words = None,
     gone: FromQuery[bool] = False,
     cursor: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,

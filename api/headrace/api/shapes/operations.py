@@ -19,7 +19,8 @@ LetterState = Literal["open", "requeued", "discarded"]
 LetterId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Letters = Annotated[list[LetterId], Meta(min_length=1, max_length=500)]
 TaskId = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
-Fingerprint = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9a-zA-Z_-]*$")]
+FINGERPRINT = r"^[0-9a-zA-Z_-]*$"
+Fingerprint = Annotated[str, Meta(min_length=1, max_length=64, pattern=FINGERPRINT)]
 
 
 class LetterEntry(msgspec.Struct, kw_only=True):

@@ -34,7 +34,7 @@ TaskStateWord = Literal[
 Verdict = Literal["ready", "waiting", "will_skip", "will_fail", "final"]
 AttemptState = Literal["dispatched", "running", "succeeded", "failed", "skipped", "cancelled", "lost"]
 TaskName = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
-Indexes = Annotated[str, Meta(pattern=r"^\d{1,7}(,\d{1,7}){0,2}$", description="Outermost first: 2,1")]
+INDEXES = r"^[0-9]{1,7}(,[0-9]{1,7}){0,2}$"
 
 
 class ErrorEntry(msgspec.Struct, kw_only=True):
