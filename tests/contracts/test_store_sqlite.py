@@ -265,6 +265,15 @@ async def test_callers_at_once_share_a_transaction_and_fail_alone(sqlite_databas
     assert (await store.claim(0, "engine-1")).seq == 1
 
 
+async def test_what_sqlite_cannot_hold_is_no_outage(sqlite_database: Database) -> None:
+    store = await sqlite_database.open()
+    owned = await store.claim(0, "engine-1")
+    run = (await store.create_run(new_run())).no
+    with pytest.raises(sqlite3.DataError, match="too big"):  # zeros that nobody reads take no memory
+        await store.commit([batch(owned.epoch, 1, history=[history(run, 1, bytes(1_000_000_001))])])
+    assert await store.commit([batch(owned.epoch, 1, history=[history(run, 1)])]) == []
+
+
 async def test_a_caller_that_gives_up_does_not_disturb_the_writer(sqlite_database: Database) -> None:
     store = await sqlite_database.open()
     waiting = [asyncio.create_task(store.post(command(str(i)))) for i in range(5)]

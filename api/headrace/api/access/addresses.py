@@ -50,7 +50,7 @@ def host_of(header: str) -> str | None:
     """The host in a Host header, without its port; None when it is none."""
     try:
         parts = urlsplit(f"//{header}")
-        parts.port  # noqa: B018  raises for a port that is none
+        _ = parts.port  # raises for a port that is none
     except ValueError:
         return None
     if parts.path or parts.query or parts.fragment or parts.username is not None or "\\" in header:

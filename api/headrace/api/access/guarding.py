@@ -37,7 +37,7 @@ class Gate(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         # a public route answers whatever credentials come along, those that no longer hold too
-        scope["doors"] = self._doors  # type: ignore[typeddict-unknown-key]
+        scope["state"]["doors"] = self._doors
         public = scope["route_handler"].opt.get("public")
         scope["auth"] = None if public else await self._identifies.who(ASGIConnection(scope, receive, send))
         await next_app(scope, receive, send)
@@ -69,7 +69,7 @@ async def asker(request: Request[Any, Any, Any]) -> Asker:
 
 async def doors_of(request: Request[Any, Any, Any]) -> Doors:
     """What the gate shares with routes about access. Raises Problem (404) where nobody is asked who they are."""
-    doors: Doors | None = request.scope.get("doors")  # type: ignore[assignment]
+    doors: Doors | None = request.scope["state"].get("doors")
     if doors is None:
         raise Problem(404, "not_found", "There are no users and no tokens here.")
     return doors

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from headrace.api.live.logs import LogTale
@@ -107,31 +108,30 @@ class Live:
     async def run(self, row: RunRow) -> AsyncIterator[RunTale]:
         """The tale of a run that was read just now."""
 
-        def made() -> RunTale:
-            return RunTale(
-                self._store,
-                self._plans,
-                self._cache,
-                row,
-                self._redactor,
-                room=self.bounds.room,
-                read_back=self.bounds.read_back,
-            )
-
+        made = partial(
+            RunTale,
+            self._store,
+            self._plans,
+            self._cache,
+            row,
+            self._redactor,
+            room=self.bounds.room,
+            read_back=self.bounds.read_back,
+        )
         async with self._of(("run", row.id), made) as tale:
             yield tale
 
     @asynccontextmanager
     async def lines(self, row: RunRow) -> AsyncIterator[LogTale]:
         """What the tasks of a run write."""
-        made = lambda: LogTale(self._logs, row.id, self._redactor, room=self.bounds.room)  # noqa: E731
+        made = partial(LogTale, self._logs, row.id, self._redactor, room=self.bounds.room)
         async with self._of(("lines", row.id), made) as tale:
             yield tale
 
     @asynccontextmanager
     async def project(self, project: str) -> AsyncIterator[ProjectTale]:
         """How the runs of a project stand."""
-        made = lambda: ProjectTale(self._store, self._cache, project, room=self.bounds.room)  # noqa: E731
+        made = partial(ProjectTale, self._store, self._cache, project, room=self.bounds.room)
         async with self._of(("project", project), made) as tale:
             yield tale
 

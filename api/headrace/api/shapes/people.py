@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -204,5 +204,4 @@ def _told(token: Token) -> dict[str, Any]:
 
 
 def _word(role: Role) -> RoleWord:
-    word: Any = role.word
-    return word  # type: ignore[no-any-return]
+    return cast(RoleWord, role.word)

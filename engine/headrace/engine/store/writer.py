@@ -203,8 +203,8 @@ class Writer:
 
     def _explained(self, error: BaseException) -> BaseException:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
-        if isinstance(cause, sqlite3.IntegrityError):
-            return error
+        if isinstance(cause, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
+            return error  # of what was to be written, not of the file: another try would end the same
         return self._explain(cause) if isinstance(cause, sqlite3.Error) else error
 
 
