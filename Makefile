@@ -10,7 +10,7 @@ TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab up down test lint format types imports check model fuzz bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage fuzz bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ check: lint types imports test ## all of the above
 
 model: setup ## every order of events of the protocol, in larger worlds than the tests take; some minutes
 	@$(BIN)/python -m tests.simulation.protocol
+
+mutants: setup ## faults put into a copy of the code on purpose; each must be caught by the test it names; some minutes
+	@$(BIN)/python -m tests.mutants
+
+coverage: setup ## lines and branches of the core that the fast tests reach; fails below 98%
+	@$(BIN)/coverage run -m pytest -q tests/unit/core tests/unit/expressions tests/unit/shell tests/properties
+	@$(BIN)/coverage report
 
 fuzz: setup ## 50,000 random requests to a real server, held against its own description; a quarter of an hour
 	@$(BIN)/python -m tests.acceptance.api.fuzzing 600

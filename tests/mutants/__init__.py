@@ -1,0 +1,20 @@
+"""Faults put into the code on purpose, one at a time: each must be caught by the test that it names.
+
+    python -m tests.mutants              all of them, in a copy of the sources
+    python -m tests.mutants NAME ...     some
+    python -m tests.mutants --list       what there is
+
+A mutant is a fault that somebody could make and that would hurt: see `why` of each. The list is kept true by
+tests/unit/test_mutants.py; docs/design/mutation.md tells what it found.
+"""
+
+from tests.mutants.attempts import ATTEMPTS
+from tests.mutants.edges import EDGES
+from tests.mutants.engine import ENGINE
+from tests.mutants.graphs import GRAPHS
+from tests.mutants.mutant import Mutant
+from tests.mutants.runs import RUNS
+
+MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *EDGES)
+
+__all__ = ["MUTANTS", "Mutant"]
