@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.runners import python_runner
 from headrace.runners.attempt import Attempt, Outcome
+from headrace.runners.capture import CAPTURE
 from headrace.runners.coroutines import CoroutineLane, LoopThread
 from headrace.runners.functions import Function, Functions
 from headrace.runners.http_policy import HttpPolicy
@@ -24,6 +25,31 @@ PYTHON_KINDS = frozenset(("python", "switch"))
 PROCESS_KINDS = frozenset(("shell", "http"))
 KINDS = PYTHON_KINDS | PROCESS_KINDS
 """What a worker can execute, as it says in its beats."""
+
+
+class Executing(Protocol):
+    """What a worker asks of whatever executes its attempts. What it takes from the line and ends, it hands over."""
+
+    def open(self) -> None:
+        """Attempts may come from now on."""
+
+    def assign(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Choose each one's lane. Returns those that cannot be executed, their outcome set."""
+
+    def feed(self, attempts: Sequence[Attempt]) -> None:
+        """Put assigned attempts into the line and wake who can take them."""
+
+    def encourage(self) -> None:
+        """What runs turned out to last: start whatever could start."""
+
+    def interrupt(self, attempt: Attempt) -> None:
+        """Stop a running attempt; how long it has is its `grace`."""
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Free the slot of one that does not stop."""
+
+    def close(self) -> None:
+        """Nothing comes any more. Blocks for a few seconds at most."""
 
 
 class Execution:
@@ -68,6 +94,10 @@ class Execution:
         self._lanes = (self._threads, self._coroutines, self._processes)
         self._shells: ShellRunner | None = None
         self._calls: HttpRunner | None = None
+
+    def open(self) -> None:
+        """From now on what Python tasks print goes to their logs."""
+        CAPTURE.install()
 
     def assign(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Choose each one's lane. Returns those that no lane can execute, their outcome set."""
@@ -132,6 +162,7 @@ class Execution:
         self._users_loop.close()
         if self._shells is not None:
             self._shells.close()
+        CAPTURE.uninstall()
 
     # on the lanes' threads ---------------------------------------------------------------------------------------
     def _call(self, attempt: Attempt) -> Outcome | None:

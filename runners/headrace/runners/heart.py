@@ -22,14 +22,23 @@ class Heart:
     about: what stays the same in all of them; `inbox` is asked of the side.
     pace: knows how far ahead the worker may be sent tasks.
     held: how many attempts the worker holds.
+    monotonic: seconds that only go on.
     """
 
-    def __init__(self, side: WorkerSide, about: Beat, pace: Pace, held: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        side: WorkerSide,
+        about: Beat,
+        pace: Pace,
+        held: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.draining = False
         self._side = side
         self._about = about
         self._pace = pace
         self._held = held
+        self._monotonic = monotonic
         self._at = 0.0  # monotonic; of the last beat
         self._said: int | None = None  # how far ahead, in the last beat
         self._beating = False
@@ -59,7 +68,7 @@ class Heart:
         if self._beating:
             return
         self._beating = True
-        self._at = time.monotonic()
+        self._at = self._monotonic()
         try:
             draining = self.draining
             with suppress(Exception):  # whatever the broker's client raises; the next beat says it anew

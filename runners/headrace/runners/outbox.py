@@ -46,6 +46,7 @@ class Outbox:
         spilled: called with what went to disk and is no longer needed in memory.
         restored: called with a report that comes back from disk; returns what to send in its place.
         spill: where on disk; None: memory has to do.
+        now: seconds that only go on.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Outbox:
         spilled: Callable[[list[Sent]], None],
         restored: Callable[[Report], Sent],
         spill: Spill | None = None,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self._side = side
         self._worker = worker_id
@@ -66,6 +68,7 @@ class Outbox:
         self._spilled = spilled
         self._restored = restored
         self._spill = spill
+        self._now = now
         self._waiting: dict[int, list[Sent]] = {}
         self._under_way: dict[int, list[Sent]] = {}
         self._senders: dict[int, asyncio.Task[None]] = {}
@@ -92,7 +95,7 @@ class Outbox:
             if part not in self._senders and not self._sent_at_once(part):
                 self._start(part)
         full = self._count > MOST_WAITING or self._bytes > MOST_WAITING_BYTES
-        if full and self._spill is not None and self._writer is None and monotonic() >= self._no_disk_until:
+        if full and self._spill is not None and self._writer is None and self._now() >= self._no_disk_until:
             self._writing, self._waiting = self._waiting, {}
             self._writer = asyncio.get_running_loop().create_task(self._to_disk(self._spill))
 
@@ -197,7 +200,7 @@ class Outbox:
                     await asyncio.to_thread(spill.put, part, [report for _, report in items])
                 except OSError as error:
                     _logger.error("Reports wait in memory, since they cannot be written to disk: %s", error)
-                    self._no_disk_until = monotonic() + DISK_AGAIN
+                    self._no_disk_until = self._now() + DISK_AGAIN
                     break
                 del self._writing[part]
                 self._written.set()

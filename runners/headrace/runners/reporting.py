@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -65,6 +66,7 @@ class Reporter:
         seen: Callable[[int], dict[str, int]],
         spill: Spill | None = None,
         app_dir: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.held: dict[AttemptKey, Attempt] = {}
         self.finished = Finished()
@@ -77,6 +79,7 @@ class Reporter:
             spilled=self._spilled,
             restored=self._restored,
             spill=spill,
+            now=monotonic,
         )
         self._side = side
         self._worker = worker_id

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from headrace.runners.attempt import BUFFERED, RUNNING, Attempt
-from headrace.runners.execution import Execution
+from headrace.runners.execution import Executing
 from headrace.runners.heart import Heart
 from headrace.runners.line import Line
 from headrace.runners.reporting import Reporter
@@ -26,11 +27,19 @@ LATER = 2.0
 class Sentry:
     """Used on the worker's loop. Times are monotonic seconds."""
 
-    def __init__(self, line: Line, execution: Execution, reporter: Reporter, heart: Heart) -> None:
+    def __init__(
+        self,
+        line: Line,
+        execution: Executing,
+        reporter: Reporter,
+        heart: Heart,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._line = line
         self._execution = execution
         self._reporter = reporter
         self._heart = heart
+        self._monotonic = monotonic
 
     def look_at(self, attempt: Attempt, now: float) -> float:
         """Do what is due for one attempt that is not reported yet; returns when something will be."""
@@ -70,7 +79,7 @@ class Sentry:
 
     def stop(self, attempt: Attempt, why: str, grace: float) -> None:
         """Ask a running attempt to end. Only the first reason counts; asked again it gets less time, never more."""
-        give_up_at = time.monotonic() + grace + KILL_MARGIN
+        give_up_at = self._monotonic() + grace + KILL_MARGIN
         if attempt.stopping is None:
             attempt.stopping = why
         elif give_up_at >= attempt.give_up_at:

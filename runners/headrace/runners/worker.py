@@ -23,8 +23,7 @@ from headrace.runners.answering import Answers
 from headrace.runners.app_dir import AppDir
 from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt
 from headrace.runners.barrier import Barrier
-from headrace.runners.capture import CAPTURE
-from headrace.runners.execution import KINDS, Execution
+from headrace.runners.execution import KINDS, Executing, Execution
 from headrace.runners.heart import APART, EVERY, Heart
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.line import THREADS, Line
@@ -68,7 +67,9 @@ class Worker:
         reload: import changed files again (a folder being worked on).
         largest_output: bytes; a larger output fails the attempt.
         clock: wall time, seconds since the epoch.
+        monotonic: seconds that only go on, for every limit in time; that of the loop and of the lanes.
         tracer: makes a span for each attempt; None: nobody traces.
+        lanes: executes the attempts, given the line, where to put one that ended, and whom to tell; None: the runners.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Worker:
         reload: bool = False,
         largest_output: int = LARGEST_OUTPUT,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         tracer: Tracer | None = None,
+        lanes: Callable[[Line, Callable[[Attempt], None], Callable[[], None]], Executing] | None = None,
     ) -> None:
         self.id = worker_id
         self.incarnation = incarnation or uuid.uuid4().hex
@@ -106,22 +109,27 @@ class Worker:
         self._logs = logs
         self._state_folder = state_folder
         self._clock = clock
+        self._monotonic = monotonic
         places = app_dir if isinstance(app_dir, AppDir) else None
         self._preparation = Preparation(places, secrets, artifacts, slots)
         pace = Pace(slots, ahead)
         self._line = Line(slots)
         self._ended: deque[Attempt] = deque()
-        self._execution = Execution(
-            self._line,
-            app_dir=str(app_dir) if places is None else places.path,
-            state_folder=state_folder,
-            http_policy=http_policy or HttpPolicy(),
-            ended=self._ended.append,
-            notice=self._notice,
-            clock=clock,
-            reload=reload,
-            spans=None if tracer is None else _spans(tracer),
-        )
+        self._execution: Executing
+        if lanes is not None:
+            self._execution = lanes(self._line, self._ended.append, self._notice)
+        else:
+            self._execution = Execution(
+                self._line,
+                app_dir=str(app_dir) if places is None else places.path,
+                state_folder=state_folder,
+                http_policy=http_policy or HttpPolicy(),
+                ended=self._ended.append,
+                notice=self._notice,
+                clock=clock,
+                reload=reload,
+                spans=None if tracer is None else _spans(tracer),
+            )
         self._tasks: set[asyncio.Task[None]] = set()
         self._barrier = Barrier(worker_id)
         self._reporter = Reporter(
@@ -136,6 +144,7 @@ class Worker:
             seen=self._barrier.seen,
             spill=None if state_folder is None else Spill(state_folder / "reports"),
             app_dir=None if places is None else places.path,
+            monotonic=monotonic,
         )
         self._held = self._reporter.held
         self._heart = Heart(
@@ -153,8 +162,9 @@ class Worker:
             ),
             pace,
             lambda: len(self._held),
+            monotonic,
         )
-        self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart)
+        self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart, monotonic)
         self._answers = Answers(self._line, self._reporter, self._sentry)
         self._noticed = False
         self._collected_count = self._seen_count = (
@@ -178,7 +188,7 @@ class Worker:
             from headrace.runners.processes import reap
 
             await asyncio.to_thread(reap, self._state_folder)
-        CAPTURE.install()
+        self._execution.open()
         await self._side.start()
         self._reporter.outbox.resume()
         self._spawn(self._receive())
@@ -257,7 +267,6 @@ class Worker:
         self.unsent = await self._reporter.outbox.close()
         await self._side.stop()
         await asyncio.to_thread(self._execution.close)
-        CAPTURE.uninstall()
         self._stopped.set()
 
     async def _idle_within(self, seconds: float, unless_hurried: bool = False) -> None:
@@ -304,7 +313,7 @@ class Worker:
             self._answers.ask(message)
 
     def _accept(self, message: Dispatches, queue: str) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         held, finished, part, logs = self._held, self._reporter.finished, message.part, self._logs
         answered = finished.reports
         prepared, fresh = self._preparation.at_once, list[Attempt]()
@@ -341,7 +350,7 @@ class Worker:
             attempt.state, attempt.outcome = ENDED, outcome
             self._reporter.finish(attempt)
         else:
-            attempt.filling, attempt.arrived = False, time.monotonic()
+            attempt.filling, attempt.arrived = False, self._monotonic()
             self._feed([attempt])
         self._reporter.outbox.flush()
 
@@ -377,7 +386,7 @@ class Worker:
         while ended:
             finish(ended.popleft())
         self._reporter.outbox.flush()
-        if self._heart.wants(time.monotonic()):
+        if self._heart.wants(self._monotonic()):
             self._spawn(self._heart.beat())
 
     def _look(self) -> None:
@@ -406,7 +415,7 @@ class Worker:
     def _patrol(self) -> None:
         """Do what is due; be back when the next thing is."""
         self._patrol_timer = None
-        now = time.monotonic()
+        now = self._monotonic()
         due = min(now + EVERY, self._reporter.renew_leases(now))
         for attempt in list(self._held.values()):
             if not attempt.reported:
@@ -417,7 +426,7 @@ class Worker:
         if self._heart.wants(now):
             self._spawn(self._heart.beat())
         self._reporter.outbox.flush()
-        self._patrol_within(max(due - time.monotonic(), 0.001))
+        self._patrol_within(max(due - self._monotonic(), 0.001))
 
 
 def _spans(tracer: Tracer) -> AttemptSpans:

@@ -7,7 +7,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Faults:
     delay: float = 0.0
     max_delay: float = 0.01
     shuffle: bool = False
+
+
+class Links(Protocol):
+    """What lies between those who send and the logs. Order per partition holds; whatever else it does is its affair."""
+
+    def send(self, partition: Any, append: Callable[[], None]) -> asyncio.Future[None]:
+        """Call `append` in the partition's turn. Done when that is acknowledged to the sender, on whose loop this is called."""
+
+    async def drained(self) -> None:
+        """Return when all that this process has sent is acknowledged."""
 
 
 class FaultyLinks:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from threading import Lock
 
 from headrace.engine.broker.bell import Bell
-from headrace.engine.broker.faults import Faults, FaultyLinks
+from headrace.engine.broker.faults import Faults, FaultyLinks, Links
 from headrace.engine.ports.broker import Arrived, Gap, Refused, Told
 from headrace.engine.ports.messages import Beat, Lines, Nudge, ToEngine, ToWorker
 
@@ -52,9 +52,12 @@ class MemoryBroker:
         parts: partitions of job-status.
         inboxes: inbox partitions per queue.
         faults: what goes wrong, for tests; None: nothing, and a hop costs one wake-up of the receiving coroutine.
+        links: what carries messages in place of that.
     """
 
-    def __init__(self, parts: int = 1, inboxes: int = 8, faults: Faults | None = None) -> None:
+    def __init__(
+        self, parts: int = 1, inboxes: int = 8, faults: Faults | None = None, *, links: Links | None = None
+    ) -> None:
         self.parts = parts
         self.inboxes = inboxes
         self._logs = [_Log() for _ in range(parts)]
@@ -62,7 +65,7 @@ class MemoryBroker:
         self._engines: list[MemoryEngineSide] = []
         self._workers: list[MemoryWorkerSide] = []
         self._last_beats: dict[str, Beat] = {}
-        self._links = FaultyLinks(faults) if faults is not None else None
+        self._links = links or (FaultyLinks(faults) if faults is not None else None)
         self._random = random.Random(faults.seed) if faults is not None and faults.shuffle else None
 
     def engine_side(self) -> MemoryEngineSide:
@@ -75,6 +78,14 @@ class MemoryBroker:
         if not 0 <= inbox < self.inboxes:
             raise ValueError(f"inbox {inbox} is outside 0..{self.inboxes - 1}.")
         return MemoryWorkerSide(self, worker_id, inbox, None if queues is None else frozenset(queues))
+
+    def sever(self, side: MemoryEngineSide | MemoryWorkerSide) -> None:
+        """The process of that side has died without a word: nothing is kept for it any longer."""
+        with suppress(ValueError):
+            if isinstance(side, MemoryEngineSide):
+                self._engines.remove(side)
+            else:
+                self._workers.remove(side)
 
     def end(self, part: int) -> int:
         """The offset that the next message of the part will get."""
@@ -111,7 +122,14 @@ class MemoryBroker:
                 side._arrived.append(Told(queue, message))
                 side._bell.ring()
 
-    def _publish_beat(self, beat: Beat) -> None:
+    def _publish_beat(self, beat: Beat) -> asyncio.Future[None] | None:
+        """None: acknowledged already."""
+        if self._links is None:
+            self._spread_beat(beat)
+            return None
+        return self._links.send(("workers",), lambda: self._spread_beat(beat))
+
+    def _spread_beat(self, beat: Beat) -> None:
         self._last_beats[beat.worker] = beat
         for side in self._engines:
             side._hear(beat)
@@ -307,4 +325,6 @@ class MemoryWorkerSide:
         return True
 
     async def beat(self, beat: Beat) -> None:
-        self._broker._publish_beat(beat)
+        acknowledged = self._broker._publish_beat(beat)
+        if acknowledged is not None:
+            await acknowledged

@@ -95,9 +95,13 @@ def given_params(plan: Plan, given: Mapping[str, Json], scope: Mapping[str, Json
     return complete
 
 
-def run_id(at: float) -> str:
+Entropy: TypeAlias = Callable[[int], bytes]
+"""So many bytes that nobody can guess."""
+
+
+def run_id(at: float, entropy: Entropy = os.urandom) -> str:
     """A new UUIDv7 in text form: its first 48 bits are the milliseconds of `at` (seconds since the epoch)."""
-    value = (int(at * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = (int(at * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(entropy(10), "big")
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(3 << 62) | 2 << 62
     text = f"{value:032x}"
@@ -129,12 +133,14 @@ class Children:
         resolver: Resolver,
         check_params: CheckParams,
         parts: int,
+        entropy: Entropy = os.urandom,
     ) -> None:
         self._store = store
         self._values = values
         self._resolver = resolver
         self._check = check_params
         self.parts = parts
+        self._entropy = entropy
 
     async def start(self, live: LiveRun, effect: StartChild, now: float, known: Resolved) -> Child:
         """The child's run, to be created by the batch. `known` spares a turn's further look-ups of the same workflow.
@@ -149,7 +155,7 @@ class Children:
         if wanted not in known:
             known[wanted] = await self._resolve(row, effect.workflow, wanted[2])
         version, plan = known[wanted]
-        child = run_id(now)
+        child = run_id(now, self._entropy)
         scope = {
             "run": {
                 "id": child,

@@ -9,6 +9,7 @@ committed, and an idle engine only glances at the store. docs/design/protocol.md
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 
 from headrace.engine.core.evaluation import Evaluator
@@ -17,7 +18,14 @@ from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import EngineSide
 from headrace.engine.ports.ownership import Ownership
 from headrace.engine.ports.store import RunRow, Store, StoreUnavailable
-from headrace.engine.shell.children import CheckParams, Children, Resolver, given_params, store_resolver
+from headrace.engine.shell.children import (
+    CheckParams,
+    Children,
+    Entropy,
+    Resolver,
+    given_params,
+    store_resolver,
+)
 from headrace.engine.shell.claims import ClaimedAdmission, ClaimedPools, Claims
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.committing import Committer, Listener, Onlooker, SetAside
@@ -62,6 +70,7 @@ class Engine:
         settings: see EngineSettings.
         resolver: finds child workflows; by default among those registered in the store.
         check_params: completes and checks a child's parameters; by default without their schemas.
+        entropy: what the ids of children are drawn from.
     """
 
     def __init__(
@@ -77,6 +86,7 @@ class Engine:
         settings: EngineSettings | None = None,
         resolver: Resolver | None = None,
         check_params: CheckParams = given_params,
+        entropy: Entropy = os.urandom,
     ) -> None:
         settings = settings or EngineSettings()
         self.id = engine_id
@@ -103,7 +113,7 @@ class Engine:
         self.counters = memory.counters
         self._holdings, self._fleet, self._line = holdings, memory.fleet, memory.line
         self._children = children = Children(
-            patient, memory.values, resolver or store_resolver(patient, self.plans), check_params, 1
+            patient, memory.values, resolver or store_resolver(patient, self.plans), check_params, 1, entropy
         )
         self._committer = Committer(patient, broker, children, memory, self._lose)
         self._loader = loader = Loader(

@@ -41,16 +41,22 @@ _Rows = dict[tuple[int, Key], TaskRow]
 
 
 async def replay(
-    store: Store, evaluator: Evaluator, run_no: int, *, artifacts: Artifacts | None = None
+    store: Store,
+    evaluator: Evaluator,
+    run_no: int,
+    *,
+    artifacts: Artifacts | None = None,
+    plans: Plans | None = None,
 ) -> list[str]:
-    """Decide the run's history again. Every difference is one line; none means that all agrees.
+    """Decide the run's history again. Every difference is one line; none means that all agrees. `plans`: where plans may be
+    known already.
 
     Raises LookupError for an unknown run, RowDamaged for a damaged history.
     """
     row = await store.run(run_no)
     if row is None:
         raise LookupError(f"There is no run number {run_no}.")
-    plans = Plans(store)
+    plans = plans or Plans(store)
     generations = generations_of(row.generations)
     moves = [generation.moved for generation in generations if generation.moved is not None]
     try:

@@ -6,6 +6,7 @@ Command line, API, topics and triggers all come through here, so a run is the sa
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from time import monotonic
 
@@ -17,7 +18,7 @@ from headrace.engine.core.workflow import Json
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, RunRow, Store, VersionRow
 from headrace.engine.shell import commands
-from headrace.engine.shell.children import CheckParams, part_of, run_id
+from headrace.engine.shell.children import CheckParams, Entropy, part_of, run_id
 from headrace.engine.shell.times import day_of, rfc3339
 
 LOOK_EVERY = 0.1
@@ -40,13 +41,14 @@ def new_run(
     key: str | None = None,
     idempotency: str | None = None,
     scheduled_at: float | None = None,
+    entropy: Entropy = os.urandom,
 ) -> NewRun:
     """The run to create. `now`: seconds since the epoch; `parts`: how many the database has; `scheduled_at`: the moment that
     the run is for, `now` when it is None.
 
     Raises InvalidWorkflow (invalid_parameter) with all that is wrong.
     """
-    identity = run_id(now)
+    identity = run_id(now, entropy)
     moment = now if scheduled_at is None else scheduled_at
     scope: dict[str, Json] = {
         "run": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import create_engine
@@ -31,9 +31,11 @@ class PragmaIgnored(sqlite3.OperationalError):
 
 
 class Lane:
-    """One connection to the file at `path`. Raises sqlite3.Error."""
+    """One connection to the file at `path`. Raises sqlite3.Error. `pragmas`: other ones for what is no file."""
 
-    def __init__(self, path: str, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, path: str, busy_seconds: float = BUSY_SECONDS, pragmas: Mapping[str, object] = PRAGMAS
+    ) -> None:
         self.raw = sqlite3.connect(
             path,
             timeout=busy_seconds,
@@ -44,7 +46,7 @@ class Lane:
         self._patient = f"PRAGMA busy_timeout = {int(busy_seconds * 1000)}"
         self._waits = True
         try:
-            for name, value in PRAGMAS.items():
+            for name, value in pragmas.items():
                 self._set(f"PRAGMA {name} = {value}", busy_seconds)
                 stored = self.pragma(name)
                 if stored != value:
