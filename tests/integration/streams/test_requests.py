@@ -17,13 +17,14 @@ PLAN = flow(
     py("a"), params={"day": {"type": "string", "default": "${{ run.date }}"}, "n": {"type": "integer"}}
 )
 REQUEST = {"workflow": "w", "params": {"n": 1}}
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_a_message_becomes_a_run_as_trigger_makes_it(bench: Bench) -> None:
     version = await bench.register(PLAN)
     bench.start()
     request = {**REQUEST, "priority": "high", "key": "k", "requested_by": "shop"}
-    place = await bench.send("job-requests", request)
+    place = await bench.send("job-requests", request, headers=[("traceparent", TRACE.encode())])
     [run] = await bench.until(bench.runs, lambda runs: len(runs) == 1)
     params = json.loads(run.params)
     assert params["n"] == 1
@@ -34,6 +35,7 @@ async def test_a_message_becomes_a_run_as_trigger_makes_it(bench: Bench) -> None
     trigger = json.loads(run.trigger)
     assert (trigger["kind"], trigger["by"]) == ("request", "shop")
     assert (trigger["partition"], trigger["offset"]) == (place.partition, place.offset)
+    assert trigger["traceparent"] == TRACE
     inbox = await bench.store.inbox(run.part, 0, 10)
     assert [(row.kind, row.run) for row in inbox] == [("start", run.no)]
     assert bench.nudged == [run.part]
@@ -63,12 +65,12 @@ async def test_what_cannot_become_a_run_is_a_dead_letter_and_its_neighbours_are_
     for body, _ in bad:
         await bench.send("job-requests", body, partition=0)
         await bench.send("job-requests", REQUEST, partition=0)
-    await bench.send(
-        "job-requests", REQUEST, partition=0, headers=[("trace", b"\xff\xfe"), ("reply_to", b"job-status")]
-    )
+    strange = [("trace", b"\xff\xfe"), ("reply_to", b"job-status"), ("traceparent", b"\xff")]
+    await bench.send("job-requests", REQUEST, partition=0, headers=strange)
     bench.start()
     letters = await bench.until(bench.poison, lambda letters: len(letters) == len(bad))
-    await bench.until(bench.runs, lambda runs: len(runs) == len(bad) + 2)
+    runs = await bench.until(bench.runs, lambda runs: len(runs) == len(bad) + 2)
+    assert not any(b"traceparent" in run.trigger for run in runs)
     for letter, (_, why) in zip(reversed(letters), bad, strict=True):
         assert why in letter.reason, letter.reason
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from headrace.engine.ports.traces import HEADER, traceparent
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SCOPE = "headrace"
+NAME = HEADER.encode()
 
 TRACEPARENT: ContextVar[str | None] = ContextVar("headrace_traceparent", default=None)
 """What a run that is started here belongs to: a W3C traceparent."""
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _logger = logging.getLogger(__name__)
 
 
@@ -76,17 +77,13 @@ def _provider(service: str, processor: SpanProcessor | None) -> TracerProvider:
 
 def given(headers: list[tuple[bytes, bytes]]) -> str | None:
     """The traceparent of a request; None: it has none that holds."""
-    found = [value for name, value in headers if name == b"traceparent"]
-    if len(found) != 1:
-        return None
-    text = found[0].decode("latin-1")
-    return text if _TRACEPARENT.fullmatch(text) else None
+    return traceparent([value for name, value in headers if name == NAME])
 
 
 def carried() -> dict[str, str]:
     """What a run's trigger keeps of the trace in which it is started."""
-    traceparent = TRACEPARENT.get()
-    return {} if traceparent is None else {"traceparent": traceparent}
+    found = TRACEPARENT.get()
+    return {} if found is None else {HEADER: found}
 
 
 @contextmanager
@@ -103,7 +100,7 @@ def request_span(tracer: Tracer | None, scope: Any) -> Iterator[Span | None]:
     from opentelemetry.propagate import extract
     from opentelemetry.trace import SpanKind
 
-    context = extract({} if parent is None else {"traceparent": parent})
+    context = extract({} if parent is None else {HEADER: parent})
     with tracer.start_as_current_span(
         scope["method"], context, SpanKind.SERVER, record_exception=False
     ) as span:

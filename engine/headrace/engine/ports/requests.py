@@ -36,10 +36,12 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Asked(NamedTuple):
-    """A message of job-requests as it came. `stamp`: its time in Kafka, milliseconds since the epoch."""
+    """A message of job-requests as it came. `stamp`: its time in Kafka, milliseconds since the epoch. `traceparent`: of its
+    headers, where there is one that holds."""
 
     topic: str
     partition: int
     offset: int
     stamp: int
     body: bytes
+    traceparent: str | None = None

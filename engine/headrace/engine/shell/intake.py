@@ -195,6 +195,8 @@ class Intake:
             "offset": asked.offset,
             "request": digest,
         }
+        if asked.traceparent is not None:
+            trigger["traceparent"] = asked.traceparent
         try:
             plan = (await self._plans.get(version.plan)).plan
             return new_run(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from aiokafka import ConsumerRecord
+
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.broker.kafka.topics import DEAD, LOGS, REQUESTS
 from headrace.engine.broker.streams.letters import DeadLetters
@@ -12,6 +14,7 @@ from headrace.engine.broker.streams.logs import LogKeeper
 from headrace.engine.broker.streams.streams import Reading, Records, Streams
 from headrace.engine.ports.requests import Asked
 from headrace.engine.ports.team import TeamStore
+from headrace.engine.ports.traces import HEADER, traceparent
 
 TakeRequests = Callable[[Sequence[Asked]], Awaitable[None]]
 
@@ -57,13 +60,13 @@ class EngineStreams:
             group.create_task(self._letters.run())
 
     async def _take_requests(self, records: Records) -> None:
-        await self._requests(
-            [
-                Asked(record.topic, record.partition, record.offset, record.timestamp, record.value or b"")
-                for record in records
-            ]
-        )
+        await self._requests([_asked(record) for record in records])
         self._letters.look()
 
     async def _publish(self, body: bytes, key: bytes) -> None:
         await self._streams.publish(self._dead, body, key)
+
+
+def _asked(record: ConsumerRecord) -> Asked:
+    trace = traceparent([value for name, value in record.headers if name == HEADER])
+    return Asked(record.topic, record.partition, record.offset, record.timestamp, record.value or b"", trace)
