@@ -83,7 +83,11 @@ async def speed(where: Servers, function: str, workers: int, *, quick: bool) -> 
         small = await setting.rate(workloads.fan(1_000, function), 1, repeats)
         await setting.rate(workloads.diamond(function), RUNS, repeats)
         await setting.rate(workloads.layers(10, 20, function), 1, repeats)
-        many = 10_000 if quick else 100_000
+        many = BARE_TASKS if quick else 100_000
+        if not quick:
+            await setting.rate(
+                workloads.fan(BARE_TASKS, function), 1, 3
+            )  # as many tasks as the bare loop has
         large = await setting.rate(workloads.fan(many, function), 1, 3)
         # Each beside the bare loop of its own moment: what disturbs both drops out.
         say(measure="growth", function=function, small=1_000, large=many, ratio=small.ratio / large.ratio)
