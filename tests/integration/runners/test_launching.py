@@ -111,7 +111,9 @@ async def test_a_process_begins_as_any_other(tmp_path: Path) -> None:
             == 0
         )
         path = os.environ["PATH"]
-        ignored = json.dumps([name.name for name in signal.Signals if signal.getsignal(name) == signal.SIG_IGN])
+        ignored = json.dumps(
+            [name.name for name in signal.Signals if signal.getsignal(name) == signal.SIG_IGN]
+        )
         expected = (
             f'[true, {ignored}, [0, 1, 2], {{"LC_ALL": "C.UTF-8", "PATH": "{path}", "odd-name": "\\udcff"}}]'
         )
