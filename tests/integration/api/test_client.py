@@ -36,13 +36,14 @@ class Cut(httpx2.AsyncByteStream):
 
 class Network(httpx2.AsyncBaseTransport):
     """Carries requests to the application. `lose`: how many answers get lost once the application has done its work. `busy`: how many
-    requests a proxy answers by itself. `cut`: after how many bytes each stream breaks off."""
+    requests a proxy answers by itself. `cut`: after how many bytes each stream breaks off; `cuts`: the same of the next ones."""
 
     def __init__(
         self, api: Api, *, lose: int = 0, busy: int = 0, retry_after: str = "0", cut: int = 0
     ) -> None:
         self._app = httpx2.ASGITransport(app=api.app, raise_app_exceptions=False)  # type: ignore[arg-type]
         self.lose, self.busy, self.retry_after, self.cut = lose, busy, retry_after, cut
+        self.cuts: list[int] = []
         self.requests: list[httpx2.Request] = []
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -55,9 +56,11 @@ class Network(httpx2.AsyncBaseTransport):
             self.lose -= 1
             await answer.aread()
             raise httpx2.ReadError("the connection was lost")
-        if self.cut and answer.headers["content-type"].startswith("text/event-stream"):
-            whole = await answer.aread()
-            return httpx2.Response(answer.status_code, headers=answer.headers, stream=Cut(whole, self.cut))
+        if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            cut = self.cuts.pop(0) if self.cuts else self.cut
+            if cut:
+                whole = await answer.aread()
+                return httpx2.Response(answer.status_code, headers=answer.headers, stream=Cut(whole, cut))
         return answer
 
 
@@ -146,6 +149,21 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(api: Api, ask: Ask, cut
     assert len(network.requests) > 1
     told = [event for event in events if isinstance(event, Moved) and event.task == "each[3]"]
     assert [event.state for event in told][-1] == "succeeded"
+
+
+async def test_a_stream_that_is_cut_before_its_first_event_keeps_its_place(api: Api, ask: Ask) -> None:
+    """And as often as that happens: a server that greets its client is there."""
+    greeting = 30
+    run = (await api.ran(MANY))["run"]
+    client, network = ask()
+    events = [event async for event in client.runs.events(run)]
+    lines = [line async for line in client.runs.logs(run)]
+    network.cuts = [700] + [greeting] * (2 * SOON.times)
+    assert [event async for event in client.runs.events(run)] == events
+    network.cuts = [700] + [greeting] * (2 * SOON.times)
+    assert [line async for line in client.runs.logs(run)] == lines
+    network.cuts = [greeting]
+    assert [type(event) async for event in client.runs.events(run, after="now")] == [End]
 
 
 async def test_pages_follow_each_other_until_there_is_enough(api: Api, ask: Ask) -> None:

@@ -178,15 +178,14 @@ class AsyncConnection:
                         await answer.aread()
                         raise wire.refusal(answer.status_code, answer.headers, answer.content)
                     async for event in httpx2.EventSource(answer, LARGEST_EVENT):
+                        tried = 0  # be it the greeting alone: the server is there
                         if event.retry is not None:
                             pause = event.retry / 1000
-                        last = event.id
-                        if not event.data:
-                            continue
+                        last = event.id or last
                         if event.event == "broken":
                             raise _broken(event.data)
-                        tried = 0
-                        yield event
+                        if event.data:
+                            yield event
             except httpx2.HTTPError as problem:
                 error = wire.silence(problem, self.server)
             except ApiError as refused:
