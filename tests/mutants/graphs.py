@@ -1,8 +1,9 @@
 """The graph: what starts when, what is skipped, how maps and groups end."""
 
-from tests.mutants.mutant import MACHINE, Mutant
+from tests.mutants.mutant import CORE, MACHINE, Mutant
 
 _CASES = "tests/unit/core/test_semantic_cases.py"
+_PROMISES = "tests/unit/core/machine/test_promises.py"
 _CONTROL = "tests/unit/core/machine/test_control.py"
 _MAPS = "tests/unit/core/machine/test_maps.py"
 _FOUND = "tests/properties/test_machine_found.py"
@@ -13,20 +14,20 @@ GRAPHS = (
         f"{MACHINE}/tallies.py",
         "unmet[target] = left = unmet[target] - 1",
         "unmet[target] = left = 0",
-        f"{_CASES}::test_nothing_starts_before_what_it_waits_for",
+        f"{_PROMISES}::test_a_join_waits_for_all_of_its_upstreams",
         "A join would start with the first of its upstreams.",
     ),
     Mutant(
         "joint-opens-early",
-        f"{MACHINE}/tallies.py",
-        "if left and shown == SUCCEEDED:",
-        "if left > 1 and shown == SUCCEEDED:",
-        "tests/properties/test_machine.py::test_tasks_that_wait_for_the_very_same_tasks_share_a_count",
+        f"{MACHINE}/static.py",
+        "joints.append(len(above))",
+        "joints.append(len(above) - 1)",
+        f"{_PROMISES}::test_a_join_waits_for_all_of_its_upstreams",
         "Where layers share a count, it must reach nought before anyone starts.",
     ),
     Mutant(
         "skip-does-not-propagate",
-        f"{MACHINE}/verdicts.py",
+        f"{CORE}/verdicts.py",
         "return Verdict.WAIT if not closed else Verdict.SKIP if skipped else Verdict.RUN",
         "return Verdict.WAIT if not closed else Verdict.RUN",
         f"{_CASES}::test_the_final_states_are_those_of_the_other_engine",
@@ -34,15 +35,15 @@ GRAPHS = (
     ),
     Mutant(
         "upstream-failed-counts-as-done",
-        f"{MACHINE}/verdicts.py",
+        f"{CORE}/verdicts.py",
         "if good or seen & FAILED:",
         "if good or bad:",
-        f"{_CASES}::test_the_final_states_are_those_of_the_other_engine",
+        "tests/unit/core/test_verdicts.py::test_when_all_have_ended_the_page_decides",
         "`one_done` would start where nothing was done.",
     ),
     Mutant(
         "runs-when-all-were-skipped",
-        f"{MACHINE}/verdicts.py",
+        f"{CORE}/verdicts.py",
         "Verdict.WAIT if not closed else Verdict.RUN if good else Verdict.SKIP",
         "Verdict.WAIT if not closed else Verdict.RUN",
         f"{_CASES}::test_the_final_states_are_those_of_the_other_engine",
@@ -50,7 +51,7 @@ GRAPHS = (
     ),
     Mutant(
         "unknown-setups-torn-down",
-        f"{MACHINE}/verdicts.py",
+        f"{CORE}/verdicts.py",
         "if seen & SETUP_SUCCEEDED or not seen & (SETUP_FAILED | SETUP_SKIPPED):",
         "if True:",
         f"{_CASES}::test_the_final_states_are_those_of_the_other_engine",

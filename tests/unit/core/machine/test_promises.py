@@ -194,6 +194,25 @@ def test_a_deadline_that_comes_when_the_run_is_being_cancelled_changes_nothing()
     assert pilot.machine.status.reason == "enough"
 
 
+# -- who waits for whom --------------------------------------------------------------------------------------------------
+
+
+def test_a_join_waits_for_all_of_its_upstreams() -> None:
+    """Counted by itself (c), and together with others that wait for the very same tasks (e, f)."""
+    pilot = begun(Pilot(flow(py("a"), py("b"), py("c", "a", "b"), py("d", "b"), *_layers("x", "y", "z"))))
+    while len(pilot.flying) > 2:
+        pilot.flying.sort(key=lambda send: pilot.name(send.key) in ("b", "z"))
+        pilot.land()
+    assert {pilot.name(send.key) for send in pilot.flying} == {"b", "z"}
+    pilot.land()
+    pilot.land()
+    assert {pilot.name(send.key) for send in pilot.flying} == {"c", "d", "e", "f"}
+
+
+def _layers(*first: str) -> list[Any]:
+    return [*(py(name) for name in first), py("e", *first), py("f", *first)]
+
+
 # -- the cache -----------------------------------------------------------------------------------------------------------
 
 

@@ -12,9 +12,9 @@ from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import readiness, rule_expressions
 from headrace.engine.core.machine.block import HELD, RELEASED, Block
 from headrace.engine.core.machine.board import Board
-from headrace.engine.core.machine.verdicts import FAILED, SKIPPED, SUCCEEDED, UPSTREAM, VERDICTS, Verdict
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.verdicts import FAILED, SKIPPED, SUCCEEDED, UPSTREAM, VERDICTS, Verdict
 from headrace.engine.core.workflow import Json
 
 _STATES = tuple(TaskState)

@@ -17,8 +17,8 @@ from headrace.engine.core.machine import attempts
 from headrace.engine.core.machine.block import RELEASED, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.readiness import spared
-from headrace.engine.core.machine.verdicts import SETUP_SHOWN, SHOWN
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.verdicts import SETUP_SHOWN, SHOWN
 from headrace.engine.core.workflow import Json, Map
 
 WINDOW = 1_000

@@ -11,9 +11,9 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import branching, line, rule_expressions
 from headrace.engine.core.machine.block import JUDGING, READY, RELEASED, Block, Live
 from headrace.engine.core.machine.board import Board
-from headrace.engine.core.machine.verdicts import VERDICTS, Verdict
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.verdicts import VERDICTS, Verdict
 from headrace.engine.core.workflow import Child, Gate, Kind, Pool, Sleep, Switch
 
 # plain integers, as the table holds them

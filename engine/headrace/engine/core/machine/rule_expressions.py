@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import Board
-from headrace.engine.core.machine.verdicts import Verdict
 from headrace.engine.core.plan import Both, Compare, Either, Holds, Measure, Not, RuleExpression
 from headrace.engine.core.states import TaskState
+from headrace.engine.core.verdicts import Verdict
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,

@@ -9,9 +9,9 @@ from collections import deque
 
 from headrace.engine.core.machine.block import RELEASED, Block
 from headrace.engine.core.machine.static import Static
-from headrace.engine.core.machine.verdicts import FAILED, SETUP_SHOWN, SHOWN, SUCCEEDED, UPSTREAM
 from headrace.engine.core.plan import Plan, Rule
 from headrace.engine.core.states import TaskState
+from headrace.engine.core.verdicts import FAILED, SETUP_SHOWN, SHOWN, SUCCEEDED, UPSTREAM
 
 _WAITING = TaskState.WAITING
 
