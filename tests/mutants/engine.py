@@ -3,6 +3,7 @@
 from tests.mutants.mutant import SHELL, Mutant
 
 _ENGINE = "tests/unit/shell/test_engine.py"
+_DECIDING = "tests/unit/shell/test_deciding.py"
 _FLEET = "tests/unit/shell/test_fleet.py"
 _SMALL = "tests/unit/shell/test_small_parts.py"
 _ADMISSION = "tests/unit/shell/test_admission.py"
@@ -31,7 +32,7 @@ ENGINE = (
         f"{SHELL}/part.py",
         "for live in part.runs.values():\n            self.touched.pop(live, None)",
         "pass",
-        "tests/unit/shell/test_telling.py::test_what_is_decided_and_not_committed_is_never_told",
+        f"{_DECIDING}::test_a_turn_that_lost_a_part_says_nothing_of_its_runs",
         "People would be told of what never happened.",
     ),
     Mutant(
@@ -39,7 +40,7 @@ ENGINE = (
         f"{SHELL}/part.py",
         "share.next_offset = None",
         "pass",
-        "tests/unit/shell/test_deciding.py::test_an_offset_never_passes_what_was_not_written",
+        f"{_DECIDING}::test_an_offset_never_passes_what_was_not_written",
         "A report would be acknowledged whose run is not written yet: a crash then loses it.",
     ),
     Mutant(
@@ -63,8 +64,8 @@ ENGINE = (
         f"{SHELL}/part.py",
         "return self._settles or says_something(self.batch)",
         "return True",
-        f"{_ENGINE}::test_nothing_decided_is_nothing_committed",
-        "An engine with nothing to do would keep the disk busy.",
+        f"{_ENGINE}::test_reports_that_are_late_repeated_or_of_another_delivery_change_nothing",
+        "Every repeated report would be a commit.",
     ),
     Mutant(
         "dispatch-without-its-flight",
@@ -117,8 +118,8 @@ ENGINE = (
     Mutant(
         "lease-ends-unread",
         f"{SHELL}/fleet.py",
-        "if read:\n                        found.lost.append(flight)",
-        "if True:\n                        found.lost.append(flight)",
+        "unheard = held_up if read else gap",
+        "unheard = held_up",
         f"{_FLEET}::test_a_lease_stands_still_while_its_part_is_not_read_to_its_end",
         "While Kafka is away every attempt would be lost, though its report stands there.",
     ),
@@ -239,7 +240,7 @@ ENGINE = (
         f"{SHELL}/deciding.py",
         "before.generation < stored.generation",
         "before.generation > stored.generation",
-        "tests/unit/shell/test_deciding.py::test_of_several_generations_the_newest_value_counts",
+        f"{_DECIDING}::test_of_several_generations_the_newest_value_counts",
         "From the store, too, only the newest generation counts.",
     ),
     Mutant(
@@ -247,7 +248,7 @@ ENGINE = (
         f"{SHELL}/deciding.py",
         "except StopIteration:\n            pass\n        except Exception as exception:",
         "except StopIteration:\n            pass\n        except NotImplementedError as exception:",
-        f"{_ENGINE}::test_a_run_whose_machine_fails_is_set_aside_and_the_others_go_on",
+        f"{_DECIDING}::test_a_fault_in_the_middle_of_deciding_concerns_its_run_alone",
         "A fault of ours in one run would end every other run of the engine.",
     ),
     Mutant(

@@ -158,15 +158,15 @@ GRAPHS = (
         f"{MACHINE}/line.py",
         "if block.parent is not None and block.cursor < block.n:",
         "if False:",
-        f"{_MAPS}::test_a_map_larger_than_the_window_runs_all_its_items",
-        "The items beyond the first thousand would never be let go.",
+        f"{_PROMISES}::test_the_window_limits_the_line_and_not_how_many_run",
+        "No more than a thousand items would run at once, however many workers there are.",
     ),
     Mutant(
         "inner-items-see-no-outer-end",
         f"{MACHINE}/maps.py",
         "if state >= TaskState.SUCCEEDED:\n                unmet[local] -= 1",
         "if state > TaskState.SUCCEEDED:\n                unmet[local] -= 1",
-        f"{_MAPS}::test_an_outer_task_that_an_inner_one_waits_for_reaches_every_item",
+        f"{_PROMISES}::test_an_inner_task_sees_what_had_ended_before_its_item_came_to_be",
         "Items would wait for what had ended before they came to be.",
     ),
 )

@@ -158,7 +158,7 @@ RUNS = (
         f"{MACHINE}/restoring.py",
         "status.reason == KILLED or",
         "",
-        f"{_PROMISES}::test_a_kill_is_a_kill_after_a_crash",
+        f"{_PROMISES}::test_a_kill_that_a_crash_cut_in_two_is_a_kill_all_the_same",
         "Teardowns of a killed run would begin after a restart.",
     ),
     Mutant(

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from headrace.engine.core.events import Continued
+from headrace.engine.core.machine import judging
 from headrace.engine.ports.store import Batch
 from headrace.engine.shell.commands import RerunBody
+from headrace.engine.shell.part import Turn
 from tests.support.flows import flow, py
 from tests.unit.shell.rig import HOLD, Answer, Rig, rig
 
@@ -80,3 +83,33 @@ async def test_an_offset_never_passes_what_was_not_written(bench: Rig) -> None:
     assert [batch.next_offset for batch in picky.taken if batch.next_offset is not None] == [
         bench.broker.end(0)
     ]
+
+
+async def test_a_fault_in_the_middle_of_deciding_concerns_its_run_alone(
+    bench: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults 45: the machine has begun to decide, and raises while it judges."""
+
+    def broken(judge: Any, extra: object) -> None:
+        raise AssertionError("a fault of ours")
+
+    monkeypatch.setitem(judging.JUDGES, "when", broken)
+    bad = await bench.submit(flow(py("a", when="true")))
+    good = await bench.submit(flow(py("a"), py("b", "a")))
+    await bench.settle()
+    assert await bench.states(good.no) == {"a": "succeeded", "b": "succeeded"}
+    assert await bench.states(bad.no) == {"a": "pending"}
+    assert "a fault of ours" in bench.engine.counters.broken[bad.no]
+
+
+async def test_a_turn_that_lost_a_part_says_nothing_of_its_runs(bench: Rig) -> None:
+    """E3: neither the store nor anybody who listens is told."""
+    bench.worker.body = lambda d: HOLD
+    row = await bench.submit(flow(py("a")))
+    await bench.settle()
+    live = bench.engine._memory.holdings.runs[row.no]
+    turn = Turn(1.0, 1.0)
+    turn.add(live, Continued(1.0))
+    turn.portion(live.part).settle_offset()
+    turn.lose(live.part)
+    assert (turn.touched, turn.portions) == ({}, {})

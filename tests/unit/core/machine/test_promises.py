@@ -17,7 +17,7 @@ from headrace.engine.core.machine.attempts import delay
 from headrace.engine.core.machine.judging import cache_key
 from headrace.engine.core.states import IllegalMove, TaskState
 from headrace.engine.core.workflow import Cache, Limits, PythonCall, Retry, RetryRule, Timeouts
-from tests.support.flows import flow, noop, over, py, sleep, tries
+from tests.support.flows import flow, group, noop, over, py, sleep, tries
 from tests.support.pilot import Outcome, Pilot, script
 
 FAILED = Outcome("failed")
@@ -213,6 +213,21 @@ def _layers(*first: str) -> list[Any]:
     return [*(py(name) for name in first), py("e", *first), py("f", *first)]
 
 
+def test_the_window_limits_the_line_and_not_how_many_run() -> None:
+    pilot = begun(Pilot(flow(py("p", map=over(list(range(2_500)))))))
+    assert len(pilot.flying) == 2_500
+
+
+def test_an_inner_task_sees_what_had_ended_before_its_item_came_to_be() -> None:
+    plan = flow(noop("early"), py("slow"), group("each", py("x", "early"), after=("slow",), map=over([0, 1])))
+    assert Pilot(plan).fly().states() == {
+        "early": "succeeded",
+        "slow": "succeeded",
+        "each.x[0]": "succeeded",
+        "each.x[1]": "succeeded",
+    }
+
+
 # -- the cache -----------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +299,23 @@ def test_a_kill_is_a_kill_after_a_crash() -> None:
     send = pilot.flying[0]
     pilot.feed(e.WorkerLost(9.0, send.key, 1, 0.5))
     assert pilot.states() == {"up": "succeeded", "work": "cancelled", "down": "cancelled", "z": "cancelled"}
+
+
+def test_a_kill_that_a_crash_cut_in_two_is_a_kill_all_the_same() -> None:
+    """A large run is cancelled slice by slice; what is left when the engine dies was never spared."""
+    rest = [py(f"t{n:04}", "up") for n in range(2_100)]
+    plan = flow(py("up"), *rest, py("zz", "up", teardown_of=("up",)), finally_=(py("close"),))
+    pilot = begun(Pilot(plan, deaf=True))
+    half = Decision()
+    pilot._decide(half, [e.CancelAsked(1.0, "ann", kill=True)])
+    assert half.more
+    pilot._commit(half)
+    assert pilot.states()["zz"] == "pending"
+    pilot.crash()
+    send = pilot.flying[0]
+    pilot.feed(e.WorkerLost(9.0, send.key, 1, 0.5))
+    assert (pilot.state, pilot.started) == ("cancelled", ["up"])
+    assert set(pilot.states().values()) == {"cancelled"}
 
 
 def test_a_rerun_resets_everything_downstream_however_far() -> None:
