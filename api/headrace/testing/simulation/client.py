@@ -1,0 +1,170 @@
+"""Who asks a simulated world for runs and gives commands: what the HTTP API does with the store, and its callers' patience.
+
+Whatever was not acknowledged is asked for again, under the same key, by the process that comes after one that died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from headrace.engine.core.keys import written
+from headrace.engine.core.states import RunState
+from headrace.engine.ports.acts import Act as Done
+from headrace.engine.ports.acts import Once, Repeated
+from headrace.engine.ports.letters import Requeue
+from headrace.engine.ports.store import (
+    DEFAULT_PROJECT,
+    InboxRow,
+    NewRun,
+    OutcomeUnknown,
+    StoreUnavailable,
+    VersionRow,
+)
+from headrace.engine.shell import submission
+from headrace.engine.shell.children import given_params
+from headrace.testing.simulation.faults import Act
+from headrace.testing.simulation.processes import Ground, Process
+from headrace.testing.simulation.script import Asked
+from headrace.testing.simulation.shapes import Shape
+from headrace.testing.simulation.store import SimulatedStore
+from headrace.testing.simulation.timeline import ProcessLoop
+
+T = TypeVar("T")
+AGAIN_AFTER = 0.4
+FOREVER = 1e12
+
+
+def version_of(shape: Shape) -> VersionRow:
+    """The shape as registered."""
+    name = shape.plan.workflow.name
+    return VersionRow(DEFAULT_PROJECT, name, 1, shape.plan.hash, shape.document, None, (), 0.0)
+
+
+class Client(Process):
+    """One process of the API, and those who call it. `accepted`: by the place of an asked run, its number."""
+
+    kind = "client"
+
+    def __init__(self, ground: Ground, asked: tuple[Asked, ...], shapes: list[Shape]) -> None:
+        super().__init__(ground, 0)
+        self._asked = asked
+        self._shapes = shapes
+        self._runs: dict[int, NewRun] = {}
+        self._open: list[tuple[str, Act]] = []
+        self._said = 0
+        self.accepted: dict[int, int] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was asked for and is not acknowledged."""
+        return len(self.accepted) < len(self._asked) or bool(self._open)
+
+    def command(self, act: Act) -> None:
+        """Somebody gives a command; it is given again until it is acknowledged."""
+        self._said += 1
+        intent = f"command-{self._said}", act
+        self._open.append(intent)
+        if self.loop is not None and self.alive:
+            self.loop.create_task(self._command(self.loop, *intent))
+
+    async def _life(self, loop: ProcessLoop) -> None:
+        for place in range(len(self._asked)):
+            if place not in self.accepted:
+                loop.create_task(self._ask(loop, place))
+        for intent in list(self._open):
+            loop.create_task(self._command(loop, *intent))
+
+    async def _end(self, loop: ProcessLoop) -> None:
+        loop.die()
+
+    def _nudge(self, part: int) -> None:
+        self.ground.broker.engine_side().nudge(part)
+
+    async def _ask(self, loop: ProcessLoop, place: int) -> None:
+        asked, shape, ground = self._asked[place], self._shapes[place], self.ground
+        wait = asked.at - ground.timeline.now
+        if wait > 0:
+            await asyncio.sleep(wait)
+        run = self._runs.get(place)
+        if run is None:
+            run = self._runs[place] = submission.new_run(
+                shape.plan,
+                version_of(shape),
+                {},
+                now=ground.database.now(),
+                parts=ground.database.parts,
+                trigger={"kind": "manual"},
+                check=given_params,
+                idempotency=f"asked-{place}",
+                entropy=ground.entropy,
+            )
+        store = SimulatedStore(ground.database, loop)
+        created = await _until(lambda: submission.begin(store, run, "use_existing", self._nudge, by="client"))
+        self.accepted[place] = created.no
+
+    async def _command(self, loop: ProcessLoop, by: str, act: Act) -> None:
+        while not self.accepted:
+            await asyncio.sleep(AGAIN_AFTER)
+        numbers = sorted(self.accepted)
+        place = numbers[act.whom % len(numbers)]
+        no, store = self.accepted[place], SimulatedStore(self.ground.database, loop)
+        if act.what == "requeue":
+            await _until(lambda: self._requeue(store, by, no))
+        else:
+            await _until(lambda: self._post(store, by, act, no, self._shapes[place]))
+        self._open = [intent for intent in self._open if intent[0] != by]
+
+    async def _post(self, store: SimulatedStore, by: str, act: Act, no: int, shape: Shape) -> None:
+        row = await store.run(no)
+        if row is None:
+            return
+        ids = shape.plan.ids
+        task = ids[act.amount % len(ids)]
+        kind, body = act.what, {"by": by}
+        if kind == "kill_run":
+            kind = "kill"
+        elif kind == "rerun":
+            body["from"] = "failed"
+        elif kind == "rerun_task":
+            kind = "rerun"
+            body["from"] = [task]  # type: ignore[assignment]
+        elif kind == "task":
+            body["task"] = task if act.amount % 3 else f"{task}[0]"
+            body["action"] = ("retry", "skip", "succeed", "cancel")[act.amount // 4 % 4]
+        told = InboxRow(0, row.part, no, kind, msgspec.json.encode(body), self.ground.database.now())
+        try:
+            await store.post(told, act=self._done(by, kind, row.id))
+        except Repeated:
+            pass
+        self._nudge(row.part)
+
+    async def _requeue(self, store: SimulatedStore, by: str, no: int) -> None:
+        letters = [
+            letter for letter in await store.dead_letters(DEFAULT_PROJECT, state="open") if letter.run == no
+        ]
+        row = await store.run(no)
+        if not letters or row is None or not RunState(row.state).final:
+            return
+        tasks = sorted({written(letter.task_id, letter.map) for letter in letters})
+        body = msgspec.json.encode({"by": by, "from": tasks})
+        command = InboxRow(0, row.part, no, "rerun", body, self.ground.database.now())
+        wanted = [Requeue(tuple(letter.id for letter in letters), command)]
+        await store.requeue(wanted, by, self.ground.database.now())
+        self._nudge(row.part)
+
+    def _done(self, by: str, kind: str, run: str) -> Done:
+        at = self.ground.database.now()
+        return Done(DEFAULT_PROJECT, at, by, None, f"run.{kind}", f"run {run}", b"{}", Once(by, by, FOREVER))
+
+
+async def _until(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat it until it is answered."""
+    while True:
+        try:
+            return await call()
+        except (StoreUnavailable, OutcomeUnknown):
+            await asyncio.sleep(AGAIN_AFTER)

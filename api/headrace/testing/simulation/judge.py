@@ -1,0 +1,336 @@
+"""Looks at everything that is committed and executed in a simulated world, and at its end at everything that is stored.
+
+What it knows of the engine are its promises: the table of legal moves, the trigger rules as the page has them, the stored
+rows, and who owned which part in which epoch. docs/reliability.md has the invariants I1 to I11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from headrace.engine.core.events import RerunAsked, TimerFired
+from headrace.engine.core.keys import written
+from headrace.engine.core.plan import Plan, Rule, Section
+from headrace.engine.core.states import MOVES, RunState, TaskState
+from headrace.engine.core.workflow import Group
+from headrace.engine.ports.store import Batch, TaskRow
+from headrace.engine.shell import history
+from headrace.runners.attempt import Attempt
+from headrace.testing.simulation.bodies import CANARY, Bodies, Execution
+from headrace.testing.simulation.shapes import Shape
+from headrace.testing.simulation.store import Database
+from headrace.testing.simulation.timeline import ProcessLoop, Timeline
+
+S, F, K, U, C = (
+    TaskState.SUCCEEDED,
+    TaskState.FAILED,
+    TaskState.SKIPPED,
+    TaskState.UPSTREAM_FAILED,
+    TaskState.CANCELLED,
+)
+FAILED = (F, U, C)
+FLYING = (TaskState.DISPATCHED, TaskState.RUNNING)
+_RunKey = tuple[int, int, int, int]  # run, generation, task, map
+
+
+class Known(NamedTuple):
+    """A task run as it was last committed."""
+
+    state: int
+    attempt: int
+
+
+class Judge:
+    """`broken` collects what should not be, each a sentence that begins with the invariant's name."""
+
+    def __init__(
+        self, timeline: Timeline, database: Database, bodies: Bodies, shapes: dict[str, Shape], *, told: bool
+    ) -> None:
+        self.broken: list[str] = []
+        self.story: list[str] = []
+        self._timeline = timeline
+        self._database = database
+        self._bodies = bodies
+        self._plans = {shape.plan.hash: shape.plan for shape in shapes.values()}
+        self._told = told
+        self._digest = blake2b(digest_size=8)
+        self._known: dict[_RunKey, Known] = {}
+        self._of_run: dict[int, Plan] = {}
+        self._seqs: dict[int, int] = {}
+        self.moved = True
+        """Whether anything was committed since somebody last looked."""
+        bodies.witness = self
+        database.onlooker = self
+
+    @property
+    def hash(self) -> str:
+        """Of everything that was committed and executed, in its order: equal for equal worlds."""
+        return self._digest.hexdigest()
+
+    def note(self, *words: object) -> None:
+        """A line of the story, where somebody is to read it."""
+        if self._told:
+            self.story.append(f"{self._timeline.now:9.3f} s  " + " ".join(map(str, words)))
+
+    def fault(self, what: str) -> None:
+        self.broken.append(f"{self._timeline.now:.3f} s: {what}")
+        self.note("!!!", what)
+
+    # while it runs ----------------------------------------------------------------------------------------------
+
+    def committed(self, by: ProcessLoop, batches: Sequence[Batch]) -> None:
+        self.moved = True
+        digest = self._digest
+        for batch in batches:
+            digest.update(b"%d %d %d" % (batch.part, batch.epoch, batch.seq))
+            for row in batch.history:
+                digest.update(row.body)
+            self._owned(by, batch)
+            known = self._known
+            dispatched: list[TaskRow] = []
+            for task in batch.tasks:
+                key = task[:4]
+                before = known.get(key)
+                if before is not None:
+                    if before.state >= S and task.state != before.state:
+                        self.fault(f"I4: {self._name(key)} was {_word(before.state)} and became {_word(task.state)}")
+                    if task.attempt < before.attempt:
+                        self.fault(f"I3: {self._name(key)} went back from attempt {before.attempt} to {task.attempt}")
+                known[key] = Known(task.state, task.attempt)
+                if (
+                    task.state == TaskState.DISPATCHED
+                    and task.attempt == 1
+                    and (before is None or before.state in (TaskState.PENDING, TaskState.QUEUED))
+                ):
+                    dispatched.append(task)
+            for task in dispatched:
+                self._allowed(task)
+            if self._told:
+                self._tell(by, batch)
+
+    def _owned(self, by: ProcessLoop, batch: Batch) -> None:
+        row = self._database.lane.raw.execute(
+            "SELECT epoch, seq FROM parts WHERE part = ?", (batch.part,)
+        ).fetchone()
+        if row[0] != batch.epoch:
+            self.fault(f"I8: {by.name} wrote to part {batch.part} in epoch {batch.epoch}, and it is {row[0]}")
+        expected = self._seqs.get(batch.part, 0) + 1
+        if batch.seq != expected:
+            self.fault(f"I8: {by.name} wrote batch {batch.seq} of part {batch.part}, and {expected} was next")
+        self._seqs[batch.part] = batch.seq
+
+    def started(self, attempt: Attempt, execution: Execution) -> None:
+        """A worker has begun to execute."""
+        key = attempt.key
+        self._digest.update(repr((key, execution.by, self._timeline.now)).encode())
+        known = self._known.get(key[:4])
+        if known is None or known.attempt < key[4]:
+            self.fault(f"I2: attempt {key[4]} of {self._name(key[:4])} was executed before it was committed")
+        self.note(execution.by, "starts", self._name(key[:4]), "attempt", key[4])
+
+    # I2 ---------------------------------------------------------------------------------------------------------
+
+    def _allowed(self, task: TaskRow) -> None:
+        """Whether the rule held when the first attempt was dispatched, as far as the stored states tell by themselves."""
+        run, generation, node, path = task[:4]
+        if generation > 1 or path:
+            return  # a rerun takes over what an earlier generation came to
+        plan = self._plan(run)
+        if plan is None:
+            return
+        section = plan.sections[node]
+        if section != Section.MAIN:
+            late = [
+                key
+                for key, known in self._known.items()
+                if key[0] == run and known.state < S and plan.sections[key[2]] < section
+            ]
+            if late:
+                self.fault(f"I2: {self._name(task[:4])} was dispatched before {self._name(late[0])} was final")
+        states: list[int] = []
+        for up in plan.upstream(node):
+            found = self._states(plan, run, generation, up)
+            if found is None:
+                return
+            states += found
+        if not _may(Rule(plan.rules[node]), states):
+            told = ", ".join(map(_word, states))
+            self.fault(f"I2: {self._name(task[:4])} was dispatched, and upstream is {told}")
+
+    def _states(self, plan: Plan, run: int, generation: int, node: int) -> list[int] | None:
+        """The states of an upstream; None where more than rows is needed to tell them."""
+        if plan.home[node] != 0 or node in plan.items:
+            return None
+        if isinstance(plan.tasks[node].work, Group):
+            return None
+        known = self._known.get((run, generation, node, 0))
+        return [TaskState.PENDING if known is None else known.state]
+
+    # at its end -------------------------------------------------------------------------------------------------
+
+    def after(self, accepted: Iterable[int]) -> None:
+        """Everything that can be read off the tables, when all is over."""
+        raw = self._database.lane.raw
+        runs = {no: (state, plan) for no, state, plan in raw.execute("SELECT no, state, plan FROM runs")}
+        for no in accepted:
+            if no not in runs:
+                self.fault(f"I1: run {no} was accepted and is not there")
+        for no, (state, _) in runs.items():
+            if not RunState(state).final:
+                self.fault(f"I9: run {no} is {RunState(state).word}")
+        rows = raw.execute("SELECT run, generation, task, map, state, attempt, output FROM task_runs").fetchall()
+        newest: dict[tuple[int, int, int], tuple[int, int]] = {}
+        for run, generation, task, path, state, attempt, output in rows:
+            place = run, task, path
+            if place not in newest or newest[place][0] < generation:
+                newest[place] = generation, state
+            self._executed((run, generation, task, path), state, attempt, output)
+        for (run, task, path), (generation, state) in newest.items():
+            if RunState(runs[run][0]).final and state < S:
+                self.fault(f"I5: run {run} is final, {self._name((run, generation, task, path))} is {_word(state)}")
+        for table in ("inbox", "timers"):
+            left = raw.execute(f"SELECT * FROM {table} LIMIT 3").fetchall()
+            if left:
+                self.fault(f"I10: {table} is not empty: {left}")
+        self._histories()
+        if self._database.contains(CANARY.encode()):
+            self.fault("I11: the secret is in the database")
+
+    def _executed(self, key: _RunKey, state: int, attempt: int, output: bytes | None) -> None:
+        if state != S or not attempt:
+            return
+        plan = self._plan(key[0])
+        executions = self._bodies.executions.get((*key, attempt))
+        if plan is None or executions is None:
+            return  # a person, the cache or the engine itself has said so
+        ended = [each for each in executions if each.kind == "succeeded"]
+        if not ended:
+            by = self._database.lane.raw.execute(
+                'SELECT "by" FROM task_runs WHERE run = ? AND generation = ? AND task = ? AND map = ?', key
+            ).fetchone()
+            if by is None or by[0] is None:
+                self.fault(f"I3: {self._name(key)} succeeded, and no execution of attempt {attempt} did")
+
+    def _histories(self) -> None:
+        raw = self._database.lane.raw
+        content = history.NoContent()
+        asked: dict[tuple[int, str], int] = {}
+        last: dict[_RunKey, int] = {}
+        ends: set[tuple[_RunKey, int]] = set()
+        fired: set[tuple[Any, ...]] = set()
+        for run, body in raw.execute("SELECT run, body FROM history ORDER BY run, seq").fetchall():
+            past = history.decode(bytes(body), content)
+            for event in past.events:
+                if isinstance(event, RerunAsked):
+                    asked[run, event.by] = asked.get((run, event.by), 0) + 1
+            for move in past.transitions:
+                key = run, past.generation, move.key.task, move.key.map
+                before = last.get(key, TaskState.PENDING)
+                if move.before != before:
+                    self.fault(f"I4: {self._name(key)} moved from {_word(move.before)} and was {_word(before)}")
+                if move.after not in MOVES[TaskState(move.before)]:
+                    self.fault(f"I4: {self._name(key)} moved from {_word(move.before)} to {_word(move.after)}")
+                if move.before in FLYING and move.after not in (*FLYING, TaskState.QUEUED, TaskState.WAITING):
+                    end = key, move.attempt
+                    if end in ends:
+                        self.fault(f"I3: attempt {move.attempt} of {self._name(key)} ended twice")
+                    ends.add(end)
+                event = past.events[move.event]
+                if isinstance(event, TimerFired) and event.key == move.key:
+                    which = run, past.generation, event.key, event.kind, event.due_at
+                    if which in fired:
+                        self.fault(f"58: the timer {event.kind} of {self._name(key)} fired twice")
+                    fired.add(which)
+                last[key] = move.after
+        for (run, by), times in asked.items():
+            if times > 1:
+                self.fault(f"I3: the rerun that {by} asked for in run {run} was made {times} times")
+
+    def executed_once(self) -> None:
+        """Where only engines fail no attempt is executed twice."""
+        for key, executions in self._bodies.executions.items():
+            if len(executions) > 1:
+                self.fault(f"E9: attempt {key[4]} of {self._name(key[:4])} was executed {len(executions)} times")
+
+    # in words ---------------------------------------------------------------------------------------------------
+
+    def _plan(self, run: int) -> Plan | None:
+        plan = self._of_run.get(run)
+        if plan is None:
+            row = self._database.lane.raw.execute("SELECT plan FROM runs WHERE no = ?", (run,)).fetchone()
+            if row is None or row[0] not in self._plans:
+                return None
+            plan = self._of_run[run] = self._plans[row[0]]
+        return plan
+
+    def _name(self, key: Sequence[int]) -> str:
+        plan = self._plan(key[0])
+        task = str(key[2]) if plan is None else written(plan.ids[key[2]], key[3])
+        return f"{task} (run {key[0]}, generation {key[1]})"
+
+    def _tell(self, by: ProcessLoop, batch: Batch) -> None:
+        told = [f"{by.name} commits batch {batch.seq} of part {batch.part}, epoch {batch.epoch}:"]
+        for row in batch.runs:
+            told.append(f"run {row.no} {RunState(row.state).word};")
+        for task in batch.tasks:
+            told.append(
+                f"{self._name(task[:4])} {_word(task.state)}"
+                + (f" attempt {task.attempt} ({task.epoch}, {task.n}) {task.worker}" if task.attempt else "")
+                + (f" [{task.reason}]" if task.reason else "")
+                + ";"
+            )
+        if batch.inbox_done:
+            told.append(f"inbox done {batch.inbox_done}")
+        if batch.inbox_new:
+            told.append(f"inbox new {[row.kind for row in batch.inbox_new]}")
+        self.note(*told)
+        content = history.NoContent()
+        for row in batch.history:
+            past = history.decode(row.body, content)
+            for event in past.events:
+                self.note(f"    run {row.run}: {event}")
+            for refusal in past.refused:
+                self.note(f"    run {row.run} refuses: {refusal}")
+
+
+def _word(state: int) -> str:
+    return TaskState(state).word
+
+
+def _may(rule: Rule, states: Sequence[int]) -> bool:
+    """Whether a task of this rule may run with its upstreams in these states, by the table of docs/trigger_rules.md."""
+    if not states:
+        return True
+    count = len(states)
+    done = sum(state >= S for state in states)
+    succeeded = states.count(S)
+    skipped = states.count(K)
+    failed = sum(state in FAILED for state in states)
+    match rule:
+        case Rule.ALL_SUCCESS:
+            return succeeded == count
+        case Rule.ALL_FAILED:
+            return failed == count
+        case Rule.ALL_DONE | Rule.ALL_DONE_SETUP_SUCCESS:
+            return done == count
+        case Rule.ALL_DONE_MIN_ONE_SUCCESS:
+            return done == count and not skipped and succeeded >= 1
+        case Rule.ONE_SUCCESS:
+            return succeeded >= 1
+        case Rule.ONE_FAILED:
+            return failed >= 1
+        case Rule.ONE_DONE:
+            return succeeded + sum(state in (F, C) for state in states) >= 1
+        case Rule.NONE_FAILED:
+            return succeeded + skipped == count
+        case Rule.NONE_FAILED_MIN_ONE_SUCCESS:
+            return succeeded + skipped == count and skipped < count
+        case Rule.NONE_SKIPPED:
+            return done == count and not skipped
+        case Rule.ALL_SKIPPED:
+            return skipped == count
+    return True
+
+
