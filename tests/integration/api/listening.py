@@ -106,6 +106,14 @@ class Listener:
             found.append(event)
         return found
 
+    async def pinged(self, times: int) -> None:
+        """Until so many comments have come that nothing happens."""
+        async with asyncio.timeout(PATIENCE):
+            while self.comments.count(": ping") < times:
+                assert not self.over, "the stream has ended"
+                self._new.clear()
+                await self._new.wait()
+
     def _parse(self, piece: bytes) -> None:
         self._text += piece
         *whole, self._text = self._text.split(b"\n\n")

@@ -134,8 +134,14 @@ async def test_a_refusal_says_what_is_wrong_with_which_field(ask: Ask) -> None:
     assert (missing.value.status, missing.value.code) == (404, "not_found")
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of a run that ended before it is followed are all there: nobody waits for more."""
+    monkeypatch.setattr("headrace.api.live.logs.LINGER", 0.01)
+
+
 @pytest.mark.parametrize("cut", [400, 700, 1500])
-async def test_a_stream_that_is_cut_goes_on_where_it_was(api: Api, ask: Ask, cut: int) -> None:
+async def test_a_stream_that_is_cut_goes_on_where_it_was(api: Api, ask: Ask, hurried: None, cut: int) -> None:
     run = (await api.ran(MANY))["run"]
     whole, _ = ask()
     events = [event async for event in whole.runs.events(run)]
@@ -151,7 +157,9 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(api: Api, ask: Ask, cut
     assert [event.state for event in told][-1] == "succeeded"
 
 
-async def test_a_stream_that_is_cut_before_its_first_event_keeps_its_place(api: Api, ask: Ask) -> None:
+async def test_a_stream_that_is_cut_before_its_first_event_keeps_its_place(
+    api: Api, ask: Ask, hurried: None
+) -> None:
     """And as often as that happens: a server that greets its client is there."""
     greeting = 30
     run = (await api.ran(MANY))["run"]

@@ -6,13 +6,15 @@ import asyncio
 import base64
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from headrace.api.live.sharing import Bounds
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.ports.artifacts import LogReader
+from headrace.engine.ports.messages import Log
 from headrace.engine.shell import history
 from headrace.engine.shell.views import Changes
 from tests.integration.api.listening import Event, Listener, listening
@@ -304,9 +306,7 @@ async def test_a_silent_stream_is_pinged(api: Api, monkeypatch: pytest.MonkeyPat
     run, gate = await begun(api)
     for path in (f"/runs/{run}/events", f"/runs/{run}/logs", "/events"):
         async with listening(api.app, path) as stream:
-            while stream.comments.count(": ping") < 3:
-                stream._new.clear()
-                await stream._new.wait()
+            await stream.pinged(3)
     gate.touch()
     await api.ended(run)
 
@@ -353,6 +353,33 @@ async def test_lines_are_told_as_they_are_written(api: Api) -> None:
         events = await stream.rest()
     assert events[-1].name == "end"
     assert lines(events) == WRITTEN
+
+
+class Slow:
+    """Logs that are read when `begin` says so."""
+
+    def __init__(self, logs: LogReader) -> None:
+        self._logs, self.begin = logs, asyncio.Event()
+
+    async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
+        await self.begin.wait()
+        async for line in self._logs.follow(run_id, looked):
+            yield line
+
+
+async def test_lines_that_are_read_late_are_not_left_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the first look takes, when the run has ended already."""
+    monkeypatch.setattr("headrace.api.live.logs.LINGER", 0.01)
+    monkeypatch.setattr("headrace.api.live.logs.PING_EVERY", 0.02)
+    run = (await api.ran(FAN))["run"]
+    slow = Slow(api.office.logs)
+    monkeypatch.setattr(api.office.live, "_logs", slow)
+    async with listening(api.app, f"/runs/{run}/logs") as stream:
+        await stream.pinged(5)
+        slow.begin.set()
+        events = await stream.rest()
+    assert lines(events) == WRITTEN
+    assert events[-1].name == "end"
 
 
 @pytest.mark.parametrize("room", [1, 10_000_000], ids=["store", "tape"])

@@ -35,6 +35,8 @@ MOST_LINES, MOST_SIZE = 200, 32 * 1024
 PAGE = 2_000
 LINGER = 2.0
 """Seconds for which lines may still come after a run has ended."""
+NEVER = float("inf")
+"""When the last line was heard, while nobody knows whether there are more: not all that is there was read yet."""
 
 _logger = logging.getLogger(__name__)
 
@@ -71,28 +73,35 @@ class LogTale:
         self._pending: list[Log] = []
         self._size = 0
         self._there = asyncio.Event()
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = NEVER
 
     # -- following ---------------------------------------------------------------------------------------------------
 
     async def follow(self) -> None:
         """Until cancelled, or broken."""
-        gathering = asyncio.create_task(self._gather())
         try:
-            while True:
-                try:
-                    await self._read()
-                except StoreUnavailable as problem:
-                    _logger.info("lines of run %s come again when the store is back: %s", self._run, problem)
-                    self._heard_at = float("inf")  # nobody knows whether there are more
-                    await asyncio.sleep(AGAIN_AFTER)
-                    self._heard_at = asyncio.get_running_loop().time()
-        except Exception as fault:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._gather())
+                group.create_task(self._read_on())
+        except* Exception as faults:
             _logger.exception("lines of run %s cannot be followed", self._run)
-            self.fault = fault
+            self.fault = faults.exceptions[0]
             self.tape.wake()
-        finally:
-            gathering.cancel()
+
+    async def _read_on(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except StoreUnavailable as problem:
+                _logger.info("lines of run %s come again when the store is back: %s", self._run, problem)
+                self._heard_at = NEVER
+                await asyncio.sleep(AGAIN_AFTER)
+
+    def _looked(self) -> None:
+        """What there is was read: from now on silence means that there is no more."""
+        if self._heard_at == NEVER:
+            self._heard_at = asyncio.get_running_loop().time()
+            self.tape.wake()
 
     async def _read(self) -> None:
         passed: dict[Attempt, int] = {}  # of what was followed before an outage
@@ -100,7 +109,7 @@ class LogTale:
         for line in self._pending:
             name = _name(line)
             again[name] = again.get(name, 0) + 1
-        async with aclosing(self._logs.follow(self._run)) as lines:  # type: ignore[type-var]
+        async with aclosing(self._logs.follow(self._run, self._looked)) as lines:  # type: ignore[type-var]
             async for line in lines:
                 if again:
                     name = _name(line)
@@ -126,7 +135,8 @@ class LogTale:
             return
         lines, self._pending, self._size = self._pending, [], 0
         told = [self._told(line) for line in lines]
-        self._heard_at = asyncio.get_running_loop().time()
+        if self._heard_at != NEVER:
+            self._heard_at = asyncio.get_running_loop().time()
         id = marked(self._counts)
         self.tape.add(LogBlock(self.tape.end + 1, told, _frame([line.data for line in told], id), id))
 

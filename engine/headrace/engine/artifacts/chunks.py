@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
 import msgspec
@@ -20,6 +20,8 @@ LOOK_EVERY = 0.3
 """Seconds between looks of a follower."""
 
 AT_ONCE = 200
+HELD = 20_000
+"""Lines that a follower holds to put them in order of time."""
 LEVEL = 1
 """Of the compression: what more would save costs ten times the time."""
 
@@ -72,29 +74,33 @@ class StoredLogs:
             seq = chunks[-1].seq
         return lines[:limit]
 
-    async def follow(self, run_id: str) -> AsyncIterator[Log]:
-        """Every line of the run's attempts: those that are there, then those that come. Never ends by itself."""
+    async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
+        """What is found by one look comes in order of time, as far as it is held at once."""
         seen: dict[Attempt, int] = {}
         while True:
             lines: list[Log] = []
-            for name, end in (await self._chunks.log_ends(run_id)).items():
-                if end > seen.get(name, -1) and (chunks := await self._beyond(name, seen.get(name, -1))):
-                    seen[name] = chunks[-1].seq
-                    lines += _unpacked(chunks)
-            lines.sort(key=lambda line: line.at)
-            for line in lines:
+            async for chunk in self._new(run_id, seen):
+                lines += unpack(chunk)
+                if len(lines) >= HELD:
+                    for line in sorted(lines, key=_time):
+                        yield line
+                    lines = []
+            for line in sorted(lines, key=_time):
                 yield line
+            if looked is not None:
+                looked()
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _beyond(self, name: Attempt, after: int) -> list[LogChunk]:
-        """All chunks of the attempt with seq above `after`."""
-        found: list[LogChunk] = []
-        while True:
-            chunks = await self._chunks.read_logs(*name, after, AT_ONCE)
-            found += chunks
-            if len(chunks) < AT_ONCE:
-                return found
-            after = chunks[-1].seq
+    async def _new(self, run_id: str, seen: dict[Attempt, int]) -> AsyncIterator[LogChunk]:
+        """The chunks behind those that were seen, and these are seen from then on."""
+        for name, end in (await self._chunks.log_ends(run_id)).items():
+            while (last := seen.get(name, -1)) < end:
+                chunks = await self._chunks.read_logs(*name, last, AT_ONCE)
+                if not chunks:
+                    break
+                for chunk in chunks:
+                    seen[name] = chunk.seq
+                    yield chunk
 
 
 class EitherLogs:
@@ -118,27 +124,43 @@ class EitherLogs:
                 return lines
         return []
 
-    async def follow(self, run_id: str) -> AsyncIterator[Log]:
-        lines: asyncio.Queue[Log] = asyncio.Queue(maxsize=1_000)
+    async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
+        heard: asyncio.Queue[Log | Exception] = asyncio.Queue(maxsize=1_000)
+        given = taken = 0
+        looks: dict[int, int] = {}  # by place, how many lines were given when it had looked
 
-        async def hear(logs: LogReader) -> None:
-            async for line in logs.follow(run_id):
-                await lines.put(line)
+        def tell() -> None:
+            if looked is not None and len(looks) == len(self._both) and max(looks.values()) <= taken:
+                looks.clear()
+                looked()
 
-        hearing = [asyncio.create_task(hear(logs)) for logs in self._both]
+        async def hear(place: int, logs: LogReader) -> None:
+            def has_looked() -> None:
+                looks[place] = given
+                tell()
+
+            nonlocal given
+            try:
+                async for line in logs.follow(run_id, has_looked):
+                    given += 1
+                    await heard.put(line)
+            except Exception as fault:
+                await heard.put(fault)
+
+        hearing = [asyncio.create_task(hear(*each)) for each in enumerate(self._both)]
         try:
             while True:
-                waiting = asyncio.ensure_future(lines.get())
-                done, _ = await asyncio.wait((waiting, *hearing), return_when=asyncio.FIRST_COMPLETED)
-                for failed in done - {waiting}:
-                    waiting.cancel()
-                    await failed
-                yield await waiting
+                line = await heard.get()
+                if isinstance(line, Exception):
+                    raise line
+                yield line
+                taken += 1
+                tell()
         finally:
             for task in hearing:
                 task.cancel()
             await asyncio.gather(*hearing, return_exceptions=True)
 
 
-def _unpacked(chunks: Iterable[LogChunk]) -> list[Log]:
-    return [line for chunk in chunks for line in unpack(chunk)]
+def _time(line: Log) -> float:
+    return line.at

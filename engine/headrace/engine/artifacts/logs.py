@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -178,18 +178,19 @@ class FileLogs:
                 break
         return lines[:limit]
 
-    async def follow(self, run_id: str) -> AsyncIterator[Log]:
-        """Every line of the run's attempts: those that are there, then those that come. Never ends by itself."""
+    async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
+        """Of files of other processes `looked` speaks about once a second."""
         follower = _Follower(run_id)
         self._followers.add(follower)
         tails: dict[Path, _Tail] = {}
         folder = self._folder / _name(run_id)
-        scanned_at = 0.0
+        scanned_at = float("-inf")
         try:
             while True:
                 follower.event.clear()
                 paths = {self._path(name) for name in follower.take()}
-                if monotonic() - scanned_at >= LOOK_ELSEWHERE:
+                everywhere = monotonic() - scanned_at >= LOOK_ELSEWHERE
+                if everywhere:
                     paths |= set(await asyncio.to_thread(_log_files, folder))
                     scanned_at = monotonic()
                 for path in paths:
@@ -199,6 +200,8 @@ class FileLogs:
                     lines, behind = await asyncio.to_thread(_more, behind)
                     for line in lines:
                         yield line
+                if everywhere and looked is not None:
+                    looked()
                 await asyncio.sleep(LOOK_APART)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(follower.event.wait(), LOOK_ELSEWHERE)
@@ -309,14 +312,19 @@ class _Follower:
 
 
 def _more(tails: list[_Tail]) -> tuple[list[Log], list[_Tail]]:
-    """The next lines of each, in order of time, and those that may have more."""
+    """The next lines of each, in order of time, and those that may have more; of very much only a part."""
     lines: list[Log] = []
     behind: list[_Tail] = []
-    for tail in tails:
+    size = 0
+    for at, tail in enumerate(tails):
+        if size > CHUNK:
+            behind += tails[at:]
+            break
         new = tail.more()
         if new:
             behind.append(tail)
             lines += new
+            size += sum([len(line.text) for line in new])
     lines.sort(key=lambda line: line.at)
     return lines, behind
 

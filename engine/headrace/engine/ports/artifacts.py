@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from headrace.engine.core.evaluation import Artifact
@@ -44,7 +44,9 @@ class LogReader(Protocol):
     ) -> list[Log]:
         """Lines from number `after` on, at most `limit` of them."""
 
-    def follow(self, run_id: str) -> AsyncIterator[Log]: ...
+    def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
+        """Every line of the run's attempts: those that are there, then those that come. Never ends by itself. `looked` is called
+        on the loop each time that all of what was there when it began to look has been given."""
 
 
 class Logs(LogWriter, LogReader, Protocol):
