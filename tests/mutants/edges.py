@@ -52,7 +52,7 @@ EDGES = (
         f"{STORE}/checksums.py",
         "if checksum(*payload) != stored:",
         "if False:",
-        "tests/contracts/test_store_damage.py::test_of_a_task_run[sqlite-output]",
+        "tests/contracts/test_store_damage.py::test_of_a_run[sqlite-output]",
         "A flipped bit on disk would become a wrong result.",
     ),
     Mutant(
@@ -116,7 +116,7 @@ EDGES = (
         f"{RUNNERS}/reporting.py",
         "attempt.last_report = report = Report(",
         "self.held.pop(key, None)\n        attempt.last_report = report = Report(",
-        f"{_WORKER}::test_reports_wait_for_a_broker_that_is_away",
+        "tests/integration/runners/test_held.py::test_a_result_that_the_broker_has_not_taken_is_still_held",
         "A result that the broker lost would be asked after, and nobody would know it.",
     ),
     Mutant(
