@@ -92,7 +92,7 @@ class Bodies:
             chosen = [id for place, id in enumerate(named) if value >> place & 1]
             output = chosen if how < 0.9 else ["nothing"]
         elif function == SECRET:
-            output = {"given": attempt.given["with"]["token"], "long": CANARY * 3}
+            output = {"given": attempt.given.get("with", {}).get("token"), "long": CANARY * 3}
         else:
             output = (1, 2, None, True, "x", {"no": 1})[value % 6]
         return Outcome("succeeded", None if output is None else _encode(output))
@@ -167,9 +167,7 @@ class Lanes:
         self._bodies.executions.setdefault(attempt.key, []).append(execution)
         if self._bodies.witness is not None:
             self._bodies.witness.started(attempt, execution)
-        alarm: Alarm = self._process.call_later(
-            seconds * self._pace, self._end, attempt, outcome, execution
-        )
+        alarm: Alarm = self._process.call_later(seconds * self._pace, self._end, attempt, outcome, execution)
         attempt.handle = alarm, execution, deaf
 
     def _end(self, attempt: Attempt, outcome: Outcome | None, execution: Execution) -> None:

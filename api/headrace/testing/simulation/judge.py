@@ -95,9 +95,13 @@ class Judge:
                 before = known.get(key)
                 if before is not None:
                     if before.state >= S and task.state != before.state:
-                        self.fault(f"I4: {self._name(key)} was {_word(before.state)} and became {_word(task.state)}")
+                        self.fault(
+                            f"I4: {self._name(key)} was {_word(before.state)} and became {_word(task.state)}"
+                        )
                     if task.attempt < before.attempt:
-                        self.fault(f"I3: {self._name(key)} went back from attempt {before.attempt} to {task.attempt}")
+                        self.fault(
+                            f"I3: {self._name(key)} went back from attempt {before.attempt} to {task.attempt}"
+                        )
                 known[key] = Known(task.state, task.attempt)
                 if (
                     task.state == TaskState.DISPATCHED
@@ -148,7 +152,9 @@ class Judge:
                 if key[0] == run and known.state < S and plan.sections[key[2]] < section
             ]
             if late:
-                self.fault(f"I2: {self._name(task[:4])} was dispatched before {self._name(late[0])} was final")
+                self.fault(
+                    f"I2: {self._name(task[:4])} was dispatched before {self._name(late[0])} was final"
+                )
         states: list[int] = []
         for up in plan.upstream(node):
             found = self._states(plan, run, generation, up)
@@ -180,7 +186,9 @@ class Judge:
         for no, (state, _) in runs.items():
             if not RunState(state).final:
                 self.fault(f"I9: run {no} is {RunState(state).word}")
-        rows = raw.execute("SELECT run, generation, task, map, state, attempt, output FROM task_runs").fetchall()
+        rows = raw.execute(
+            "SELECT run, generation, task, map, state, attempt, output FROM task_runs"
+        ).fetchall()
         newest: dict[tuple[int, int, int], tuple[int, int]] = {}
         for run, generation, task, path, state, attempt, output in rows:
             place = run, task, path
@@ -189,7 +197,9 @@ class Judge:
             self._executed((run, generation, task, path), state, attempt, output)
         for (run, task, path), (generation, state) in newest.items():
             if RunState(runs[run][0]).final and state < S:
-                self.fault(f"I5: run {run} is final, {self._name((run, generation, task, path))} is {_word(state)}")
+                self.fault(
+                    f"I5: run {run} is final, {self._name((run, generation, task, path))} is {_word(state)}"
+                )
         for table in ("inbox", "timers"):
             left = raw.execute(f"SELECT * FROM {table} LIMIT 3").fetchall()
             if left:
@@ -229,9 +239,13 @@ class Judge:
                 key = run, past.generation, move.key.task, move.key.map
                 before = last.get(key, TaskState.PENDING)
                 if move.before != before:
-                    self.fault(f"I4: {self._name(key)} moved from {_word(move.before)} and was {_word(before)}")
+                    self.fault(
+                        f"I4: {self._name(key)} moved from {_word(move.before)} and was {_word(before)}"
+                    )
                 if move.after not in MOVES[TaskState(move.before)]:
-                    self.fault(f"I4: {self._name(key)} moved from {_word(move.before)} to {_word(move.after)}")
+                    self.fault(
+                        f"I4: {self._name(key)} moved from {_word(move.before)} to {_word(move.after)}"
+                    )
                 if move.before in FLYING and move.after not in (*FLYING, TaskState.QUEUED, TaskState.WAITING):
                     end = key, move.attempt
                     if end in ends:
@@ -252,7 +266,9 @@ class Judge:
         """Where only engines fail no attempt is executed twice."""
         for key, executions in self._bodies.executions.items():
             if len(executions) > 1:
-                self.fault(f"E9: attempt {key[4]} of {self._name(key[:4])} was executed {len(executions)} times")
+                self.fault(
+                    f"E9: attempt {key[4]} of {self._name(key[:4])} was executed {len(executions)} times"
+                )
 
     # in words ---------------------------------------------------------------------------------------------------
 
@@ -332,5 +348,3 @@ def _may(rule: Rule, states: Sequence[int]) -> bool:
         case Rule.ALL_SKIPPED:
             return skipped == count
     return True
-
-

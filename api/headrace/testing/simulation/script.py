@@ -34,7 +34,15 @@ TROUBLES = (
     "step_engines",
     "more_engines",
 )
-ENGINE_TROUBLES = ("kill_engine", "kill_engine", "kill_engine", "rename_engine", "retire_engine", "more_engines", "power_engines")
+ENGINE_TROUBLES = (
+    "kill_engine",
+    "kill_engine",
+    "kill_engine",
+    "rename_engine",
+    "retire_engine",
+    "more_engines",
+    "power_engines",
+)
 """With these alone no attempt may be executed twice."""
 
 
@@ -169,7 +177,9 @@ def _weather(random: Random, only_engines: bool) -> Weather:
         return round(random.random() ** 2 * most, 3) if random.random() < 0.5 else 0.0
 
     if only_engines:
-        return Weather(slow=share(0.3), refused=share(0.1), unanswered=share(0.1), late=share(0.4), lateness=0.2)
+        return Weather(
+            slow=share(0.3), refused=share(0.1), unanswered=share(0.1), late=share(0.4), lateness=0.2
+        )
     return Weather(
         slow=share(0.4),
         slowness=random.choice((0.02, 0.2, 1.5)),

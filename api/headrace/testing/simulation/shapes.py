@@ -88,9 +88,7 @@ def planned(number: int, workflow: Workflow) -> Shape:
     choices = {}
     for node, task in enumerate(plan.tasks):
         if isinstance(task.work, Switch) and task.work.python is not None:
-            choices[node] = tuple(
-                plan.ids[down].rsplit(".", 1)[-1] for down in plan.downstream(node)
-            )
+            choices[node] = tuple(plan.ids[down].rsplit(".", 1)[-1] for down in plan.downstream(node))
     called = {task.work.name for task in plan.tasks if isinstance(task.work, Child)}
     children = tuple(sorted(int(name[1:]) for name in called))
     return Shape(number, plan, canonical_json(to_document(plan.workflow)), choices, children)
@@ -148,7 +146,9 @@ class _Sketch:
 
 def _workflow(random: Random, number: int) -> Workflow:
     leaf = number < CHILDREN
-    sketch = _Sketch(random, random.choice((1, 2, 3)) if leaf else random.choice((1, 2, 3, 4, 5, 6, 8, 11)), leaf)
+    sketch = _Sketch(
+        random, random.choice((1, 2, 3)) if leaf else random.choice((1, 2, 3, 4, 5, 6, 8, 11)), leaf
+    )
     tasks = _tasks(sketch, (), depth=0, maps=0, plain=False)
     after: dict[str, tuple[Task, ...]] = {"on_failure": (), "finally_": ()}
     for section in ("on_failure", "finally_"):
@@ -312,7 +312,9 @@ def _work(
             return Sleep(timedelta(seconds=sketch.random.randint(1, 5)))
         case "child":
             called = f"w{sketch.random.randrange(CHILDREN)}"
-            return Child(called, wait=sketch.chance(85), on_cancel=sketch.pick(("cancel", "cancel", "abandon")))
+            return Child(
+                called, wait=sketch.chance(85), on_cancel=sketch.pick(("cancel", "cancel", "abandon"))
+            )
         case "group":
             around = (*outer, *siblings)
             return Group(_sorted(_tasks(sketch, around, depth + 1, maps, plain=False)))

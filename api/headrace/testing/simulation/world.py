@@ -170,7 +170,9 @@ class World:
         elif what == "step_engines":
             self.database.wall += act.amount
         else:
-            some: list[Process] = {"engine": self.engines, "worker": self.workers, "client": [self.client]}[kind]  # type: ignore[assignment]
+            some: list[Process] = {"engine": self.engines, "worker": self.workers, "client": [self.client]}[
+                kind
+            ]  # type: ignore[assignment]
             self._trouble(verb, some[act.whom % len(some)], act)
 
     def _trouble(self, verb: str, process: Process, act: Act) -> None:

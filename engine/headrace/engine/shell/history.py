@@ -4,7 +4,8 @@ A body is one JSON array, `[version, generation, events, rounds, transitions, ru
 `[name, *fields]`, `rounds` says how many events there were after each call of the machine, a transition is
 `[event, [task, map], before, after, reason, attempt]`. Outputs are kept as the first 12 bytes of their
 SHA-256 and artifacts by digest, so history stays small and holds no payload; reading it back takes both from a
-`Content`, which finds them among the stored task runs. That is all that `replay` needs to decide everything again.
+`Content`, which finds them among the stored task runs; an output that no task run keeps (what a switch function returned)
+stands in `extra` itself. That is all that `replay` needs to decide everything again.
 """
 
 from __future__ import annotations
@@ -94,9 +95,20 @@ def encode(
             rounds,
             decision.transitions,
             _run(decision.run),
-            _extra(cache, refused),
+            _extra(cache, refused, _unkept(decision)),
         )
     )
+
+
+def _unkept(decision: Decision) -> list[bytes]:
+    """Outputs that were decided about and are not those of their task runs."""
+    rows, found = decision.rows, []
+    for event in decision.events:
+        if type(event) is AttemptSucceeded and event.output is not None:
+            row = rows.get(event.key)
+            if row is not None and row.output != event.output:
+                found.append(event.output)
+    return found
 
 
 _NAMES: dict[type, tuple[Any, ...]] = {kind: (name,) for name, kind in EVENTS.items()}
@@ -129,7 +141,7 @@ def _run(change: RunChange | None) -> dict[str, Any] | None:
 
 
 def _extra(
-    cache: Mapping[str, bytes | Artifact | None] | None, refused: Sequence[Refusal]
+    cache: Mapping[str, bytes | Artifact | None] | None, refused: Sequence[Refusal], unkept: Sequence[bytes]
 ) -> dict[str, Any] | None:
     extra: dict[str, Any] = {}
     if cache:
@@ -141,6 +153,8 @@ def _extra(
             extra["artifacts"] = artifacts
     if refused:
         extra["refused"] = refused
+    if unkept:
+        extra["outputs"] = unkept
     return extra or None
 
 
@@ -161,6 +175,7 @@ class _Extra(msgspec.Struct, frozen=True):
     cache: dict[str, bytes | None] = {}
     refused: list[Refusal] = []
     artifacts: dict[str, str] = {}
+    outputs: list[bytes] = []
 
 
 class _Succeeded(NamedTuple):
@@ -213,16 +228,18 @@ def decode(body: bytes, content: Content) -> Recorded:
     if version != VERSION:
         raise UnknownHistory(f"history is of version {version}; this release reads version {VERSION}.")
     read = _bodies.decode(body)
+    extra = read.extra or _Extra()
+    unkept = {digest_of(output): output for output in extra.outputs}
     events: list[Event] = []
     for raw in read.events:
         name, *fields = _plain.decode(raw)
         event = _reader(name)(fields)
         if isinstance(event, _Succeeded | _Ended):
-            output = None if event.output is None else content.output(event.output)
+            digest = event.output
+            output = None if digest is None else unkept.get(digest) or content.output(digest)
             artifact = None if event.artifact is None else content.artifact(event.artifact)
             event = EVENTS[name](**event._asdict() | {"output": output, "artifact": artifact})
         events.append(event)
-    extra = read.extra or _Extra()
     return Recorded(
         read.generation,
         events,

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.engine.core.decision import Decision, Effect, Ready, Transition
 from headrace.engine.core.evaluation import Artifact
+from headrace.engine.core.events import Continued, Resumed
 from headrace.engine.core.keys import Key
 from headrace.engine.core.run import RunInfo
 from headrace.engine.core.workflow import Priority
@@ -31,6 +32,10 @@ def _trace(trigger: bytes) -> str | None:
         return None
     found = msgspec.json.decode(trigger).get("traceparent")
     return found if isinstance(found, str) else None
+
+
+_SILENT = frozenset((Continued, Resumed))
+"""Events of the engine's own that change nothing by themselves."""
 
 
 class LiveRun:
@@ -147,7 +152,8 @@ class LiveRun:
 
     @property
     def changed(self) -> bool:
-        """Whether the decision says anything; stale events alone do not."""
+        """Whether the decision says anything; stale events alone do not. One that only made something ready does: what follows
+        from it later could not be decided again without it."""
         decision = self.decision
         return bool(
             decision.transitions
@@ -155,4 +161,8 @@ class LiveRun:
             or decision.effects
             or decision.run is not None
             or self.refused
+            or any(
+                type(event) not in _SILENT
+                for event in (decision.events if len(decision.events) > decision.stale else ())
+            )
         )

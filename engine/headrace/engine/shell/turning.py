@@ -162,9 +162,9 @@ class Turner:
         gatherer.messages(turn, self._take())
         await gatherer.strangers(turn)
         gatherer.timers(turn, settings.gathered)
-        if turn.mono - self._swept_at >= settings.sweep_seconds:
+        if turn.mono >= self._swept_at + settings.sweep_seconds:
             self._sweep(turn)
-        if turn.mono - self._polled_at >= settings.poll_seconds:
+        if turn.mono >= self._polled_at + settings.poll_seconds:  # as `patience` reckons, to the last digit
             self._polled_at = turn.mono
             seen = await self._store.changed()
             if seen != self._seen:
