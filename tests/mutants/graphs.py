@@ -169,4 +169,20 @@ GRAPHS = (
         f"{_PROMISES}::test_an_inner_task_sees_what_had_ended_before_its_item_came_to_be",
         "Items would wait for what had ended before they came to be.",
     ),
+    Mutant(
+        "warned-of-what-may-run",
+        f"{CORE}/planning/outcomes.py",
+        "_WORK.get(task.kind, ANY & ~UPSTREAM)",
+        "_WORK.get(task.kind, SUCCEEDED)",
+        "tests/unit/core/test_unreachable.py::test_a_rule_that_can_never_hold",
+        "Who trusts `validate` would delete the alarm that was needed.",
+    ),
+    Mutant(
+        "condition-taken-for-certain",
+        f"{CORE}/planning/conditions.py",
+        "return found.pop() if len(found) == 1 else None",
+        "return False if False in found else None",
+        "tests/unit/core/test_unreachable.py::test_what_a_condition_surely_comes_to",
+        "A condition that sometimes holds would be called impossible.",
+    ),
 )

@@ -315,7 +315,7 @@ class TestRules:
 class TestWarnings:
     def test_none_of_an_ordinary_workflow(self) -> None:
         tasks = (
-            Task("s", Switch((Case("true", ("a",)),), ("b",))),
+            Task("s", Switch((Case("run.trigger == 'manual'", ("a",)),), ("b",))),
             task("a"),
             task("b"),
             task("join", "a", "b", trigger_rule="none_failed_min_one_success"),

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from headrace.engine.core.plan import Plan, Rule
 from headrace.engine.core.planning.findings import Findings
-from headrace.engine.core.planning.graph import reachable
 from headrace.engine.core.planning.names import Names
 from headrace.engine.core.planning.nodes import Nodes
+from headrace.engine.core.planning.unreachable import Unreachable
 from headrace.engine.core.problems import Path
-from headrace.engine.core.workflow import Gate, Kind
+from headrace.engine.core.workflow import Kind
 
-_BUDGET = 1_000_000  # steps spent on following switches, after which their joins are not judged any more
-
-_STOPPED_BY_ONE_SKIP = frozenset(
-    (Rule.ALL_SUCCESS, Rule.ALL_FAILED, Rule.ALL_DONE_MIN_ONE_SUCCESS, Rule.NONE_SKIPPED)
-)
-_STOPPED_BY_ALL_SKIPS = frozenset(
-    (Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.ONE_DONE, Rule.NONE_FAILED_MIN_ONE_SUCCESS)
-)
 _PASS_FAILURES_ON = frozenset((Rule.ALL_SUCCESS, Rule.NONE_FAILED, Rule.NONE_FAILED_MIN_ONE_SUCCESS))
 _HIDE_FAILURES = frozenset(Rule) - _PASS_FAILURES_ON - {Rule.ONE_SUCCESS, Rule.ALL_DONE_SETUP_SUCCESS}
 _KNOWN_STATES = {Rule.ALL_SUCCESS: "succeeded", Rule.ALL_SKIPPED: "skipped"}
@@ -35,7 +25,7 @@ class _Warner:
         self.plan, self.nodes, self.names, self.findings = plan, nodes, names, findings
 
     def all(self) -> None:
-        self.never_runs()
+        Unreachable(self.plan, self.nodes, self.names, self.tell).all()
         self.reference_in_rule()
         self.state_is_known()
         self.failure_hidden()
@@ -43,88 +33,6 @@ class _Warner:
     def tell(self, code: str, node: int, message: str, hint: str, *below: str | int) -> None:
         path: Path = (*self.nodes.path(node), *below)
         self.findings.warning(code, message, path, self.plan.ids[node], hint)
-
-    # -- never_runs --------------------------------------------------------------------------------------------------
-
-    def never_runs(self) -> None:
-        for node, task in enumerate(self.plan.tasks):
-            name = self.plan.ids[node]
-            if task.when == "false":
-                self.tell(
-                    "never_runs",
-                    node,
-                    f'task "{name}" never runs: its `when` is false.',
-                    "Remove it.",
-                    "when",
-                )
-            if isinstance(task.work, Gate) and task.work.when == "false":
-                self.tell(
-                    "never_runs",
-                    node,
-                    f'nothing downstream of gate "{name}" ever runs: it is always false.',
-                    "Write a condition that can be true.",
-                    "gate",
-                )
-        steps = 0
-        for switch, choices in self.names.chosen.items():
-            stopped: set[int] | None = None
-            for chosen in choices:
-                skipped = self.skipped_after(switch, chosen)
-                steps += len(skipped) + 1
-                stopped = skipped if stopped is None else stopped & skipped
-                if steps > _BUDGET:
-                    return
-                if not stopped:
-                    break
-            for node in sorted(stopped or ()):
-                if (
-                    stopped
-                    and stopped.isdisjoint(self.plan.upstream(node))
-                    and self.plan.group[node] not in stopped
-                ):
-                    self.tell_of_switch(switch, node)
-
-    def skipped_after(self, switch: int, chosen: Iterable[int]) -> set[int]:
-        """What surely does not run when the switch chose this."""
-        plan = self.plan
-        direct = set(plan.downstream(switch))
-        spared = reachable(chosen, self.following) | set(chosen)
-        skipped = direct - spared
-        pending = list(skipped)
-        while pending:
-            for target in self.following(pending.pop()):
-                if target not in skipped and self.stopped(target, skipped):
-                    skipped.add(target)
-                    pending.append(target)
-        return skipped
-
-    def following(self, node: int) -> Iterator[int]:
-        yield from self.plan.downstream(node)
-        yield from self.plan.members.get(node, ())
-
-    def stopped(self, node: int, skipped: set[int]) -> bool:
-        if self.plan.group[node] in skipped:
-            return True
-        rule = self.plan.rules[node]
-        upstream = self.plan.upstream(node)
-        if rule in _STOPPED_BY_ONE_SKIP:
-            return not skipped.isdisjoint(upstream)
-        return rule in _STOPPED_BY_ALL_SKIPS and skipped.issuperset(upstream)
-
-    def tell_of_switch(self, switch: int, node: int) -> None:
-        ids = self.plan.ids
-        if switch in self.plan.upstream(node):
-            message = (
-                f'task "{ids[node]}" never runs: it follows switch "{ids[switch]}", which never chooses it.'
-            )
-            hint = "Name it in a case or in the default."
-        else:
-            message = (
-                f'task "{ids[node]}" never runs: whatever switch "{ids[switch]}" chooses, '
-                f"one of its upstream tasks is skipped."
-            )
-            hint = "After a switch, join with `trigger_rule: none_failed_min_one_success`."
-        self.tell("never_runs", node, message, hint)
 
     # -- rules and references ----------------------------------------------------------------------------------------
 
