@@ -130,6 +130,7 @@ COMMANDS = (
         "topics:describe",
         OPERATE,
     ),
+    Command("simulate", "Try the engine against faults, on virtual time.", "simulate:simulate", OPERATE),
     Command("bench", "How fast the engine is on this machine.", "bench:bench", OPERATE),
     Command("completion", "Complete commands in your shell.", "completion:completion", OPERATE),
     Command("version", "The version of Headrace and of Python.", "version:version", OPERATE),

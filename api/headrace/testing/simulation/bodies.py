@@ -77,9 +77,10 @@ class Bodies:
     def _outcome(self, attempt: Attempt, luck: float, how: float, value: int) -> Outcome:
         dispatch = attempt.dispatch
         function = dispatch.job.work.get("function")
+        secret = attempt.given.get("with", {}).get("token", "")
         if luck < 0.17:
             kind = ("ValueError", "KeyError", "OSError")[value % 3]
-            message = f"scripted, and {CANARY}" if function == SECRET else "scripted"
+            message = f"scripted {secret}".rstrip()
             error = ErrorInfo(kind, message, [kind, "Exception"], retryable=how > 0.1)
             return Outcome("failed", None, error, 1.5 if how > 0.9 else None)
         if luck < 0.22:
@@ -92,7 +93,7 @@ class Bodies:
             chosen = [id for place, id in enumerate(named) if value >> place & 1]
             output = chosen if how < 0.9 else ["nothing"]
         elif function == SECRET:
-            output = {"given": attempt.given.get("with", {}).get("token"), "long": CANARY * 3}
+            output = {"given": secret, "long": secret * 3}
         else:
             output = (1, 2, None, True, "x", {"no": 1})[value % 6]
         return Outcome("succeeded", None if output is None else _encode(output))

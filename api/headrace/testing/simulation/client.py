@@ -6,6 +6,7 @@ Whatever was not acknowledged is asked for again, under the same key, by the pro
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -107,8 +108,8 @@ class Client(Process):
         self.accepted[place] = created.no
 
     async def _command(self, loop: ProcessLoop, by: str, act: Act) -> None:
-        while not self.accepted:
-            await asyncio.sleep(AGAIN_AFTER)
+        while not self.accepted:  # nobody tells: another process may have asked for it
+            await asyncio.sleep(AGAIN_AFTER)  # noqa: ASYNC110
         numbers = sorted(self.accepted)
         place = numbers[act.whom % len(numbers)]
         no, store = self.accepted[place], SimulatedStore(self.ground.database, loop)
@@ -136,10 +137,8 @@ class Client(Process):
             body["task"] = task if act.amount % 3 else f"{task}[0]"
             body["action"] = ("retry", "skip", "succeed", "cancel")[act.amount // 4 % 4]
         told = InboxRow(0, row.part, no, kind, msgspec.json.encode(body), self.ground.database.now())
-        try:
+        with suppress(Repeated):
             await store.post(told, act=self._done(by, kind, row.id))
-        except Repeated:
-            pass
         self._nudge(row.part)
 
     async def _requeue(self, store: SimulatedStore, by: str, no: int) -> None:

@@ -237,7 +237,7 @@ class Judge:
                     asked[run, event.by] = asked.get((run, event.by), 0) + 1
             for move in past.transitions:
                 key = run, past.generation, move.key.task, move.key.map
-                before = last.get(key, TaskState.PENDING)
+                before = last.get(key, TaskState.PENDING if past.generation == 1 else move.before)
                 if move.before != before:
                     self.fault(
                         f"I4: {self._name(key)} moved from {_word(move.before)} and was {_word(before)}"
@@ -288,27 +288,25 @@ class Judge:
 
     def _tell(self, by: ProcessLoop, batch: Batch) -> None:
         told = [f"{by.name} commits batch {batch.seq} of part {batch.part}, epoch {batch.epoch}:"]
-        for row in batch.runs:
-            told.append(f"run {row.no} {RunState(row.state).word};")
-        for task in batch.tasks:
-            told.append(
-                f"{self._name(task[:4])} {_word(task.state)}"
-                + (f" attempt {task.attempt} ({task.epoch}, {task.n}) {task.worker}" if task.attempt else "")
-                + (f" [{task.reason}]" if task.reason else "")
-                + ";"
-            )
+        told += [f"run {row.no} {RunState(row.state).word};" for row in batch.runs]
+        told += [
+            f"{self._name(task[:4])} {_word(task.state)}"
+            + (f" attempt {task.attempt} ({task.epoch}, {task.n}) {task.worker}" if task.attempt else "")
+            + (f" [{task.reason}];" if task.reason else ";")
+            for task in batch.tasks
+        ]
         if batch.inbox_done:
             told.append(f"inbox done {batch.inbox_done}")
         if batch.inbox_new:
             told.append(f"inbox new {[row.kind for row in batch.inbox_new]}")
         self.note(*told)
         content = history.NoContent()
-        for row in batch.history:
-            past = history.decode(row.body, content)
+        for written_ in batch.history:
+            past = history.decode(written_.body, content)
             for event in past.events:
-                self.note(f"    run {row.run}: {event}")
+                self.note(f"    run {written_.run}: {event}")
             for refusal in past.refused:
-                self.note(f"    run {row.run} refuses: {refusal}")
+                self.note(f"    run {written_.run} refuses: {refusal}")
 
 
 def _word(state: int) -> str:

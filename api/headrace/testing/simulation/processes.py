@@ -132,9 +132,12 @@ class EngineProcess(Process):
 
     kind = "engine"
     engine: Engine | None = None
+    gave_up = False
+    """It could not begin, for the database was away: its supervisor starts it again."""
 
     async def _life(self, loop: ProcessLoop) -> None:
         ground = self.ground
+        self.gave_up = False
         side = ground.broker.engine_side()
         loop.on_death.append(lambda: ground.broker.sever(side))
         self.engine = engine = Engine(
@@ -154,7 +157,8 @@ class EngineProcess(Process):
             await engine.start()
             await engine.run()
         except StoreUnavailable:
-            loop.die()  # its supervisor starts it again
+            self.gave_up = True
+            loop.die()
         except asyncio.CancelledError:
             raise
         except BaseException as fault:

@@ -134,8 +134,8 @@ def script(seed: int) -> Script:
         acts.append(Act(round(draw() * horizon, 3), what, random.randrange(12), random.randrange(64)))
     if not quiet:
         troubles = ENGINE_TROUBLES if only_engines else TROUBLES
-        for _ in range(random.choice((0, 1, 1, 2, 2, 3, 4))):
-            acts.append(_trouble(random, random.choice(troubles), horizon))
+        count = random.choice((0, 1, 1, 2, 2, 3, 4))
+        acts += [_trouble(random, random.choice(troubles), horizon) for _ in range(count)]
     acts.sort()
     weather = CALM if quiet or draw() < 0.35 else _weather(random, only_engines)
     return Script(

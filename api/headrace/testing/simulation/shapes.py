@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache
 from random import Random
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class Shape(NamedTuple):
     children: tuple[int, ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def shape(number: int) -> Shape:
     """The workflow of that number."""
     attempt = 0
@@ -209,7 +209,7 @@ def _task(
     group = depth < 2 and not plain and sketch.left > 0 and sketch.chance(22)
     kinds = ("python",) * 8 + ("noop", "gate", "switch", "choice", "sleep")
     kind = "group" if group else sketch.pick(kinds if sketch.leaf or plain else (*kinds, "child"))
-    if sketch.chance(40) and kind not in ("gate", "switch"):
+    if sketch.chance(25) and kind not in ("gate", "switch"):
         keys["trigger_rule"] = _rule(sketch, named)
     mapped = (kind in ("python", "group", "noop")) and maps < 2 and not plain and sketch.chance(25)
     if mapped:
@@ -220,7 +220,7 @@ def _task(
         keys["fail_fast"] = sketch.chance(25)
         keys["max_parallel"] = sketch.pick((None, None, 1, 2))
         keys["on_empty"] = sketch.pick(("skip", "succeed"))
-    if sketch.chance(20):
+    if sketch.chance(12):
         keys["when"] = _condition(sketch, named, items=mapped or maps > 0)
     task = Task(
         name, _work(sketch, kind, named, outer, siblings, depth, maps + mapped, items=maps > 0), **keys

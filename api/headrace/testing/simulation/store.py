@@ -102,7 +102,7 @@ class Database:
         """The database's wall time."""
         return self.wall + self.timeline.now
 
-    def register(self, versions: Iterable[tuple[VersionRow, int]]) -> None:
+    def register(self, versions: Iterable[tuple[VersionRow, int | None]]) -> None:
         """Workflows as somebody has registered them before, each with the checksum of its document."""
         raw = self.lane.raw
         for row, crc in versions:

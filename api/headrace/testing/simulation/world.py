@@ -140,6 +140,7 @@ class World:
             self._stuck()
             return
         if script.orderly:
+            self._closing = True
             for process in self.processes:
                 process.retire()
             if not timeline.run(lambda: not any(p.alive for p in self.processes), timeline.now + 60):
@@ -210,10 +211,12 @@ class World:
 
     def _supervise(self) -> None:
         """Start again what ended by itself, and resume what is paused once all is well."""
+        if self._closing:
+            return
         for process in self.processes:
-            if not process.alive and (self.healed or process.failure is None and process.loop is not None):
-                if self.healed or isinstance(process, EngineProcess) and not process.retired:
-                    process.start()
+            ended = isinstance(process, EngineProcess) and process.gave_up
+            if self.healed or ended:
+                process.start()
         if self.healed:
             self._resume()
         self.loop.call_later(BACK_AFTER, self._supervise)
@@ -259,7 +262,7 @@ class World:
             for process in self.engines
         ) and not any(process.worker is not None and process.worker.held for process in self.workers)
 
-    _settled = False
+    _settled = _closing = False
 
     def _stuck(self) -> None:
         raw = self.database.lane.raw

@@ -29,6 +29,9 @@ class Moves(NamedTuple):
     claim: list[PartSeen]
     excess: int  # how many parts to give up
     lost: list[int]  # parts that have another owner, or another epoch, by now
+    stray: list[
+        int
+    ]  # parts that are its own, above its share, and that it knows nothing of: the answer to a claim was lost
 
 
 def share_out(survey: Survey, engine: str, held: Mapping[int, int], leaving: frozenset[int]) -> Moves:
@@ -49,7 +52,10 @@ def share_out(survey: Survey, engine: str, held: Mapping[int, int], leaving: fro
         and seen.part not in held
         and seen.part not in leaving
     ]
-    return Moves(free[: max(0, share - kept)], max(0, kept - share), lost)
+    claim = free[: max(0, share - kept)]
+    claimed = {seen.part for seen in claim}
+    stray = [seen.part for seen in free if seen.owner == engine and seen.part not in claimed]
+    return Moves(claim, max(0, kept - share), lost, stray)
 
 
 class Taken(NamedTuple):
@@ -204,6 +210,8 @@ class Membership:
             self._wake()
         for seen in moves.claim:
             await self._claim(seen)
+        for part in moves.stray:  # as long as it has a live owner nobody else takes it
+            await self._store.release(part, self._engine)
 
     def _say(self, survey: Survey) -> None:
         others = ", ".join(name for name in survey.engines if name != self._engine)
