@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from headrace.cli.main import main
 from headrace.engine.ports.store import RunRow
-from tests.support.deployment import Deployment, opened
+from tests.support.api import LiveApi, serving
+from tests.support.deployment import Deployment, Done, Member, opened
+from tests.support.receiver import Receiver, receiver, traceparent
 from tests.support.servers import Servers
+from tests.support.topics import ask, found
+
+__all__ = ["receiver"]
 
 STEPS = """
 workflow: steps
@@ -38,6 +50,16 @@ tasks:
   train: {python: bodies:note, queue: gpu}
   big: {python: bodies:note, labels: {disk: ssd}}
 """
+FAR = """
+workflow: far
+params: {go: {type: string}}
+tasks:
+  say:
+    shell: 'echo begun; while [ ! -e "$GO" ]; do sleep 0.02; done; echo over'
+    env: {GO: "${{ params.go }}"}
+  work: {python: bodies:fail, with: {path: "${{ params.go }}.again"}, depends_on: say, retry: 1}
+  after: {noop: {}, depends_on: work}
+"""
 SLOW = """
 workflow: slow
 tasks:
@@ -46,9 +68,27 @@ tasks:
 
 
 @pytest.fixture(scope="module")
-def cluster(lab: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with opened(lab, tmp_path_factory.mktemp("commands"), queues=("default", "gpu")) as made:
-        made.team(("e1", "e2"), ("w1",), slots=32)
+def cluster(
+    lab: Servers, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
+) -> Iterator[Deployment]:
+    """Two engines and a worker that show their figures, and whose attempts are traced."""
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    shown = ("--metrics", "127.0.0.1:0")
+    folder = tmp_path_factory.mktemp("commands")
+    with opened(lab, folder, queues=("default", "gpu"), settings=traced) as made:
+        members = [made.engine(name, *shown) for name in ("e1", "e2")]
+        members.append(made.worker("w1", *shown, slots=32))
+        for member in members:
+            member.ready()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Deployment) -> Iterator[LiveApi]:
+    """An API beside them."""
+    ours = ("HEADRACE_", "OTEL_")
+    settings = {name: value for name, value in cluster.environment.items() if name.startswith(ours)}
+    with serving(cluster.folder, "api", "--no-auth", **settings) as made:
         yield made
 
 
@@ -226,3 +266,140 @@ def test_an_unknown_run_is_told(cluster: Deployment) -> None:
         done = cluster(*words)
         assert (done.status, "Traceback" in done.err) == (2, False), done.err
         assert "0000ffff" in done.err
+
+
+# -- from afar -----------------------------------------------------------------------------------------------------------
+
+Typed = Callable[..., Done]
+
+
+@pytest.fixture
+def typed(
+    cluster: Deployment,
+    server: LiveApi,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Typed:
+    """Types a command in this process, which knows nothing of the cluster but the server; `here`: its database alone."""
+    for name in list(os.environ):
+        if name.startswith("HEADRACE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(cluster.folder)
+
+    def type_(*words: str, here: bool = False) -> Done:
+        capsys.readouterr()
+        place = ("--database-url", cluster.url) if here else ("--server", server.address)
+        return Done(main([*words, *place]), *capsys.readouterr())
+
+    return type_
+
+
+def test_a_cluster_is_asked_and_steered_through_its_server(
+    cluster: Deployment, server: LiveApi, typed: Typed, tmp_path: Path
+) -> None:
+    """Every word of it over HTTP; what is printed is what the database's own commands print."""
+    go = tmp_path / "go"
+    assert typed("register", str(cluster.write("flows/far.yaml", FAR))).status == 0
+    run = typed("trigger", "far", "-p", f"go={go}", "--json").document["run"]
+    with cluster.beside("logs", run, "say", "-f", "--json", HEADRACE_SERVER=server.address) as following:
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline())["text"] == "begun"
+        assert "say" in typed("why", run, "work").out
+        assert typed("runs", "show", run, "--json").document["state"] == "running"
+        assert [worker["id"] for worker in typed("workers", "list", "--json").document["items"]][:1] == ["w1"]
+        go.touch()
+        rest, errors = following.communicate(timeout=60)
+    assert (following.returncode, json.loads(rest)["text"]) == (0, "over"), errors
+    assert typed("runs", "wait", run).status == 1
+    for words in (
+        ("runs", "show", run, "--json"),
+        ("runs", "show", run, "--status"),
+        ("why", run),
+        ("why", run, "after", "--json"),
+        ("logs", run),
+        ("dlq", "list", "--workflow", "far", "--json"),
+    ):
+        assert typed(*words) == typed(*words, here=True), words
+    Path(f"{go}.again").touch()
+    again = typed("runs", "rerun", run)
+    assert (again.status, "✓ work" in again.err, "say" in again.err) == (0, True, False), again.err
+    assert typed("runs", "show", run, "--json").document["state"] == "succeeded"
+
+
+def test_a_run_is_stopped_through_the_server(typed: Typed, cluster: Deployment, tmp_path: Path) -> None:
+    assert typed("register", str(cluster.write("flows/far.yaml", FAR))).status == 0
+    run = typed("trigger", "far", "-p", f"go={tmp_path / 'never'}", "--json").document["run"]
+    assert "paused" in typed("runs", "pause", run).err
+    assert "running" in typed("runs", "resume", run).err
+    skipped = typed("tasks", "skip", run, "after", "--reason", "not needed")
+    assert (skipped.status, "skipped" in skipped.err) == (0, True), skipped.err
+    cancelled = typed("runs", "cancel", run, "--reason", "not today", "--json")
+    assert cancelled.document["state"] in ("cancelling", "cancelled")
+    assert typed("runs", "wait", run).status == 1
+    states = {task["id"]: task["state"] for task in typed("runs", "show", run, "--json").document["tasks"]}
+    assert states == {"say": "cancelled", "work": "cancelled", "after": "skipped"}
+    refused = typed("runs", "cancel", run)
+    assert (refused.status, "has ended: cancelled" in refused.err) == (2, True), refused.err
+
+
+# -- being watched -------------------------------------------------------------------------------------------------------
+
+
+def figures(*members: Member) -> Counter[str]:
+    """What members show now, summed up over them and over all labels."""
+    found: Counter[str] = Counter()
+    for member in members:
+        place = re.search(r"Metrics at (http://\S+)", member.said)
+        assert place is not None, member.said
+        with urlopen(place[1], timeout=60) as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                found[sample.name] += sample.value  # type: ignore[assignment]
+    return found
+
+
+def test_engines_and_workers_show_what_they_have_done(cluster: Deployment, tmp_path: Path) -> None:
+    engines, worker = [cluster.member("e1"), cluster.member("e2")], cluster.member("w1")
+    before, done = figures(*engines), figures(worker)
+    assert before["headrace_parts_owned"] == 16
+    assert before["headrace_worker_slots"] >= 2 * 32
+    assert done["headrace_slots"] == 32
+    run = cluster.submit(
+        cluster.plan("workflow: both\ntasks: {a: {python: bodies:note}, b: {shell: 'true'}}")
+    )
+    cluster.wait(run)
+    cluster.eventually(
+        lambda: figures(worker)["headrace_attempts_ended_total"] == done["headrace_attempts_ended_total"] + 2
+    )
+    after = figures(*engines)
+    for name, more in (
+        ("headrace_runs_ended_total", 1),
+        ("headrace_dispatched_total", 2),
+        ("headrace_first_task_seconds_count", 1),
+    ):
+        assert after[name] - before[name] == more, name
+    assert after["headrace_commit_seconds_count"] > before["headrace_commit_seconds_count"]
+    assert after["headrace_loop_lag_seconds_count"] > 0
+
+
+def test_one_trace_goes_from_whoever_asks_over_kafka_to_the_attempt(
+    cluster: Deployment, server: LiveApi, receiver: Receiver
+) -> None:
+    """Over HTTP, where the request has a span of its own, and by a message."""
+    asked = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for name in ("called", "written"):
+        text = f"workflow: {name}\ntasks: {{work: {{python: bodies:note}}}}\n"
+        assert cluster("register", str(cluster.write(f"flows/{name}.yaml", text))).status == 0
+    with server.client() as client:
+        answer = client.post("/api/v1/workflows/called/runs", json={}, headers={"traceparent": asked})
+        assert answer.status_code == 202, answer.text
+    ask(cluster, {"workflow": "written"}, headers=[("traceparent", asked.encode())])
+    called, written = receiver.span("called work"), receiver.span("written work")
+    request = receiver.span("POST /api/v1/workflows/{name}/runs")
+    assert {span.trace_id.hex() for span in (request, called, written)} == {asked[3:35]}
+    assert (request.parent_span_id.hex(), written.parent_span_id.hex()) == (asked[36:52], asked[36:52])
+    assert called.parent_span_id == request.span_id
+    carried = ("traceparent", traceparent(request).encode())
+    record = found(cluster, "job-tasks.default", lambda record: carried in record.headers)
+    assert b'"called"' in record.value

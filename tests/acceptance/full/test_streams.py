@@ -3,15 +3,10 @@ is told."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
-from contextlib import asynccontextmanager
-from typing import Any
-
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.support.deployment import Deployment
+from tests.support.topics import ask, heard
 
 TALK = """
 workflow: talk
@@ -42,48 +37,6 @@ tasks:
 def register(deployment: Deployment, name: str, text: str) -> None:
     done = deployment("register", str(deployment.write(f"{name}.yaml", text)))
     assert done.status == 0, done.err
-
-
-def ask(deployment: Deployment, *requests: dict[str, Any]) -> None:
-    """As a stranger does, from any program that can write to Kafka."""
-
-    async def send() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=list(deployment.kafka.bootstrap))
-        await producer.start()
-        try:
-            topic = deployment.kafka.prefix + "job-requests"
-            await asyncio.gather(
-                *(producer.send_and_wait(topic, json.dumps(each).encode()) for each in requests)
-            )
-        finally:
-            await producer.stop()
-
-    deployment.go(send())
-
-
-@asynccontextmanager
-async def reader(deployment: Deployment, topic: str) -> Any:
-    consumer = AIOKafkaConsumer(
-        deployment.kafka.prefix + topic,
-        bootstrap_servers=list(deployment.kafka.bootstrap),
-        auto_offset_reset="earliest",
-        group_id=None,
-    )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-def heard(deployment: Deployment, topic: str, number: int) -> Sequence[dict[str, Any]]:
-    """The first messages of a topic."""
-
-    async def read() -> list[dict[str, Any]]:
-        async with asyncio.timeout(60), reader(deployment, topic) as consumer:
-            return [json.loads((await consumer.getone()).value) for _ in range(number)]
-
-    return deployment.go(read())
 
 
 def test_a_message_starts_a_run_whose_output_is_followed_from_a_host_without_files(

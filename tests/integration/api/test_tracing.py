@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from headrace.api.operated.tracing import given
 from tests.support.api import opened, serving
+from tests.support.receiver import Receiver, receiver, traceparent
 from tests.support.waiting import PATIENCE
+
+__all__ = ["receiver"]
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MODULE = """
@@ -38,45 +36,6 @@ tasks:
   theirs: {python: "traced_code:theirs", depends_on: spoken, retry: {attempts: 1}}
 output: "${{ tasks.spoken.output }}"
 """
-
-
-class Receiver:
-    """An OTLP receiver on this machine."""
-
-    def __init__(self) -> None:
-        self.spans: dict[str, Span] = {}
-        self.raw = b""
-        receiver = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                body = gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body
-                receiver.raw += body
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    for scope in resource.scope_spans:
-                        receiver.spans.update({span.name: span for span in scope.spans})
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self._thread = Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
 
 
 def attributes(span: Span) -> dict[str, str]:
@@ -113,8 +72,7 @@ def test_one_trace_from_the_request_to_the_attempts(tmp_path: Path, receiver: Re
     assert b"hunter2" not in receiver.raw
     spoken = spans["traced spoken"]
     logs = list((tmp_path / "home" / "logs").rglob("*"))
-    traceparent = f"00-{spoken.trace_id.hex()}-{spoken.span_id.hex()}-01"
-    assert any(path.is_file() and traceparent in path.read_text() for path in logs)
+    assert any(path.is_file() and traceparent(spoken) in path.read_text() for path in logs)
 
 
 async def test_without_a_tracer_the_trace_of_a_request_still_goes_with_its_run(tmp_path: Path) -> None:
