@@ -6,8 +6,8 @@ Whatever was not acknowledged is asked for again, under the same key, by the pro
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -108,8 +108,8 @@ class Client(Process):
         self.accepted[place] = created.no
 
     async def _command(self, loop: ProcessLoop, by: str, act: Act) -> None:
-        while not self.accepted:  # nobody tells: another process may have asked for it
-            await asyncio.sleep(AGAIN_AFTER)  # noqa: ASYNC110
+        while not self.accepted:  # noqa: ASYNC110 - nobody tells: another process may have asked for it
+            await asyncio.sleep(AGAIN_AFTER)
         numbers = sorted(self.accepted)
         place = numbers[act.whom % len(numbers)]
         no, store = self.accepted[place], SimulatedStore(self.ground.database, loop)

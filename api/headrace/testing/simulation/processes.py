@@ -94,7 +94,7 @@ class Process:
             return
         self.retired = False
         ground = self.ground
-        self.loop = loop = ProcessLoop(ground.timeline, self.name)
+        self.loop = loop = ProcessLoop.begin(ground.timeline, self.name)
         loop.on_death.append(lambda: ground.network.died(loop))
         loop.create_task(self._life(loop))
 

@@ -142,6 +142,11 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._waits = False  # the timeline knows that there is something to do
         timeline.loops.append(self)
 
+    @classmethod
+    def begin(cls, timeline: Timeline, name: str) -> ProcessLoop:
+        """A new process. (What asyncio may ask of other loops, for sockets and signals, is not there.)"""
+        return cls(timeline, name)
+
     def __repr__(self) -> str:
         return f"<process {self.name}>"
 
@@ -255,14 +260,14 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]
+    def create_task(
         self,
         coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
         *,
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        return asyncio.Task(coro, loop=self, name=name or "task", context=context)  # type: ignore[arg-type]
+        return asyncio.Task(coro, loop=self, name=name or "task", context=context)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any

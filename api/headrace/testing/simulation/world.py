@@ -74,7 +74,7 @@ class World:
         draws = random.Random(f"world {script.seed}")
         random.seed(script.seed)  # whatever of the engine draws from the process's own generator
         self.timeline = Timeline(draws)
-        self.loop = ProcessLoop(self.timeline, "world")
+        self.loop = ProcessLoop.begin(self.timeline, "world")
         shapes = [_asked(asked.shape, asked.less) for asked in script.asked]
         named = {each.plan.workflow.name: each for each in shapes}
         for number in sorted({child for each in shapes for child in each.children}):
@@ -298,7 +298,7 @@ class World:
 
     def _replay(self) -> None:
         """I6: whatever was decided is decided again."""
-        loop = ProcessLoop(self.timeline, "replay")
+        loop = ProcessLoop.begin(self.timeline, "replay")
         self.database.weather, self.database.away_until = CALM, 0.0
         store = SimulatedStore(self.database, loop)
         plans = Plans(store)
