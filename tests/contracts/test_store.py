@@ -383,7 +383,8 @@ class TestCommit:
             timer(0, "total", 2.0),
             timer(1, "retry", 3.0),
         ]
-        await store.commit([batch(owned.epoch, 1, timers=[*first, timer(2, "wait", 4.0)])])
+        timers_of_first = [*first, timer(2, "wait", 4.0)]
+        await store.commit([batch(owned.epoch, 1, history=[history(run.no, 1)], timers=timers_of_first)])
         assert await timers() == {
             (-1, "deadline", 9.0),
             (0, "retry", 1.0),
@@ -465,15 +466,15 @@ class TestLoading:
             task_row(one.no, 0, generation=2, error=b"{}", artifact=b"{}", items=2),
             task_row(one.no, 0, map=5),
         ]
-        await store.commit(
-            [batch(owned.epoch, 1, tasks=rows, timers=[Timer(one.no, 1, -1, 0, "deadline", 3.0)])]
-        )
+        deadline = Timer(one.no, 1, -1, 0, "deadline", 3.0)
+        begun = batch(owned.epoch, 1, history=[history(one.no, 1)], tasks=rows, timers=[deadline])
+        await store.commit([begun])
         loaded = await store.load([two.no, one.no, 999_999])
         assert [item.run.no for item in loaded] == [two.no, one.no]
         assert loaded[0].tasks == []
         bare: dict[str, Any] = {"output": None, "error": None, "inputs": None}
         assert loaded[1].tasks == [row._replace(**bare) for row in (rows[2], rows[0], rows[1])]
-        assert loaded[1].timers == [Timer(one.no, 1, -1, 0, "deadline", 3.0)]
+        assert loaded[1].timers == [deadline]
 
     async def test_more_runs_than_one_statement_binds(self, store: Store, owned: Ownership) -> None:
         children = [new_run(idempotency=str(i)) for i in range(1100)]

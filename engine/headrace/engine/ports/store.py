@@ -291,7 +291,9 @@ class Store(Owning, Registry, DeadLetters, Roster, Settings, Protocol):
     async def live_runs(self, part: int) -> list[int]:
         """Numbers of the runs of the part that are not final."""
 
-    async def load(self, runs: Sequence[int]) -> list[Loaded]: ...
+    async def load(self, runs: Sequence[int]) -> list[Loaded]:
+        """Runs with what their machines need, in the order asked for; unknown ones are left out. One without history has nothing
+        yet but its row, and nothing else is looked for. Raises RowDamaged."""
 
     async def inbox(self, part: int, after: int, limit: int) -> list[InboxRow]: ...
 

@@ -195,9 +195,14 @@ def load(connection: Connection, numbers: Sequence[int]) -> list[Loaded]:
     """Runs with what their machines need, in the order asked for; unknown ones are left out. Raises RowDamaged."""
     found: dict[int, Loaded] = {}
     for chunk in _chunks(numbers):
-        asked = {"runs": list(chunk)}
-        for row in connection.execute(_LOADED_RUNS, asked):
+        begun = []
+        for row in connection.execute(_LOADED_RUNS, {"runs": list(chunk)}):
             found[row.no] = Loaded(rows.run_row(row, check=True), [], [])
+            if row.seq or row.started_at is not None:
+                begun.append(row.no)
+        if not begun:  # of a run that nothing was decided about there is nothing else
+            continue
+        asked = {"runs": begun}
         for row in connection.execute(_LOADED_TASKS, asked):
             task = TaskRow._make(row)
             found[task.run].tasks.append(task)
