@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EVALUATOR = CelEvaluator()
 INBOXES = 4
+POLL_SECONDS = 2.0
+"""Rarer than in production: what nobody was told of is found, only later."""
 
 
 class ProcessClock:
@@ -65,7 +67,11 @@ class Ground:
         self.shapes = shapes
         self.entropy: Callable[[int], bytes] = Random(timeline.random.random()).randbytes
         self.settings = EngineSettings.shared(
-            survey_seconds=survey_seconds, quiet_gc=False, pools=POOLS, retention_seconds=None
+            survey_seconds=survey_seconds,
+            poll_seconds=POLL_SECONDS,
+            quiet_gc=False,
+            pools=POOLS,
+            retention_seconds=None,
         )
 
 

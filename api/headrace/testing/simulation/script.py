@@ -147,7 +147,7 @@ def script(seed: int) -> Script:
         acts=tuple(acts),
         weather=weather,
         heals_at=max((act.at + act.seconds for act in acts), default=0.0) + draw() * 2,
-        survey_seconds=random.choice((0.5, 1.0, 2.0)),
+        survey_seconds=random.choice((1.0, 2.0, 4.0)),
         only_engines=only_engines,
         orderly=draw() < 0.3,
     )

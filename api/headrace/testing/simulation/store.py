@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from headrace.engine.ports.ownership import Ownership, PartSeen, Survey
+from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.ports.store import (
     Batch,
     InboxRow,
@@ -239,6 +240,9 @@ class SimulatedStore(SharedStore):
             )
 
         await self._through(release, StoreUnavailable)
+
+    async def saw_workers(self, workers: Sequence[WorkerRow]) -> None:
+        """The list of workers is for people: nothing is decided by it."""
 
     async def tend(self, before: float | None = None) -> None:
         """What is over by the real time of day has no place in virtual time."""

@@ -93,13 +93,16 @@ class Timeline:
         """Until `over`, looked at whenever time passes; False when it was not by the time `until`. Raises Livelock."""
         ready, draw, alarms = self._ready, self.random.random, self._alarms
         set_running = asyncio._set_running_loop
+        running: ProcessLoop | None = None
         while True:
             while ready:
                 at = int(draw() * len(ready)) if len(ready) > 1 else 0
                 loop = ready[at]
                 ready[at] = ready[-1]
                 ready.pop()
-                set_running(loop)
+                if loop is not running:
+                    running = loop
+                    set_running(loop)
                 self.steps += loop.turn()
                 if self.steps > self._most:
                     raise Livelock(f"{self.steps} callbacks, and it is {self.now:.3f} s")
