@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tests.support import waiting
+from tests.support import waiting, warm
 from tests.support.waiting import PATIENCE, alive
 
 MEASURE = """\
@@ -118,9 +118,13 @@ class Live:
 
 @dataclass(frozen=True)
 class Terminal:
-    """A folder to type commands in; without any setting from outside. Home is `.headrace` in it."""
+    """A folder to type commands in; without any setting from outside. Home is `.headrace` in it.
+
+    `cold` ones start each command as a user does, imports and all; the others spare that time.
+    """
 
     folder: Path
+    cold: bool = False
 
     @property
     def home(self) -> Path:
@@ -134,6 +138,10 @@ class Terminal:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         return {**kept, "PYTHONPATH": "", "COLUMNS": "200", **(extra or {})}
 
+    @property
+    def _popen(self) -> type[subprocess.Popen[str]]:
+        return subprocess.Popen if self.cold else warm.Popen
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "headrace.cli.main", *words]
 
@@ -144,7 +152,8 @@ class Terminal:
         stdin: str | bytes = "",
         timeout: float = PATIENCE,
     ) -> Done:
-        done = subprocess.run(
+        run = subprocess.run if self.cold else warm.run
+        done = run(
             self.command(*words),
             cwd=self.folder,
             env=self.environment(env),
@@ -155,7 +164,7 @@ class Terminal:
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def measured(self, *words: str, stdin: Path | None = None, timeout: float = PATIENCE) -> Done:
-        """The same, with how long it took and how much memory it had at most."""
+        """The same, always cold, with how long it took and how much memory it had at most."""
         note = self.folder / "measured"
         with (stdin or Path(os.devnull)).open("rb") as given:
             done = subprocess.run(
@@ -173,7 +182,7 @@ class Terminal:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command that goes on while the test does something else; its output is in pipes."""
-        return subprocess.Popen(
+        return self._popen(
             self.command(*words),
             cwd=self.folder,
             env=self.environment(),
@@ -187,7 +196,7 @@ class Terminal:
         """A command in the background; ended with the block."""
         with (
             tempfile.TemporaryFile("w+") as err,
-            subprocess.Popen(
+            self._popen(
                 self.command(*words),
                 cwd=self.folder,
                 env=self.environment(env),

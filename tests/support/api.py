@@ -30,6 +30,7 @@ from headrace.api.office import Office
 from headrace.api.opening import open_embedded
 from headrace.engine.ports.access import Role
 from headrace.runners.embedded import Embedded
+from tests.support import warm
 from tests.support.waiting import PATIENCE, eventually
 
 ROOT = "/api/v1"
@@ -62,6 +63,9 @@ class Introduced:
             self._office.now(),
             said.get("idempotency-key"),
         )
+
+    async def still(self, connection: ASGIConnection[Any, Any, Any, Any], asker: Asker) -> bool:
+        return True
 
 
 @dataclass
@@ -181,7 +185,7 @@ def serving(folder: Path, *words: str, **settings: str) -> Iterator[LiveApi]:
     log = folder / f"{words[0]}.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     with log.open("wb") as stream:
-        process = subprocess.Popen(
+        process = warm.Popen[bytes](
             [sys.executable, "-m", "headrace.cli.main", *words, "--port", "0"],
             cwd=folder,
             env={**environment, "HEADRACE_HOME": str(folder / "home"), **settings},

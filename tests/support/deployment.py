@@ -36,6 +36,7 @@ from headrace.engine.shell.submission import new_run
 from headrace.engine.shell.views import RunView, run_view
 from headrace.runners.authored import checker, version_row
 from headrace.runners.outside import Outside
+from tests.support import warm
 from tests.support.servers import Servers
 from tests.support.waiting import PATIENCE, eventually
 
@@ -242,7 +243,7 @@ class Deployment:
     def _start(self, kind: str, name: str, words: Sequence[str], settings: Mapping[str, str]) -> Member:
         log = self.folder / f"{len(self.members)}-{kind}-{name}.log"
         with log.open("wb") as stream:
-            process = subprocess.Popen(
+            process = warm.Popen[bytes](
                 self.command(kind, "--id", name, *words),
                 cwd=self.folder,
                 env={**self.environment, **settings},
@@ -260,7 +261,7 @@ class Deployment:
 
     def __call__(self, *words: str, **settings: str) -> Done:
         """Type a command beside the cluster and wait for its end."""
-        done = subprocess.run(
+        done = warm.run(
             self.command(*words),
             cwd=self.folder,
             env={**self.environment, **settings},
@@ -273,7 +274,7 @@ class Deployment:
 
     def beside(self, *words: str, **settings: str) -> subprocess.Popen[str]:
         """Start a command that goes on while the test does something else."""
-        return subprocess.Popen(
+        return warm.Popen(
             self.command(*words),
             cwd=self.folder,
             env={**self.environment, **settings},

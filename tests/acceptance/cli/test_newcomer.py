@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.cli.conftest import Terminal
+
+
+@pytest.fixture
+def headrace(tmp_path: Path) -> Terminal:
+    """Everything from nothing, the interpreter too."""
+    return Terminal(tmp_path, cold=True)
 
 
 def test_from_nothing_to_a_run_and_back_to_its_story(headrace: Terminal) -> None:
     made = headrace("init", "my-flows")
     assert made.status == 0, made.err
-    flows = Terminal(headrace.folder / "my-flows")
+    flows = Terminal(headrace.folder / "my-flows", cold=True)
     assert {path.name for path in flows.folder.iterdir()} == {
         "hello.yaml",
         "hello.py",

@@ -20,6 +20,7 @@ from headrace.engine.expressions import CelEvaluator
 from headrace.engine.shell.replay import replay
 from headrace.engine.shell.views import run_view
 from headrace.engine.store import open_store
+from tests.support import warm
 from tests.support.waiting import gone
 
 GONE_WITHIN = 10.0
@@ -69,7 +70,7 @@ class Home:
 
     def __call__(self, *words: str, timeout: float = 60) -> Done:
         """Type a command and wait for its end."""
-        done = subprocess.run(
+        done = warm.run(
             self.command(*words),
             cwd=self.folder.parent,
             env=self.environment(),
@@ -82,7 +83,7 @@ class Home:
 
     def kill_after(self, events: int, words: Sequence[str]) -> bool:
         """Start a command that prints an event a line, and kill it with SIGKILL after so many; False if it had ended."""
-        with subprocess.Popen(
+        with warm.Popen(
             self.command(*words),
             cwd=self.folder.parent,
             env=self.environment(),

@@ -7,6 +7,7 @@ import subprocess
 
 from tests.acceptance.faults.documents import flow
 from tests.acceptance.terminal import Terminal, appears
+from tests.support import warm
 
 
 def test_the_same_definition_at_once_is_one_version(headrace: Terminal) -> None:
@@ -14,7 +15,7 @@ def test_the_same_definition_at_once_is_one_version(headrace: Terminal) -> None:
     headrace.write("w.yaml", flow("  a: {noop: {}}\n"))
     for _ in range(2):
         both = [
-            subprocess.Popen(
+            warm.Popen[str](
                 headrace.command("register", "w.yaml", "--json"),
                 cwd=headrace.folder,
                 env=headrace.environment(),
@@ -40,7 +41,7 @@ def test_two_definitions_at_once_are_two_versions(headrace: Terminal) -> None:
     for number, text in enumerate(texts):
         headrace.write(f"w{number}.yaml", text)
         processes.append(
-            subprocess.Popen(
+            warm.Popen[str](
                 headrace.command("register", f"w{number}.yaml", "--json"),
                 cwd=headrace.folder,
                 env=headrace.environment(),

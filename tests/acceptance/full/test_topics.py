@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.support import warm
 from tests.support.servers import Servers
 from tests.support.servers import lab as lab
 
@@ -27,13 +28,12 @@ finally:
 def headrace(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run it with these HEADRACE_ settings and no others."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "headrace.cli.main", *words],
         env={**clean, **{f"HEADRACE_{name.upper()}": value for name, value in settings.items()}},
         capture_output=True,
         text=True,
         timeout=60,
-        check=False,
     )
 
 

@@ -3,7 +3,6 @@ below their app dir. The results are those of the embedded runs, by the same che
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from tests.acceptance.examples.cases import CASES, WORKFLOWS, Case, Ended, Services
 from tests.acceptance.examples.command import Home
 from tests.acceptance.examples.conftest import services as services
+from tests.support import warm
 from tests.support.servers import Servers
 
 
@@ -43,7 +43,7 @@ def cluster(lab: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     }.items():
         with (folder / f"{name}.err").open("w") as errors:
             started.append(
-                subprocess.Popen(
+                warm.Popen[bytes](
                     [sys.executable, "-m", "headrace.cli.main", *words],
                     cwd=folder,
                     env=home.environment(),

@@ -17,6 +17,7 @@ from headrace.engine.broker.kafka import topics
 from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.messages import Beat
+from tests.support import warm
 from tests.support.office import Office
 
 PARTS = 2
@@ -87,7 +88,7 @@ class Workplace:
         with errors.open("w") as stream:
             process = await asyncio.to_thread(
                 partial(
-                    subprocess.Popen,
+                    warm.Popen[str],
                     [*command, *arguments],
                     env=environment,
                     cwd=self.folder,
