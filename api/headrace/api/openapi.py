@@ -5,8 +5,11 @@ It is made of an application of its own, once, when somebody asks: serving needs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import typing
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -17,6 +20,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
 
+from headrace.api.live.responding import EVENT_STREAM
 from headrace.api.problems import PROBLEM_TYPE
 
 TAGS = {
@@ -74,14 +78,16 @@ _ERRORS = {
     415: ("UnsupportedMediaType", "The body is of another type, or compressed"),
     422: ("Invalid", "The body does not say something that can be done; `problems` lists every field"),
     429: ("TooMany", "Too many requests; Retry-After says when to come again"),
+    431: ("HeadTooLarge", "The head of the request has too many bytes: its path, its query and its headers"),
     500: ("Fault", "A fault of Headrace, or damaged data, which is named"),
     503: ("Unavailable", "The database is away, or there is no room; Retry-After says when to come again"),
     504: ("TimedOut", "It took too long"),
 }
-_ANY = (400, 429, 500, 503, 504)
+_ANY = (400, 429, 431, 500, 503, 504)
 _WITH_LOGINS = ("/auth/", "/users", "/tokens")
 """Routes that are not there where nobody is asked who they are."""
 _CHANGES = ("post", "put", "patch", "delete")
+_PAGE = re.compile(r"Page_[\w.]*\.(\w+)_")
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -105,6 +111,18 @@ _PROBLEM: dict[str, Any] = {
         },
     },
     "additionalProperties": True,
+}
+
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "title": "Event",
+    "description": "One server-sent event. A client that sends its last `id` as Last-Event-ID goes on behind it.",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {"type": "string", "description": "JSON."},
+    },
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -151,7 +169,7 @@ def described(routes: Sequence[ControllerRouterHandler], **application: Any) -> 
         logging_config=None,
         **application,
     )
-    document = app.openapi_schema.to_schema()
+    document = _renamed(app.openapi_schema.to_schema())
     handlers = {
         (route.path_format, method.lower()): handler
         for route in app.routes
@@ -163,8 +181,8 @@ def described(routes: Sequence[ControllerRouterHandler], **application: Any) -> 
             handler = handlers.get((path, method))
             if handler is not None and isinstance(operation, dict):
                 _complete(path, method, operation, handler)
+    document["components"]["schemas"] |= _schemas(handlers.values())
     _components(document)
-    _close(document)
     document["security"] = [{"bearer": []}]
     document["tags"] = [{"name": name, "description": about} for name, about in _ABOUT.items()]
     return msgspec.json.encode(document)
@@ -202,6 +220,11 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
     errors += handler.opt.get("errors", ())  # those that only this route has
     responses = operation.setdefault("responses", {})
     responses.get("204", {}).pop("content", None)
+    for response in responses.values():
+        for kind, content in response.get("content", {}).items():
+            content.pop("examples", None)  # made up at random, so that no two descriptions were the same
+            if kind == EVENT_STREAM:
+                content["schema"] = {"$ref": "#/components/schemas/Event"}
     for status in sorted(set(errors)):
         if status in (400, 500) or str(status) not in responses:
             responses[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
@@ -216,40 +239,61 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
             parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
 
 
-def _close(document: dict[str, Any]) -> None:
-    """What bodies are made of takes no field that it does not name: the description says so too."""
+def _schemas(handlers: Iterable[HTTPRouteHandler]) -> dict[str, Any]:
+    """What bodies and answers are made of, as msgspec tells it, which checks the ones and writes the others. Litestar says
+    nothing of what holds for the items of a list, nor of what a shape is for."""
+    kinds: list[Any] = []
+    for handler in handlers:
+        fields = (handler.parsed_data_field, handler.parsed_return_field)
+        told = [field.annotation for field in fields if field is not None]
+        told += [spec.data_container for spec in (handler.responses or {}).values()]
+        kinds += (kind for one in told for kind in _structs(one))
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = cleandoc(schema["description"])
+    for part in _parts(schemas):
+        if isinstance(part.get("pattern"), str):
+            part["pattern"] = part["pattern"].replace(r"\Z", "$")  # which no other language has
+    return schemas
+
+
+def _structs(kind: Any) -> Iterator[Any]:
+    """The structs in a type, those with their parameters as they are."""
+    if isinstance(typing.get_origin(kind) or kind, type) and issubclass(
+        typing.get_origin(kind) or kind, msgspec.Struct
+    ):
+        yield kind
+        return
+    for inner in typing.get_args(kind):
+        yield from _structs(inner)
+
+
+def _renamed(document: dict[str, Any]) -> dict[str, Any]:
+    """With the names that msgspec gives to pages: `Page_RunEntry_`."""
     schemas = document["components"]["schemas"]
-    bodies = [
-        operation.get("requestBody", {})
-        for operations in document["paths"].values()
-        for operation in operations.values()
-    ]
-    seen: set[str] = set()
-    left = list(_references(bodies))
-    while left:
-        name = left.pop()
-        if name not in seen:
-            seen.add(name)
-            if "properties" in schemas[name]:
-                schemas[name].setdefault("additionalProperties", False)
-            left += _references(schemas[name])
-
-
-def _references(part: Any) -> Iterator[str]:
-    """The names of the schemas that a part of the document refers to."""
-    if isinstance(part, list):
-        for each in part:
-            yield from _references(each)
-    elif isinstance(part, dict):
+    names = {name: _PAGE.sub(r"Page_\1_", name) for name in schemas}
+    document["components"]["schemas"] = {names[name]: schema for name, schema in schemas.items()}
+    for part in _parts(document):
         if isinstance(found := part.get("$ref"), str):
-            yield found.rpartition("/")[2]
-        for each in part.values():
-            yield from _references(each)
+            start, _, name = found.rpartition("/")
+            part["$ref"] = f"{start}/{names.get(name, name)}"
+    return document
+
+
+def _parts(document: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a document."""
+    if isinstance(document, dict):
+        yield document
+        document = list(document.values())
+    if isinstance(document, list):
+        for part in document:
+            yield from _parts(part)
 
 
 def _components(document: dict[str, Any]) -> None:
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = _PROBLEM
+    components = document["components"]
+    components["schemas"] |= {"Problem": _PROBLEM, "Event": _EVENT}
     components["parameters"] = _PARAMETERS
     components["securitySchemes"] = {
         "bearer": {

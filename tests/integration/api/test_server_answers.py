@@ -310,6 +310,20 @@ async def test_every_route_is_described_with_its_errors_and_its_role(api: Api) -
             found = found[step.replace("~1", "/")]
 
 
+async def test_the_description_says_what_holds_of_bodies(api: Api) -> None:
+    document = (await api.client.get("/schema/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    letters = schemas["PoisonDiscardBody"]["properties"]["letters"]
+    assert letters["items"] == {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+    assert letters["maxItems"] == 500
+    assert schemas["RerunBody"]["description"].startswith("`from`:")
+    for path, method, operation in operations(document):
+        for reference in references(operation.get("requestBody", {})):
+            assert schemas[reference.rpartition("/")[2]]["additionalProperties"] is False, (path, method)
+    assert not [name for name in schemas if re.fullmatch(r"\w+", name) is None]
+    assert r"\\Z" not in json.dumps(document)  # no pattern that JavaScript reads as another one
+
+
 async def test_the_page_asks_no_other_host(api: Api) -> None:
     page = (await api.client.get("/docs")).text
     script = (await api.client.get("/docs/docs.js")).text
