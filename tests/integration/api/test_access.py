@@ -12,7 +12,7 @@ import pytest_asyncio
 from argon2 import extract_parameters
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from headrace.api.access import passwords
+from headrace.api.access import passwords, staying
 from headrace.api.access.directory import KEPT_SECONDS
 from headrace.api.access.opening import open_gate
 from headrace.api.access.passwords import Passwords, hash_now
@@ -22,6 +22,7 @@ from headrace.api.problems import Problem
 from headrace.engine.ports.access import Role
 from headrace.engine.ports.acts import Act
 from tests.support.access import KEY, MINE, OLD_KEY, OTHER, PASSWORD, Secured, secured
+from tests.support.waiting import PATIENCE
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -103,9 +104,9 @@ class TestLogins:
 
     async def test_a_key_is_replaced_without_ending_logins(self, shared: Secured) -> None:
         now = shared.office.now()
-        old, _ = Signer([OLD_KEY]).sign("ada", now)
+        old, _ = Signer([OLD_KEY]).sign("ada", now, 0.0)
         assert (await me(shared, old))["actor"] == "user:ada"
-        foreign, _ = Signer(["another key entirely, of 32 bytes+"]).sign("ada", now)
+        foreign, _ = Signer(["another key entirely, of 32 bytes+"]).sign("ada", now, 0.0)
         assert await me(shared, foreign) == 401
         assert Signer([KEY]).read(await shared.logged_in("ada"), shared.office.now()) is not None
 
@@ -128,6 +129,42 @@ class TestLogins:
             assert await me(api, bob) == 401
             assert (await api.login("bob")).status_code == 401
             assert (await api.login("bob", body["new"])).status_code == 200
+
+    async def test_a_login_ends_whatever_the_clock_of_who_ends_it_says(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            bob = await api.logged_in("bob")
+            before = await api.office.store.user("bob")
+            assert before is not None
+            late = before._replace(sessions_from=before.created_at - 3600.0)
+            act = Act(MINE, late.sessions_from, "local:x", None, "user.set", "user bob")
+            await api.office.store.put_user(late, act, before)
+            assert await me(api, bob) == 401
+            assert (await me(api, await api.logged_in("bob")))["role"] == "viewer"
+
+    @pytest.mark.parametrize("whose", ["token", "login"])
+    async def test_a_stream_ends_with_the_right_to_it(
+        self, tmp_path: Path, whose: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(staying, "EVERY_SECONDS", 0.02)
+        async with secured(tmp_path, users=True) as api:
+            bob = api.token(Role.VIEWER) if whose == "token" else await api.logged_in("bob")
+            stays = asyncio.create_task(api.ask("GET", "/events", api.token(Role.OPERATOR)))
+            ends = asyncio.create_task(api.ask("GET", "/events", bob))
+            async with asyncio.timeout(PATIENCE):
+                while api.office.live.streams < 2:
+                    await me(api, api.token())  # both need some turns of the loop
+                if whose == "token":
+                    tokens = await api.office.store.tokens(MINE)
+                    id = next(token.id for token in tokens if token.name == "viewer")
+                    revoked = await api.ask("DELETE", f"/tokens/{id}", api.token())
+                    assert revoked.status_code == 204
+                else:
+                    ada = await api.logged_in("ada")
+                    await api.ask("PUT", "/users/bob/role", ada, json={"role": None})
+                assert (await ends).status_code == 200
+            assert not stays.done()
+            api.app.state["ending"].begin()
+            assert "ready" in (await stays).text
 
 
 class TestTokens:

@@ -177,6 +177,6 @@ async def test_a_chain_made_anew_does_not_have_the_hash_that_was_noted(
 
 
 def test_a_key_leaves_nothing_of_itself_in_a_login() -> None:
-    text, login = Signer([KEY]).sign("ada", 1000.0)
+    text, login = Signer([KEY]).sign("ada", 1000.0, 0.0)
     assert KEY not in text
     assert Signer([KEY]).read(text, 1000.0) == login

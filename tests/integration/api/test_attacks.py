@@ -26,7 +26,7 @@ from headrace.api.access.signing import ALGORITHM, AUDIENCE, ISSUER, Signer
 from headrace.api.problems import Problem
 from headrace.engine.cache.memory import MemoryCache
 from headrace.engine.ports.access import Role
-from tests.support.access import KEY, MINE, Secured, secured
+from tests.support.access import KEY, MINE, OTHER, Secured, secured
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,11 +40,12 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secu
 # forged logins -----------------------------------------------------------------------------------------------------
 def claims(now: float, **more: Any) -> dict[str, Any]:
     usual = {"iss": ISSUER, "aud": AUDIENCE, "sub": "root", "iat": now, "nbf": now, "exp": now + 600}
+    usual["since"] = 0.0
     return {name: value for name, value in {**usual, **more}.items() if value is not ...}
 
 
 def kid(signer: Signer) -> str:
-    text, _ = signer.sign("root", 0.0)
+    text, _ = signer.sign("root", 0.0, 0.0)
     found: str = jwt.get_unverified_header(text)["kid"]
     return found
 
@@ -90,6 +91,8 @@ def forged(now: float) -> dict[str, str]:
         "expired": signed(exp=now - 1),
         "not yet": signed(nbf=now + 600),
         "from the future": signed(iat=now + 600, exp=now + 1200),
+        "from before every login ended": signed(since=now),
+        "from no moment": signed(since="0"),
         "for ever": signed(exp=now + 10**9),
         "an endless number": signed(exp=float("inf")),
         "no number": f"{head}.{part(claims(now, exp='tomorrow'))}.{signature}",
@@ -97,7 +100,8 @@ def forged(now: float) -> dict[str, str]:
         "another audience": signed(aud="another-api"),
         "several audiences": signed(aud=[AUDIENCE, "another-api"]),
         **{
-            f"without {claim}": signed(**{claim: ...}) for claim in ("iss", "aud", "sub", "iat", "nbf", "exp")
+            f"without {claim}": signed(**{claim: ...})
+            for claim in ("iss", "aud", "sub", "iat", "nbf", "exp", "since")
         },
         "nobody": signed(sub="nobody-of-that-name"),
         "a name that is none": signed(sub=""),
@@ -211,6 +215,26 @@ async def test_who_asks_too_much_waits_whatever_address_they_claim(tmp_path: Pat
         assert (await api.ask("GET", "/me", api.token(Role.VIEWER))).status_code == 200
 
 
+async def test_neither_projects_nor_what_no_longer_holds_make_room_for_more(tmp_path: Path) -> None:
+    async with secured(tmp_path, users=True, asker_rate=2.0) as api:
+        root = await api.logged_in("root")
+        named = [
+            await api.ask("GET", "/me", root, headers={"X-Headrace-Project": f"p{n}"}) for n in range(14)
+        ]
+        assert named[-1].status_code == 429
+        elsewhere = [
+            await api.ask("GET", "/me", api.token(), headers={"X-Headrace-Project": OTHER}) for _ in range(14)
+        ]
+        assert [elsewhere[0].status_code, elsewhere[-1].status_code] == [403, 429]
+
+    (tmp_path / "2").mkdir()
+    async with secured(tmp_path / "2", address_rate=1.0) as api:
+        assert (await api.ask("GET", "/me", api.token())).status_code == 200
+        api.clock.ahead = 3601.0  # the token has ended, and was seen valid a moment ago
+        ended = [await api.ask("GET", "/me", api.token()) for _ in range(8)]
+        assert [ended[0].status_code, ended[-1].status_code] == [401, 429]
+
+
 async def test_tokens_taken_together_are_no_more_than_taken_one_by_one() -> None:
     now = [0.0]
     rates = Rates(MemoryCache(lambda: now[0]), asker=64.0, clock=lambda: now[0])
@@ -219,7 +243,7 @@ async def test_tokens_taken_together_are_no_more_than_taken_one_by_one() -> None
         count = 0
         while True:
             try:
-                await rates.of_asker(MINE, "user:ada")
+                await rates.of_asker("user:ada")
             except Problem:
                 return count
             count += 1
@@ -230,7 +254,7 @@ async def test_tokens_taken_together_are_no_more_than_taken_one_by_one() -> None
     assert await granted() == 8
     now[0] += 3.0
     assert await granted() == 192
-    await rates.of_asker(MINE, "user:bob")
+    await rates.of_asker("user:bob")
 
 
 # without authentication --------------------------------------------------------------------------------------------
@@ -263,6 +287,7 @@ async def test_without_authentication_only_this_machine_is_answered(tmp_path: Pa
             "http://127.0.0.1:9999",
             "http://localhost:8080",
             "file://",
+            "http://[",
         ):
             assert await status(Origin=origin) == 403, origin
         assert await status(Origin="http://127.0.0.1:8080") == 200

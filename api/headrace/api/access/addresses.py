@@ -60,7 +60,10 @@ def host_of(header: str) -> str | None:
 
 def same_site(origin: str, host: str) -> bool:
     """Whether a page at `origin` may call the API at `host` (a Host header): it came from there."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from headrace.engine.ports.access import AccessStore, Token, User
@@ -33,16 +33,10 @@ class Directory:
         )
 
     async def user(self, name: str) -> User | None:
-        found = self._users.get(name)
-        if found is None and (found := await self._store.user(name)) is not None:
-            self._users.put(name, found)
-        return found
+        return await _found(self._users, name, self._store.user)
 
     async def token(self, digest: str) -> Token | None:
-        found = self._tokens.get(digest)
-        if found is None and (found := await self._store.token(digest)) is not None:
-            self._tokens.put(digest, found)
-        return found
+        return await _found(self._tokens, digest, self._store.token)
 
     def forget(self) -> None:
         """Somebody was changed through this process: here it holds from now on."""
@@ -50,9 +44,22 @@ class Directory:
         self._tokens.clear()
 
 
+async def _found(kept: _Kept[T], key: str, ask: Callable[[str], Awaitable[T | None]]) -> T | None:
+    found = kept.get(key)
+    if found is None:
+        times = kept.cleared
+        found = await ask(key)
+        if found is not None and kept.cleared == times:  # else it may be what was there before the change
+            kept.put(key, found)
+    return found
+
+
 class _Kept(Generic[T]):
+    """`cleared`: how often."""
+
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.cleared = 0
         self._found: OrderedDict[str, tuple[float, T]] = OrderedDict()
 
     def get(self, key: str) -> T | None:
@@ -66,4 +73,5 @@ class _Kept(Generic[T]):
             self._found.popitem(last=False)
 
     def clear(self) -> None:
+        self.cleared += 1
         self._found.clear()

@@ -30,14 +30,14 @@ async def log_in(doors: Doors, name: str, password: str, address: str | None) ->
     detail = {} if right else {"why": "unknown user, wrong password, or disabled"}
     action = "login" if right else "login.refused"
     await doors.office.store.note(_line(doors, now, name, address, action, detail))
-    if not right:
+    if user is None or not right:
         raise Problem(
             401,
             "wrong_password",
             "Name or password is wrong.",
             headers={"WWW-Authenticate": 'Bearer realm="headrace"'},
         )
-    return doors.signer.sign(name, now)
+    return doors.signer.sign(name, now, user.sessions_from)
 
 
 async def log_out_everywhere(doors: Doors, asker: Asker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litestar.connection import ASGIConnection, Request
@@ -10,6 +11,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from headrace.api.access.asking import Asker
+from headrace.api.access.staying import Stay
 from headrace.api.problems import Problem
 from headrace.engine.ports.access import Role
 
@@ -27,6 +29,9 @@ class Identifies(Protocol):
     async def who(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Asker | None:
         """None: nobody known. Raises Problem (401, 429) for credentials that do not hold."""
 
+    async def still(self, connection: ASGIConnection[Any, Any, Any, Any], asker: Asker) -> bool:
+        """Whether somebody who was let in would be let in now. Asked now and then while an answer goes on."""
+
 
 class Gate(ASGIMiddleware):
     """Finds out who asks, once for each request. `doors`: what routes about access share with it; `None` where there are none."""
@@ -38,9 +43,18 @@ class Gate(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         # a public route answers whatever credentials come along, those that no longer hold too
         scope["state"]["doors"] = self._doors
-        public = scope["route_handler"].opt.get("public")
-        scope["auth"] = None if public else await self._identifies.who(ASGIConnection(scope, receive, send))
-        await next_app(scope, receive, send)
+        scope["auth"] = None
+        if scope["route_handler"].opt.get("public"):
+            await next_app(scope, receive, send)
+            return
+        connection = ASGIConnection[Any, Any, Any, Any](scope, receive, send)
+        scope["auth"] = asker = await self._identifies.who(connection)
+        if asker is None:
+            await next_app(scope, receive, send)
+            return
+        stay = Stay(partial(self._identifies.still, connection, asker), receive, send)
+        await next_app(scope, stay.receive, stay.send)
+        await stay.ended()
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from litestar.connection import ASGIConnection
 
@@ -17,7 +18,7 @@ from headrace.api.access.signing import Signer
 from headrace.api.access.tokens import PREFIX, digest_of, holds, well_formed
 from headrace.api.office import Office
 from headrace.api.problems import Problem
-from headrace.engine.ports.access import EVERY_PROJECT, Role, User
+from headrace.engine.ports.access import EVERY_PROJECT, Role
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -49,6 +50,16 @@ class Doors:
         return client_address(peer[0] if peer else None, forwarded, self._proxies)
 
 
+class Holder(NamedTuple):
+    """Whose credentials they are. `roles`: by project; `home`: the project that is meant when none is named; `bound`: there
+    is no other one."""
+
+    actor: str
+    roles: Mapping[str, Role]
+    home: str
+    bound: bool = False
+
+
 class Identity:
     """Bearer tokens: logins and API tokens."""
 
@@ -57,49 +68,60 @@ class Identity:
 
     async def who(self, connection: Connection) -> Asker | None:
         """None: no credentials came along. Raises Problem (400, 401, 403, 429)."""
-        doors = self.doors
+        doors, now = self.doors, self.doors.office.now()
         address = doors.address(connection)
         credentials = _bearer(connection)
         if credentials is None:
             await doors.rates.of_address(address)
             return None
-        now = doors.office.now()
-        if credentials.startswith(PREFIX):
-            asks = await self._token(connection, credentials, address, now)
-        else:
-            asks = await self._login(connection, credentials, address, now)
-        await doors.rates.of_asker(asks.project, asks.actor)
-        return asks
-
-    async def _token(self, connection: Connection, text: str, address: str | None, now: float) -> Asker:
-        digest = digest_of(text)
-        if not self.doors.directory.knows(digest=digest):
-            await self.doors.rates.of_address(address)
-        token = await self.doors.directory.token(digest) if well_formed(text) else None
-        if token is None or not holds(text, token, now):
+        if fresh := not self._seen(credentials, now):
+            await doors.rates.of_address(address)  # before anything is looked up for whoever this is
+        holder = await self._holder(credentials, now)
+        if holder is None:
+            if not fresh:
+                await doors.rates.of_address(address)
             raise unknown()
-        if _project(connection) not in (None, token.project):
-            raise Problem(
-                403, "forbidden", f"This token is for project {token.project} and for no other one."
-            )
-        return Asker(
-            f"token:{token.name}", token.project, token.role, address, now, idempotency_key(connection)
-        )
-
-    async def _login(self, connection: Connection, text: str, address: str | None, now: float) -> Asker:
-        login = self._signer.read(text, now)
-        if login is None or not self.doors.directory.knows(user=login.user):
-            await self.doors.rates.of_address(address)
-        user = await self.doors.directory.user(login.user) if login is not None else None
-        if login is None or user is None or user.disabled_at is not None or login.at < user.sessions_from:
-            raise unknown()
-        project = _project(connection) or self.doors.office.project
-        role = role_in(user, project)
+        await doors.rates.of_asker(f"{holder.home}/{holder.actor}" if holder.bound else holder.actor)
+        project = _project(connection) or holder.home
+        role = role_in(holder.roles, project)
         if role is None:
-            raise Problem(403, "forbidden", f"You have no role in project {project}.")
-        everywhere = user.roles.get(EVERY_PROJECT) == Role.ADMIN
-        key = idempotency_key(connection)
-        return Asker(f"user:{user.name}", project, role, address, now, key, everywhere)
+            raise _no_role(holder, project)
+        everywhere = not holder.bound and holder.roles.get(EVERY_PROJECT) == Role.ADMIN
+        return Asker(holder.actor, project, role, address, now, idempotency_key(connection), everywhere)
+
+    async def still(self, connection: Connection, asker: Asker) -> bool:
+        """Whether the credentials of a request that was let in would be let in now, and for as much."""
+        credentials = _bearer(connection)
+        if credentials is None:
+            return False
+        holder = await self._holder(credentials, self.doors.office.now())
+        return holder is not None and (role_in(holder.roles, asker.project) or 0) >= asker.role
+
+    def _seen(self, credentials: str, now: float) -> bool:
+        """Whether the token, or the user of a login that is signed, was found a moment ago."""
+        if credentials.startswith(PREFIX):
+            return self.doors.directory.knows(digest=digest_of(credentials))
+        login = self._signer.read(credentials, now)
+        return login is not None and self.doors.directory.knows(user=login.user)
+
+    async def _holder(self, credentials: str, now: float) -> Holder | None:
+        """None: they do not hold, whatever the reason."""
+        if credentials.startswith(PREFIX):
+            return await self._of_token(credentials, now)
+        return await self._of_login(credentials, now)
+
+    async def _of_token(self, text: str, now: float) -> Holder | None:
+        token = await self.doors.directory.token(digest_of(text)) if well_formed(text) else None
+        if token is None or not holds(text, token, now):
+            return None
+        return Holder(f"token:{token.name}", {token.project: token.role}, token.project, bound=True)
+
+    async def _of_login(self, text: str, now: float) -> Holder | None:
+        login = self._signer.read(text, now)
+        user = await self.doors.directory.user(login.user) if login is not None else None
+        if login is None or user is None or user.disabled_at is not None or login.since != user.sessions_from:
+            return None
+        return Holder(f"user:{user.name}", user.roles, self.doors.office.project)
 
 
 class Unguarded:
@@ -136,10 +158,14 @@ class Unguarded:
             True,
         )
 
+    async def still(self, connection: Connection, asker: Asker) -> bool:
+        """Nobody is ever turned out."""
+        return True
 
-def role_in(user: User, project: str) -> Role | None:
-    """What a user may do in a project: what is said of it, else what is said of every one."""
-    return user.roles.get(project, user.roles.get(EVERY_PROJECT))
+
+def role_in(roles: Mapping[str, Role], project: str) -> Role | None:
+    """What somebody may do in a project: what is said of it, else what is said of every one."""
+    return roles.get(project, roles.get(EVERY_PROJECT))
 
 
 def unknown() -> Problem:
@@ -190,6 +216,14 @@ def _project(connection: Connection) -> str | None:
     if named and PROJECT.fullmatch(named[0]) is None:
         raise Problem(400, "project", "That is no name of a project.")
     return named[0] if named else None
+
+
+def _no_role(holder: Holder, project: str) -> Problem:
+    if holder.bound:
+        detail = f"This token is for project {holder.home} and for no other one."
+    else:
+        detail = f"You have no role in project {project}."
+    return Problem(403, "forbidden", detail)
 
 
 def _foreign(why: str) -> Problem:

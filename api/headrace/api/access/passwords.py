@@ -66,7 +66,7 @@ def refused(password: str, name: str) -> str | None:
         return f"A password has at least {SHORTEST} characters."
     if len(password) > LONGEST:
         return f"A password has at most {LONGEST} characters."
-    if name.lower() in password.lower() or len(set(password)) < 5:
+    if (len(name) > 3 and name.lower() in password.lower()) or len(set(password)) < 5:
         return "That password is too easily guessed."
     return None
 

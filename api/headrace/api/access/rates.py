@@ -39,11 +39,11 @@ class Rates:
             str, tuple[int, float]
         ] = {}  # tokens taken and not yet spent, and until when they are good
 
-    async def of_asker(self, project: str, actor: str) -> None:
-        """Several tokens are taken at once, so that not every request waits for the cache. Raises Problem (429)."""
+    async def of_asker(self, whose: str) -> None:
+        """`whose`: a name that nobody else has, whatever project is asked about. Several tokens are taken at once, so that not every request waits for the cache. Raises Problem (429)."""
         if not self._asker:
             return
-        name, now = f"asker:{_short(f'{project}/{actor}')}", self._clock()
+        name, now = f"asker:{_short(whose)}", self._clock()
         left, until = self._held.get(name, (0, 0.0))
         if left and now < until:
             self._held[name] = (left - 1, until)

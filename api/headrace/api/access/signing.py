@@ -24,7 +24,7 @@ LONGEST = 2048
 """Characters of a login, at most. Nothing longer is looked at."""
 SKEW_SECONDS = 5.0
 """By how much the clocks of two processes may differ."""
-_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp")
+_CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "since")
 _KNOWN = ("change", "secret", "password", "example", "headrace", "default", "12345", "placeholder")
 
 
@@ -33,11 +33,13 @@ class WeakKey(ValueError):
 
 
 class Login(NamedTuple):
-    """`at` and `until`: seconds since the epoch."""
+    """`at` and `until`: seconds since the epoch. `since`: from which moment on the user's logins counted when this one was
+    made (`User.sessions_from`); it counts until that is another, however the clocks of those who change it go."""
 
     user: str
     at: float
     until: float
+    since: float
 
 
 class Signer:
@@ -57,11 +59,11 @@ class Signer:
         self._keys = {_id(key): key.encode() for key in keys}
         self._newest = _id(keys[0])
 
-    def sign(self, user: str, now: float) -> tuple[str, Login]:
-        """A login from `now` on, as a token."""
+    def sign(self, user: str, now: float, since: float) -> tuple[str, Login]:
+        """A login from `now` on, as a token. `since`: see Login."""
         import jwt
 
-        login = Login(user, now, now + LASTS_SECONDS)
+        login = Login(user, now, now + LASTS_SECONDS, since)
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -69,6 +71,7 @@ class Signer:
             "iat": login.at,
             "nbf": login.at,
             "exp": login.until,
+            "since": login.since,
         }
         headers = {"kid": self._newest}
         return jwt.encode(claims, self._keys[self._newest], ALGORITHM, headers), login
@@ -116,13 +119,13 @@ def check_key(key: str) -> None:
 
 
 def _login(claims: dict[str, Any], now: float) -> Login | None:
-    user, times = claims["sub"], [claims[name] for name in ("iat", "nbf", "exp")]
+    user, times = claims["sub"], [claims[name] for name in ("iat", "nbf", "exp", "since")]
     if not isinstance(user, str) or not all(map(_is_time, times)):
         return None
-    at, begins, ends = map(float, times)
+    at, begins, ends, since = map(float, times)
     if max(at, begins) > now + SKEW_SECONDS or ends <= now or ends - at > LASTS_SECONDS + 1:
         return None
-    return Login(user, at, ends)
+    return Login(user, at, ends, since)
 
 
 def _is_time(value: object) -> bool:
