@@ -89,7 +89,7 @@ class Claims:
 
 class ClaimedPools:
     """`Slots` of pools that the home part grants. Nothing is granted at once, and nothing is kept here: a request stands in the
-    home part's inbox, a grant comes through the run's own."""
+    home part's inbox, a grant comes through the run's own, and whoever loads a run that waits asks for it again."""
 
     def __init__(self, holdings: Holdings, claims: Claims) -> None:
         self._holdings = holdings
@@ -104,7 +104,9 @@ class ClaimedPools:
         return []
 
     def want(self, name: str, entry: Entry, cost: int, priority: int) -> None:
-        """It was asked for already."""
+        """Asked again, for a task run that was loaded: the answer may have reached its last owner, who died with it. The home part
+        takes a claim only once."""
+        self._post(WANTED, name, entry, cost, priority)
 
     def take(self, name: str, entry: Entry, cost: int) -> None:
         """The home part knows."""
