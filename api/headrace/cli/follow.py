@@ -64,7 +64,7 @@ async def follow(
         if not watch:
             print_json(run_document(seen))
     else:
-        await tell(seen, station, brief=quiet)
+        await tell(seen, station.lines, brief=quiet)
     if interrupted.count:
         return Status.INTERRUPTED
     return Status.OK if seen.run.state == "succeeded" else Status.RUN_FAILED

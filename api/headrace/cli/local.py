@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as codec
-import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.api.live.words import Line
 from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus, run_entry, run_status
 from headrace.api.shapes.tasks import TaskRun, TaskWhy, task_run
 from headrace.api.showing.times import instant
 from headrace.api.veiling import Veil
 from headrace.cli.failure import Stop
 from headrace.cli.local_letters import LocalLetters
-from headrace.cli.references import TaskRef, find_run, is_whole_id, short, task_ref
-from headrace.cli.refusals import no_version, no_workflow, paused
+from headrace.cli.local_lines import LocalLines
+from headrace.cli.local_runs import LocalRuns
+from headrace.cli.local_workflows import LocalWorkflows
+from headrace.cli.references import find_run, is_whole_id, short
+from headrace.cli.refusals import paused
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
-from headrace.engine.core.keys import pack, unpack, written
+from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.access import Role
 
 if TYPE_CHECKING:
     from headrace.api.shapes.operations import WorkerEntry
-    from headrace.api.shapes.workflows import VersionDetail, VersionDiff, VersionEntry, WorkflowEntry
+    from headrace.api.shapes.workflows import VersionDetail
     from headrace.cli.settings import Settings
     from headrace.engine.core.plan import Plan
     from headrace.engine.ports.artifacts import Artifacts, LogReader
     from headrace.engine.ports.cache import Cache
-    from headrace.engine.ports.messages import Log
-    from headrace.engine.ports.store import RunRow, Store, VersionRow
+    from headrace.engine.ports.store import RunRow, Store
     from headrace.engine.shell.views import Change, RunView, TaskView
     from headrace.runners.embedded import Embedded
     from headrace.runners.outside import Outside
 
-TRAIL = 2.0
-"""Seconds for which lines may still be on their way when the run has ended: to the files, or over Kafka to the store."""
 OPEN = Veil(Role.ADMIN)
 """Whoever reads the database sees everything."""
 
@@ -64,7 +59,9 @@ class LocalStation:
     ) -> None:
         self.store, self.settings, self.project = store, settings, settings.project
         self._home, self._cache = home, cache
-        self._rows: dict[str, RunRow] = {}
+        self._runs = LocalRuns(store, settings.project)
+        self.workflows = LocalWorkflows(settings, store)
+        self.lines = LocalLines(store, self._runs, lambda: self.logs)
         self.letters = LocalLetters(settings, store, home)
 
     @property
@@ -91,13 +88,13 @@ class LocalStation:
 
     def known(self, row: RunRow) -> RunEntry:
         """The run of a row, which is remembered as it was read now."""
-        self._rows[row.id] = row
+        self._runs.keep(row)
         return run_entry(row, OPEN)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
     async def find(self, text: str) -> RunEntry:
-        return self.known(await find_run(self.store, self.project, text))
+        return run_entry(await self._runs.find(text), OPEN)
 
     async def runs(self, *, workflow: str | None, state: str | None, limit: int) -> Sequence[RunEntry]:
         rows = await self.store.list_runs(
@@ -111,7 +108,7 @@ class LocalStation:
     async def see(self, run: str) -> Seen:
         from headrace.engine.shell.views import run_view
 
-        row = await self._row(run)
+        row = await self._runs.row(run)
         return seen(await run_view(self.store, row.no, artifacts=self.artifacts))
 
     async def status(self, text: str) -> RunStatus:
@@ -134,8 +131,7 @@ class LocalStation:
         from headrace.cli.here import has_engines
         from headrace.engine.shell.views import run_view
 
-        run = await self.find(text)
-        row = self._rows[run.run]
+        row = await self._runs.find(text)
         view = await run_view(self.store, row.no)
         machine = machine_of(view.plan, view.run, await self.store.task_rows(row.no))
         workers = await live_workers(self.store) if await has_engines(self.settings, self.store) else None
@@ -151,64 +147,8 @@ class LocalStation:
         return await plan_of(self.store, run.plan)
 
     async def watch(self, run: RunEntry) -> AsyncGenerator[Change, None]:
-        async for change in self.home.watch(await self._row(run.run)):
+        async for change in self.home.watch(await self._runs.row(run.run)):
             yield change
-
-    async def lines(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
-        row = await self._row(run.run)
-        plan = await self.plan(run)
-        assert plan is not None
-        if task is not None:
-            task_ref(str(task), plan.index)
-        found: list[tuple[float, Line]] = []
-        for entry in await self.store.task_rows(row.no):
-            name = plan.ids[entry.task]
-            if entry.generation != row.generation or not means(task, name, entry.map):
-                continue
-            for number in range(1, entry.attempt + 1) if attempt is None else (attempt,):
-                wrote = await self.logs.read(row.id, name, entry.map, entry.generation, number)
-                found += [(one.at, _line(one, place)) for place, one in enumerate(wrote)]
-        found.sort(key=lambda one: one[0])  # stable: lines of one attempt stay in the order of writing
-        return [line for _, line in found]
-
-    async def follow_lines(self, run: RunEntry) -> AsyncGenerator[Line, None]:
-        row = await self._row(run.run)
-        lines: asyncio.Queue[Log] = asyncio.Queue()
-
-        async def read_on() -> None:
-            async for line in self.logs.follow(row.id):
-                lines.put_nowait(line)
-
-        reading = asyncio.create_task(read_on())
-        counts: Counter[tuple[object, ...]] = Counter()
-        until: float | None = None
-        try:
-            while until is None or time.monotonic() < until or not lines.empty():
-                try:
-                    line = await asyncio.wait_for(lines.get(), 0.25)
-                except TimeoutError:
-                    if reading.done():
-                        await reading
-                        return
-                    if until is None and await self._ended(row.no):
-                        until = time.monotonic() + TRAIL
-                    continue
-                key = (line.task_id, line.map, line.generation, line.attempt)
-                counts[key] += 1
-                yield _line(line, counts[key] - 1)
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
-
-    async def _ended(self, run: int) -> bool:
-        now = await self.store.run(run)
-        return now is None or RunState(now.state).final
-
-    async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
-        packed = pack(tuple(task.map_path)) if task.map_path else 0
-        lines = await self.logs.read(run, task.id, packed, task.generation, task.attempts)
-        return [line.text for line in lines[-most:]]
 
     async def workers(self, *, queue: str | None, gone: bool) -> Sequence[WorkerEntry]:
         from headrace.api.shapes.operations import worker_entry
@@ -220,57 +160,6 @@ class LocalStation:
             for worker in await self.store.workers()
             if (gone or worker.seen_at >= fresh) and (queue is None or queue in worker.queues)
         ]
-
-    # -- workflows ----------------------------------------------------------------------------------------------------
-
-    async def workflows(self) -> Sequence[WorkflowEntry]:
-        from headrace.api.shapes.workflows import workflow_entry
-
-        newest: dict[str, VersionRow] = {}
-        for row in await self.store.versions(self.project):
-            if row.name not in newest or row.version > newest[row.name].version:
-                newest[row.name] = row
-        settings = await self.store.workflow_settings(self.project)
-        return [workflow_entry(newest[name], settings.get(name)) for name in sorted(newest)]
-
-    async def versions(self, name: str) -> Sequence[VersionEntry]:
-        from headrace.api.shapes.workflows import version_entry
-
-        return [version_entry(row) for row in reversed(await self._versions(name))]
-
-    async def version(self, name: str, number: int | None) -> VersionDetail:
-        from headrace.api.shapes.workflows import version_detail
-
-        rows = {row.version: row for row in await self._versions(name)}
-        wanted = max(rows) if number is None else number
-        if wanted not in rows:
-            raise no_version(name, wanted, sorted(rows))
-        return version_detail(rows[wanted])
-
-    async def diff(self, name: str, from_: int | None, to: int | None) -> VersionDiff:
-        from headrace.api.asking.comparing import NoSuchVersion, compare
-        from headrace.api.shapes.workflows import VersionDiff
-
-        try:
-            found = compare(await self._versions(name), from_, to)
-        except NoSuchVersion as unknown:
-            raise Stop(str(unknown), hint=f"It has {', '.join(map(str, unknown.known))}.") from None
-        return VersionDiff(workflow=name, from_=found.before, to=found.after, diff=found.lines)
-
-    async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
-        from headrace.api.shapes.workflows import workflow_entry
-        from headrace.cli.people import act
-
-        newest = (await self._versions(name))[-1]
-        line = act(self.settings, "workflow.set", f"workflow {name}", {"paused": paused})
-        settings = await self.store.set_workflow(self.project, name, time.time(), paused=paused, act=line)
-        return workflow_entry(newest, settings)
-
-    async def register(self, plan: Plan) -> VersionEntry:
-        from headrace.api.shapes.workflows import version_entry
-        from headrace.runners.authored import version_row
-
-        return version_entry(await self.store.register(version_row(plan, self.project, time.time())))
 
     # -- steering -----------------------------------------------------------------------------------------------------
 
@@ -302,7 +191,7 @@ class LocalStation:
         return self.known(row)
 
     async def command(self, run: RunEntry, kind: RunCommand, body: Mapping[str, Any]) -> RunEntry:
-        row = await self._row(run.run)
+        row = await self._runs.row(run.run)
         if kind == "rerun" and body.get("from") != "failed":
             from headrace.cli.here import plan_of
             from headrace.engine.shell.commands import key_of
@@ -316,7 +205,7 @@ class LocalStation:
         from headrace.cli.here import plan_of
         from headrace.engine.shell.commands import key_of
 
-        row = await self._row(run.run)
+        row = await self._runs.row(run.run)
         plan = await plan_of(self.store, row.plan)
         key = key_of(plan, task)
         await self._ask(row, "task", {"task": task, "action": action, **body})
@@ -336,25 +225,8 @@ class LocalStation:
         now = await self.store.run(row.no)
         assert now is not None
         # what is watched begins with the command, by the plan that holds from then on
-        self._rows[row.id] = row._replace(version=now.version, plan=now.plan)
+        self._runs.keep(row._replace(version=now.version, plan=now.plan))
         return run_entry(now, OPEN)
-
-    async def _row(self, run: str) -> RunRow:
-        if run not in self._rows:
-            await self.find(run)
-        return self._rows[run]
-
-    async def _versions(self, name: str) -> list[VersionRow]:
-        """All versions, oldest first. Raises Stop when there is no such workflow, with the nearest name."""
-        rows = sorted(await self.store.versions(self.project, name), key=lambda row: row.version)
-        if not rows:
-            raise no_workflow(name, {row.name for row in await self.store.versions(self.project)})
-        return rows
-
-
-def means(ref: TaskRef | None, task: str, packed: int) -> bool:
-    """Whether a task run is meant: one that is named without an index means all of its items."""
-    return ref is None or (task == ref.task and unpack(packed)[: len(ref.items)] == ref.items)
 
 
 def seen(view: RunView) -> Seen:
@@ -381,8 +253,3 @@ def _asked(view: RunView, task: str | None) -> Sequence[TaskView]:
         return found
     waiting = [one for one in view.tasks if one.state not in ENDED]
     return waiting or [one for one in view.tasks if one.state not in ("succeeded", "removed")]
-
-
-def _line(line: Log, number: int) -> Line:
-    name = written(line.task_id, line.map)
-    return Line(name, line.generation, line.attempt, number, instant(line.at), line.stream, line.text)

@@ -51,7 +51,7 @@ async def _logs(
     async with looking(where.settings()) as station:
         run = await station.find(text)
         ref = reference(task) if task else None
-        lines = await station.lines(run, ref, attempt)
+        lines = await station.lines.read(run, ref, attempt)
         shown = Counter(map(_attempt, lines))
         if tail is not None:
             lines = lines[max(len(lines) - tail, 0) :]
@@ -74,7 +74,7 @@ async def _go_on(
     json: bool,
 ) -> None:
     """Print what is written from now on, until the run has ended and nothing more comes."""
-    async with aclosing(station.follow_lines(run)) as lines:
+    async with aclosing(station.lines.follow(run)) as lines:
         async for line in lines:
             if line.generation != run.generation or attempt not in (None, line.attempt):
                 continue

@@ -46,7 +46,7 @@ async def _register(settings: Settings, planned: list[Planned], json: bool) -> i
     entries = []
     async with keeping(settings) as station:
         for one in planned:
-            kept = await station.register(one.plan)
+            kept = await station.workflows.register(one.plan)
             entries.append({"workflow": kept.name, "version": kept.version, "plan": kept.plan})
     if json:
         print_json({"schema": 1, "registered": entries})

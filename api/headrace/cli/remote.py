@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -12,38 +11,37 @@ import msgspec
 
 from headrace.api.client.aio.client import AsyncClient
 from headrace.api.client.errors import ApiError
-from headrace.api.client.models import End, Line, Moved
+from headrace.api.client.models import Gap, Moved
+from headrace.cli import together
 from headrace.cli.failure import Status, Stop
 from headrace.cli.references import (
     ONCE_FOUND,
-    TaskRef,
     beginning,
     is_whole_id,
     no_run,
     nothing_ran,
     one_of,
-    task_ref,
     written_of,
 )
-from headrace.cli.refusals import no_version, no_workflow, paused
+from headrace.cli.refusals import paused
 from headrace.cli.remote_letters import RemoteLetters
+from headrace.cli.remote_lines import RemoteLines
+from headrace.cli.remote_refusals import invalid, refused
+from headrace.cli.remote_workflows import RemoteWorkflows
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
-from headrace.engine.core.problems import InvalidWorkflow, Place, Problem
 
 if TYPE_CHECKING:
     from headrace.api.client.aio.runs import Priority
     from headrace.api.shapes.operations import WorkerEntry
     from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus
     from headrace.api.shapes.tasks import TaskRun, TaskState, TaskWhy
-    from headrace.api.shapes.workflows import VersionDetail, VersionDiff, VersionEntry, WorkflowEntry
+    from headrace.api.shapes.workflows import VersionDetail
     from headrace.engine.core.plan import Plan
 
 T = TypeVar("T")
 
 DECIDED_WITHIN = 30.0
 """Seconds in which a live engine must have decided about a command."""
-TOGETHER = 8
-"""Requests under way at once where there are many."""
 LOOKED_THROUGH = 2_000
 """Runs that are looked through for those whose id begins as said: the server also finds what is named so."""
 UPSTREAMS = 20
@@ -70,6 +68,8 @@ class RemoteStation:
         self._client = client
         self._from: dict[str, int] = {}
         """Of runs that were begun here, and begun again, the generation from whose beginning they are watched."""
+        self.workflows = RemoteWorkflows(client)
+        self.lines = RemoteLines(client)
         self.letters = RemoteLetters(client)
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -99,8 +99,9 @@ class RemoteStation:
         return [run async for run in self._client.runs.list(workflow=workflow, state=state, most=limit)]
 
     async def see(self, run: str) -> Seen:
-        tasks: list[TaskRun] = [task async for task in self._client.tasks.list(run)]
+        # the run first: one that has ended is never shown with tasks that have not
         detail = await self._client.runs.get(run)
+        tasks: list[TaskRun] = [task async for task in self._client.tasks.list(run)]
         return Seen(await self._whole(detail), tasks, detail.set_aside)
 
     async def _whole(self, run: RunDetail) -> RunDetail:
@@ -126,9 +127,11 @@ class RemoteStation:
         if (
             most is None
         ):  # programs take no sentences: only those with more upstreams than a list tells are asked about
-            told = await _each(waiting, lambda one: self._in_full(run.run, one))
+            told = await together.each(waiting, lambda one: self._in_full(run.run, one))
         else:
-            told = await _each(waiting[:most], lambda one: self._client.tasks.why(run.run, written_of(one)))
+            told = await together.each(
+                waiting[:most], lambda one: self._client.tasks.why(run.run, written_of(one))
+            )
         aside = (await self._client.runs.get(run.run)).set_aside
         return Explained(run, told, len(waiting) - len(told), aside)
 
@@ -143,7 +146,7 @@ class RemoteStation:
             if error.code != "index" or "[" in task:
                 raise refused(error) from None
         items = [one async for one in tasks.list(run) if one.id == task]
-        return await _each(items, lambda one: tasks.why(run, written_of(one)))
+        return await together.each(items, lambda one: tasks.why(run, written_of(one)))
 
     async def _has(self, run: str, task: str) -> bool:
         try:
@@ -173,100 +176,22 @@ class RemoteStation:
         return build(msgspec.json.encode(found.document))
 
     async def watch(self, run: RunEntry) -> AsyncGenerator[Moving, None]:
-        generation = self._from.pop(run.run, None)
-        after = "now" if generation is None else None
-        async with aclosing(self._client.runs.events(run.run, after=after)) as events:
-            async for event in events:
-                if isinstance(event, Moved) and event.generation >= (generation or 0):
-                    at = datetime.fromisoformat(event.at).timestamp()
-                    yield Moving(at, event.task, event.before, event.state, event.reason, event.attempt)
-                elif isinstance(event, End):
-                    return
-
-    async def lines(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
-        found = [one async for one in self._client.tasks.list(run.run)]
-        if task is not None:
-            task_ref(str(task), {one.id for one in found})
-        wanted = [
-            (written_of(one), one.generation, number)
-            for one in found
-            if one.generation == run.generation and named_by(task, one)
-            for number in (range(1, one.attempts + 1) if attempt is None else (attempt,))
-        ]
-        several = await _each(wanted, lambda which: self._wrote(run.run, *which))
-        lines = [line for wrote in several for line in wrote]
-        lines.sort(key=lambda line: line.at)  # stable: lines of one attempt stay in the order of writing
-        return lines
-
-    async def _wrote(self, run: str, task: str, generation: int, attempt: int) -> list[Line]:
-        return [
-            Line(task, generation, attempt, line.number, line.at, line.stream, line.text)
-            async for line in self._client.tasks.logs(run, task, attempt, generation=generation)
-        ]
-
-    async def follow_lines(self, run: RunEntry) -> AsyncGenerator[Line, None]:
-        async with aclosing(self._client.runs.logs(run.run)) as events:
-            async for event in events:
-                if isinstance(event, Line):
-                    yield event
-
-    async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
-        try:
-            wrote = await self._wrote(run, written_of(task), task.generation, max(task.attempts, 1))
-        except ApiError as error:
-            if error.status == 403:  # who may not see logs is told the rest
-                return []
-            raise
-        return [line.text for line in wrote[-most:]]
+        generation = self._from.pop(run.run, 0)
+        after = None if generation else "now"
+        ended = False
+        while not ended:
+            ended = True
+            async with aclosing(self._client.runs.events(run.run, after=after)) as events:
+                async for event in events:
+                    if isinstance(event, Moved) and event.generation >= generation:
+                        at = datetime.fromisoformat(event.at).timestamp()
+                        yield Moving(at, event.task, event.before, event.state, event.reason, event.attempt)
+                    elif isinstance(event, Gap) and event.why == "slow" and event.from_:
+                        after, ended = event.from_, False  # what was left out is read from there
+                        break
 
     async def workers(self, *, queue: str | None, gone: bool) -> Sequence[WorkerEntry]:
         return [worker async for worker in self._client.workers(queue=queue, gone=gone)]
-
-    # -- workflows ----------------------------------------------------------------------------------------------------
-
-    async def workflows(self) -> Sequence[WorkflowEntry]:
-        return [workflow async for workflow in self._client.workflows.list()]
-
-    async def versions(self, name: str) -> Sequence[VersionEntry]:
-        try:
-            return [version async for version in self._client.workflows.versions(name)]
-        except ApiError as error:
-            raise await self._unknown(error, name) from None
-
-    async def version(self, name: str, number: int | None) -> VersionDetail:
-        known = [version.version for version in await self.versions(name)]
-        wanted = known[0] if number is None else number
-        if wanted not in known:
-            raise no_version(name, wanted, sorted(known))
-        return await self._client.workflows.version(name, wanted)
-
-    async def diff(self, name: str, from_: int | None, to: int | None) -> VersionDiff:
-        known = sorted(version.version for version in await self.versions(name))
-        for number in (from_, to):
-            if number is not None and number not in known:
-                raise no_version(name, number, known)
-        return await self._client.workflows.diff(name, from_, to)
-
-    async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
-        workflows = self._client.workflows
-        try:
-            return await (workflows.pause(name) if paused else workflows.resume(name))
-        except ApiError as error:
-            raise await self._unknown(error, name) from None
-
-    async def register(self, plan: Plan) -> VersionEntry:
-        from headrace.runners.authored import version_row
-
-        document = msgspec.json.decode(version_row(plan, "", 0.0).document)
-        try:
-            return cast("VersionEntry", await self._client.workflows.register(document))
-        except ApiError as error:
-            raise invalid(error) from None
-
-    async def _unknown(self, error: ApiError, name: str) -> Exception:
-        if error.status != 404:
-            return error
-        return no_workflow(name, {entry.name for entry in await self.workflows()})
 
     # -- steering -----------------------------------------------------------------------------------------------------
 
@@ -318,16 +243,6 @@ class RemoteStation:
         return told.task
 
 
-def named_by(ref: TaskRef | None, task: TaskRun) -> bool:
-    """Whether a task run is meant: one that is named without an index means all of its items."""
-    return ref is None or (task.id == ref.task and tuple(task.map_path[: len(ref.items)]) == ref.items)
-
-
-def refused(error: ApiError) -> Exception:
-    """What the server, or an engine, said against a command."""
-    return Stop(error.detail) if error.status in (400, 404, 409, 422) else error
-
-
 def undecided() -> Stop:
     """The command is kept, and no engine has taken it."""
     return Stop(
@@ -335,32 +250,3 @@ def undecided() -> Stop:
         hint="The server keeps it, and it takes effect when one of them reads it.",
         status=Status.SERVICE,
     )
-
-
-def invalid(error: ApiError) -> Exception:
-    """What is wrong with a workflow or its parameters, as a check here would say it."""
-    if error.status != 422 or not error.problems or "code" not in error.problems[0]:
-        return refused(error)
-    told = [
-        Problem(
-            code=one["code"],
-            message=one["message"],
-            hint=one.get("hint"),
-            path=tuple(one.get("path") or ()),
-            task=one.get("task"),
-            place=Place(one.get("file"), one.get("line"), one.get("column")) if one.get("line") else None,
-        )
-        for one in error.problems
-    ]
-    return InvalidWorkflow(told)
-
-
-async def _each(items: Sequence[Any], ask: Any) -> list[Any]:
-    """An answer for each, some of them asked for at once."""
-    room = asyncio.Semaphore(TOGETHER)
-
-    async def one(item: Any) -> Any:
-        async with room:
-            return await ask(item)
-
-    return list(await asyncio.gather(*map(one, items)))

@@ -127,7 +127,7 @@ async def _show(where: Anywhere, text: str, everything: bool, json: bool) -> int
             print(
                 f"… and {len(seen.tasks) - len(tasks)} items that succeeded or were skipped (--all shows them)"
             )
-        await tell(seen, station)
+        await tell(seen, station.lines)
     if seen.aside is not None:
         print(aside(seen.run.run, seen.aside))
     if degraded is not None:

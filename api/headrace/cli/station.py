@@ -99,8 +99,51 @@ class Letters(Protocol):
         """Begin their runs again; with `canary`, of several one first and the others when it succeeded. Raises Stop."""
 
 
+class Lines(Protocol):
+    """What tasks wrote, at a station."""
+
+    async def read(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
+        """What the run's newest generation has written so far, in the order of writing."""
+
+    def follow(self, run: RunEntry) -> AsyncGenerator[Line, None]:
+        """What every attempt of the run writes, from its first line on, until the run has ended and nothing more comes."""
+
+    async def last(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
+        """The end of what a task run's newest attempt wrote."""
+
+
+class Workflows(Protocol):
+    """Registered workflows at a station."""
+
+    async def list(self) -> Sequence[WorkflowEntry]:
+        """By name, each in its newest version."""
+
+    async def versions(self, name: str) -> Sequence[VersionEntry]:
+        """Newest first, at least one."""
+
+    async def version(self, name: str, number: int | None) -> VersionDetail:
+        """One version with its document; the newest for None."""
+
+    async def diff(self, name: str, from_: int | None, to: int | None) -> VersionDiff:
+        """What changed between two versions."""
+
+    async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
+        """Let nothing start the workflow, or let it be started again."""
+
+    async def register(self, plan: Plan) -> VersionEntry:
+        """A new version of the workflow, or the one that has the same plan."""
+
+
 class Station(Protocol):
-    """Runs and workflows of one project. What is refused or not there is a Stop."""
+    """Runs of one project, and what belongs to them. What is refused or not there is a Stop."""
+
+    @property
+    def workflows(self) -> Workflows:
+        """The project's workflows."""
+
+    @property
+    def lines(self) -> Lines:
+        """What tasks wrote."""
 
     @property
     def letters(self) -> Letters:
@@ -137,37 +180,8 @@ class Station(Protocol):
         """Its changes until it is final: from its beginning where it was just started here, from its command where one was just
         given, else from now on."""
 
-    async def lines(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
-        """What the run's newest generation has written so far, in the order of writing."""
-
-    def follow_lines(self, run: RunEntry) -> AsyncGenerator[Line, None]:
-        """What every attempt of the run writes, from its first line on, until the run has ended and nothing more comes."""
-
-    async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
-        """The end of what a task run's newest attempt wrote."""
-
     async def workers(self, *, queue: str | None, gone: bool) -> Sequence[WorkerEntry]:
         """Those that engines hear; `gone`: those too that they have not heard of late."""
-
-    # -- workflows ----------------------------------------------------------------------------------------------------
-
-    async def workflows(self) -> Sequence[WorkflowEntry]:
-        """By name, each in its newest version."""
-
-    async def versions(self, name: str) -> Sequence[VersionEntry]:
-        """Newest first, at least one."""
-
-    async def version(self, name: str, number: int | None) -> VersionDetail:
-        """One version with its document; the newest for None."""
-
-    async def diff(self, name: str, from_: int | None, to: int | None) -> VersionDiff:
-        """What changed between two versions."""
-
-    async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
-        """Let nothing start the workflow, or let it be started again."""
-
-    async def register(self, plan: Plan) -> VersionEntry:
-        """A new version of the workflow, or the one that has the same plan."""
 
     # -- steering -----------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,13 +12,7 @@ from headrace.cli.references import short, written_of
 
 if TYPE_CHECKING:
     from headrace.api.shapes.tasks import TaskRun
-    from headrace.cli.station import Seen
-
-
-class Lines(Protocol):
-    """Where the last lines of a task run are read."""
-
-    async def last_lines(self, run: str, task: TaskRun, most: int) -> Sequence[str]: ...
+    from headrace.cli.station import Lines, Seen
 
 
 LAST_LINES = 10
@@ -73,7 +66,7 @@ async def _failure(run: str, task: TaskRun, lines: Lines) -> None:
     if task.error:
         message = _cut(printable(task.error.message).strip(), LONGEST_MESSAGE)
         say(f"    {task.error.kind}: {message}" if message else f"    {task.error.kind}")
-    for line in await lines.last_lines(run, task, LAST_LINES):
+    for line in await lines.last(run, task, LAST_LINES):
         say(f"    | {_cut(printable(line))}")
 
 

@@ -70,7 +70,7 @@ async def _trigger(
 
     limit = seconds(timeout)
     async with steered(where.settings()) as station:
-        wanted = await station.version(name, version)
+        wanted = await station.workflows.version(name, version)
         plan = build(msgspec.json.encode(wanted.document))
         given = gather(plan.workflow, pairs, params)
         if lacking := missing(plan.workflow, given):

@@ -25,7 +25,7 @@ def list_(*, json: Json = False, where: Anywhere = ANYWHERE) -> int:
 
 async def _list(where: Anywhere, json: bool) -> int:
     async with looking(where.settings()) as station:
-        found = await station.workflows()
+        found = await station.workflows.list()
     if json:
         items = [{**version_document(one), "paused": one.paused} for one in found]
         print_json({"items": items, "next": None})
@@ -61,8 +61,8 @@ def show(name: str, /, *, json: Json = False, where: Anywhere = ANYWHERE) -> int
 
 async def _show(where: Anywhere, name: str, json: bool) -> int:
     async with looking(where.settings()) as station:
-        versions = await station.versions(name)
-        newest = await station.version(name, versions[0].version)
+        versions = await station.workflows.versions(name)
+        newest = await station.workflows.version(name, versions[0].version)
         runs = await station.runs(workflow=name, state=None, limit=5)
     document = newest.document
     if json:
@@ -123,7 +123,7 @@ def diff(
 
 async def _diff(where: Anywhere, name: str, from_: int | None, to: int | None, json: bool) -> int:
     async with looking(where.settings()) as station:
-        found = await station.diff(name, from_, to)
+        found = await station.workflows.diff(name, from_, to)
     if json:
         print_json({"schema": 1, "workflow": name, "from": found.from_, "to": found.to, "diff": found.diff})
         return 0
@@ -162,6 +162,6 @@ def resume(name: str, /, *, where: Anywhere = ANYWHERE) -> int:
 
 async def _set_paused(where: Anywhere, name: str, paused: bool) -> int:
     async with keeping(where.settings()) as station:
-        found = await station.set_paused(name, paused)
+        found = await station.workflows.set_paused(name, paused)
     say(f"✓ {found.name} is paused: nothing starts it." if found.paused else f"✓ {found.name} may start.")
     return 0

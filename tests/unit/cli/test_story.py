@@ -9,8 +9,8 @@ import pytest
 
 from headrace.api.showing.reasons import sentence, sentences
 from headrace.cli.documents import run_document
-from headrace.cli.local import LocalStation, seen
-from headrace.cli.settings import Settings
+from headrace.cli.local import seen
+from headrace.cli.local_lines import LocalLines
 from headrace.cli.story import tell
 from headrace.engine.artifacts import FileLogs
 from headrace.engine.core.keys import Key, child
@@ -93,11 +93,9 @@ def failed() -> RunView:
     )
 
 
-def station(logs: FileLogs) -> LocalStation:
-    """A station whose home has these logs; nobody asks it for more."""
-    made = LocalStation(Settings(), None)  # type: ignore[arg-type]
-    made.__dict__["logs"] = logs
-    return made
+def lines(logs: FileLogs) -> LocalLines:
+    """Those of a home with these logs; nobody asks for more."""
+    return LocalLines(None, None, lambda: logs)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -110,7 +108,7 @@ def logs(tmp_path: Path) -> FileLogs:
 
 
 async def test_a_failure_in_full(logs: FileLogs, capsys: pytest.CaptureFixture[str]) -> None:
-    await tell(seen(failed()), station(logs))
+    await tell(seen(failed()), lines(logs))
     logs.close()
     said = capsys.readouterr()
     assert said.out == ""
@@ -130,7 +128,7 @@ async def test_a_failure_in_full(logs: FileLogs, capsys: pytest.CaptureFixture[s
 
 async def test_a_success_tells_its_output(logs: FileLogs, capsys: pytest.CaptureFixture[str]) -> None:
     view = RunView(row(RunState.SUCCEEDED, output=b'{"rows":3}'), PLAN, (task("extract", "succeeded"),))
-    await tell(seen(view), station(logs))
+    await tell(seen(view), lines(logs))
     logs.close()
     assert capsys.readouterr().err.splitlines() == [
         f"✓ succeeded  sales  run {RUN}  12.3s",
