@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from headrace.engine.shell.views import TaskView
 
 SECTIONS = {1: "on_failure", 2: "finally"}
+LEAVES = 5
+ENDED = {
+    "not_failed": "the run had not failed, and on_failure is for runs that have",
+    "run_cancelled": "the run was cancelled",
+    "fail_fast": "more items of its map had failed than are tolerated, and fail_fast stops the others",
+    "task_skipped": "it skipped itself",
+    "retry_rule": "one of its retry rules says skip for this error",
+    "empty_map": "its map had no items",
+    "items_skipped": "all items of its map were skipped",
+    "closed": "its condition was false: whatever is downstream of it was skipped",
+    "cached": "an earlier run had the output in the cache",
+}
+"""What a reason means that says all there is to say."""
 
 
 def machine_of(plan: Plan, run: RunRow, rows: Iterable[TaskRow]) -> RunMachine:
@@ -29,7 +42,11 @@ def machine_of(plan: Plan, run: RunRow, rows: Iterable[TaskRow]) -> RunMachine:
     from headrace.engine.expressions import CelEvaluator
     from headrace.engine.shell.rows import machine_rows, run_info, run_status
 
-    return RunMachine.restore(plan, run_info(run), CelEvaluator(), run_status(run), machine_rows(rows))
+    known = list(machine_rows(rows))
+    machine = RunMachine.restore(plan, run_info(run), CelEvaluator(), run_status(run), known)
+    newest = {key: row.reason for _, key, row in sorted(known, key=lambda one: one[0])}
+    machine.reasons = {key: reason for key, reason in newest.items() if reason is not None}
+    return machine
 
 
 async def live_workers(store: Store) -> list[WorkerRow]:
@@ -92,7 +109,8 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
     match blocker.code:
         case "upstream":
             verb = "{} is {}{}" if final else "waits for {}, which is {}{}"
-            return verb.format(said["id"], said["state"], tally(said["counts"]))
+            told = verb.format(said["id"], said["state"], tally(said["counts"]))
+            return told + (_for(said.get("reason")) if said["state"] == "skipped" else "")
         case "group":
             upstream = ", ".join(said["upstream"]) or "its turn"
             return f"its group {said['group']} waits for {upstream}"
@@ -131,8 +149,21 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
         case "dispatched" | "running":
             since = f" since {instant(said['started_at'])}" if said.get("started_at") else ""
             return f"attempt {said['attempt']} is with worker {said['worker']}{since}"
+        case "began":
+            return f"it began with {said['id']}, which is {said['state']}{_for(said['reason'])}"
+        case "gate":
+            return f"gate {_either(said['gates'])} was closed"
+        case "switch":
+            return f"switch {_either(said['switches'])} did not choose it"
+        case "group_ended":
+            return f"its group {said['id']} is {said['state']}{_for(said['reason'])}"
+        case "leaves":
+            leaves = [f"{leaf['id']} is {leaf['state']}" for leaf in said["leaves"][:LEAVES]]
+            return ", ".join(leaves) + (" …" if len(said["leaves"]) > LEAVES else "")
         case "items_failed":
             return f"{said['failed']} items failed, {said['tolerated']} are tolerated; the first is {said['first']}"
+    if blocker.code in ENDED:
+        return ENDED[blocker.code]
     return blocker.code + "".join(f" {name}={value}" for name, value in said.items())
 
 
@@ -158,3 +189,11 @@ def tally(counts: Mapping[str, int]) -> str:
 
 def _at(due: float | None) -> str:
     return f"at {instant(due)}" if due is not None else "soon"
+
+
+def _for(reason: str | None) -> str:
+    return f" ({reason})" if reason is not None else ""
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(names) or "upstream"

@@ -6,10 +6,12 @@ An explanation is data: codes and evidence. Sentences for people are made from i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 
-from headrace.engine.core.keys import Key, written
-from headrace.engine.core.machine import readiness, rule_expressions
+from headrace.engine.core.keys import Key
+from headrace.engine.core.machine import because, readiness, rule_expressions
+from headrace.engine.core.machine.because import Blocker, Reasons
 from headrace.engine.core.machine.block import HELD, RELEASED, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.plan import Rule
@@ -18,6 +20,7 @@ from headrace.engine.core.verdicts import FAILED, SKIPPED, SUCCEEDED, UPSTREAM, 
 from headrace.engine.core.workflow import Json
 
 _STATES = tuple(TaskState)
+_NONE: Reasons = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,6 @@ class UpstreamState:
     state: str
     counts: dict[str, int]
     satisfied: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Blocker:
-    """One thing in the way, or one that decided. Codes: upstream group map_window section run_queued paused cancelling
-    line active_tasks pool retry timer child items members dispatched running items_failed."""
-
-    code: str
-    evidence: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +46,9 @@ class Explanation:
     upstreams: int = 0
 
 
-def explain(board: Board, key: Key, most: int | None = None) -> Explanation | None:
+def explain(board: Board, key: Key, most: int | None = None, reasons: Reasons = _NONE) -> Explanation | None:
     """The explanation of one task run; None when there is no such task run (yet). With `most`, at most so many of its upstreams
-    are told, those first that are in the way or that decided."""
+    are told, those first that are in the way or that decided. `reasons`: of task runs that have ended, as their rows say."""
     spot = board.locate(key)
     if spot is None:
         return None
@@ -68,7 +62,7 @@ def explain(board: Board, key: Key, most: int | None = None) -> Explanation | No
         sources = _telling(board, at, head, state, sources, most)
     upstream = tuple(_upstream(board, at, head, up) for up in sources)
     if state.final:
-        blockers = tuple(_decided(board, block, slot, upstream))
+        blockers = tuple(_decided(board, block, slot, upstream, reasons))
         return Explanation(key, state.word, "final", upstream, blockers, total)
     blockers = tuple(_blockers(board, block, slot, state, upstream))
     verdict = _verdict(board, block, slot, state, blockers)
@@ -232,31 +226,23 @@ def _waiting(board: Board, block: Block, slot: int) -> list[Blocker]:
     return [Blocker("timer", {"due_at": live.due_at if live is not None else None})]
 
 
-def _decided(board: Board, block: Block, slot: int, upstream: tuple[UpstreamState, ...]) -> list[Blocker]:
-    """What made a final task run end as it did, as far as the board tells; reason and error stand in its row."""
-    state = _STATES[block.state[slot]]
-    if state in (TaskState.UPSTREAM_FAILED, TaskState.SKIPPED):
-        told = [one for one in upstream if one.state != "succeeded"]
-        return [
-            Blocker("upstream", {"id": one.id, "state": one.state, "counts": dict(one.counts)})
-            for one in told
-        ]
-    below = block.children.get(slot)
-    if below is not None and below.failed:
-        first = next(
-            item
-            for item in range(0, below.n * below.k, below.k)
-            if below.state[item] not in (TaskState.SUCCEEDED, TaskState.SKIPPED)
-        )
-        key = below.key(first)
-        return [
-            Blocker(
-                "items_failed",
-                {
-                    "failed": below.failed,
-                    "tolerated": below.allowed,
-                    "first": written(board.plan.ids[key.task], key.map),
-                },
-            )
-        ]
-    return []
+def _decided(
+    board: Board, block: Block, slot: int, upstream: tuple[UpstreamState, ...], reasons: Reasons
+) -> list[Blocker]:
+    """What made a final task run end as it did, as far as board and reasons tell; its error stands in its row."""
+    found = []
+    if because.by_its_rule(_STATES[block.state[slot]], reasons.get(block.key(slot))):
+        chosen = {
+            board.plan.ids[at.node(place)]: at.key(place)
+            for at, place in because.deciding(board, block, slot)
+        }
+        for one in upstream:
+            if one.id in chosen:
+                evidence: dict[str, Json] = {"id": one.id, "state": one.state, "counts": dict(one.counts)}
+                if chosen[one.id] in reasons:
+                    evidence["reason"] = reasons[chosen[one.id]]
+                found.append(Blocker("upstream", evidence))
+    return [*found, *because.decided(board, block, slot, reasons)]
+
+
+__all__ = ["Blocker", "Explanation", "UpstreamState", "explain", "outlook"]

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from headrace.engine.core import events as e
@@ -32,6 +33,7 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 
+_NO_REASONS: Mapping[Key, str] = MappingProxyType({})
 _QUEUED, _FINAL = RunState.QUEUED, int(RunState.SUCCEEDED)
 SLICE = 2_000
 """How many transitions of consequences one batch holds at most (docs/design/protocol.md)."""
@@ -43,6 +45,8 @@ class RunMachine:
     def __init__(self, plan: Plan, info: RunInfo, evaluator: Evaluator, *, grants: bool = False) -> None:
         self.evaluator = evaluator
         self.board = Board(plan, info, RunStatus(), grants)
+        self.reasons: Mapping[Key, str] = _NO_REASONS
+        """Of what has ended, for whoever is to explain; deciding does not look at them."""
 
     @classmethod
     def restore(
@@ -111,7 +115,7 @@ class RunMachine:
     def explain(self, key: Key, most: int | None = None) -> Explanation | None:
         """Why the task run waits, or what decided it, with at most `most` of its upstreams; None when there is no such task
         run."""
-        return explain(self.board, key, most)
+        return explain(self.board, key, most, self.reasons)
 
     def in_flight(self) -> list[tuple[Key, TaskState, int, int, int, str]]:
         """(key, state, attempt, epoch, n, worker) of every attempt that a worker holds."""
