@@ -213,3 +213,32 @@ async def test_while_the_store_is_away_requests_wait(bench: Bench, monkeypatch: 
     await bench.until(bench.poison, lambda letters: len(letters) == 1)
     assert tried[:3] == [run.id] * 3
     assert len(await bench.runs()) == 1
+
+
+async def test_a_paused_workflow_is_not_started_and_what_was_taken_before_is_no_letter(bench: Bench) -> None:
+    """Neither is it when a newer version wants other parameters. The priority of the workflow is that of its runs."""
+    await bench.register(PLAN)
+    await bench.store.set_workflow("default", "w", 1.0, priority="low")
+    place = Asked("job-requests", 0, 7, 1_700_000_000_000, json.dumps(REQUEST).encode())
+    keyed = place._replace(offset=8, body=json.dumps({**REQUEST, "idempotency": "i"}).encode())
+    await bench.intake().take([place, keyed])
+    await bench.store.set_workflow("default", "w", 2.0, paused=True)
+    new = [place._replace(offset=9), place._replace(partition=1)]
+    other = keyed._replace(
+        offset=11, body=json.dumps({**REQUEST, "params": {"n": 2}, "idempotency": "i"}).encode()
+    )
+    await bench.intake().take([place, keyed, *new, other])
+    assert [run.priority for run in await bench.runs()] == ["low", "low"]
+    letters = await bench.poison()
+    assert {(letter.partition, letter.offset) for letter in letters} == {(0, 9), (1, 7), (0, 11)}
+    assert {letter.reason for letter in letters} == {
+        'Workflow "w" is paused: nothing starts it until somebody resumes it.'
+    }
+    await bench.store.set_workflow("default", "w", 3.0, paused=False)
+    await bench.register(flow(py("a"), params={"m": {"type": "string"}}))
+    high = place._replace(
+        offset=12, body=json.dumps({"workflow": "w", "params": {"m": "x"}, "priority": "high"}).encode()
+    )
+    await bench.intake().take([place, high])
+    assert [run.priority for run in await bench.runs()] == ["high", "low", "low"]
+    assert len(await bench.poison()) == len(letters)

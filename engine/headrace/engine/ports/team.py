@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from headrace.engine.ports.letters import LetterBox
 from headrace.engine.ports.logs import LogChunks
-from headrace.engine.ports.store import Created, HistoryRow, NewRun, Store
+from headrace.engine.ports.store import Created, HistoryRow, NewRun, RunRow, Store
 
 
 @runtime_checkable
@@ -23,3 +23,6 @@ class TeamStore(Store, LetterBox, LogChunks, Protocol):
     async def create_runs(self, runs: Sequence[NewRun]) -> list[Created]:
         """`create_run` for many that have no business key, in one transaction. Those of which the id or the idempotency key is
         there already are left out of the answer. Raises StoreUnavailable."""
+
+    async def run_asked_for(self, project: str, idempotency: str) -> RunRow | None:
+        """The run that was created with that idempotency key, whole. Raises RowDamaged, StoreUnavailable."""

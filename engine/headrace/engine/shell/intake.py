@@ -28,6 +28,7 @@ from headrace.engine.ports.store import (
     VersionRow,
 )
 from headrace.engine.ports.team import TeamStore
+from headrace.engine.ports.workflow_settings import WorkflowSettings
 from headrace.engine.shell.children import CheckParams
 from headrace.engine.shell.clock import Clock
 from headrace.engine.shell.plans import PlanMissing, Plans
@@ -35,7 +36,6 @@ from headrace.engine.shell.submission import begin, new_run
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-_Versions: TypeAlias = dict[tuple[str, str, int | None], VersionRow]
 _decode = msgspec.json.Decoder(RunRequest).decode
 
 AT_ONCE = 8
@@ -56,6 +56,16 @@ class _Prepared(NamedTuple):
     request: RunRequest
     run: NewRun
     digest: str  # of the message
+
+
+class _Found(NamedTuple):
+    """What a request asks for a run of."""
+
+    version: VersionRow
+    settings: WorkflowSettings
+
+
+_Known: TypeAlias = dict[tuple[str, str, int | None], _Found]
 
 
 class Unfit(Exception):
@@ -97,12 +107,12 @@ class Intake:
         queues: dict[tuple[str, int], list[Asked]] = {}
         for one in asked:
             queues.setdefault((one.topic, one.partition), []).append(one)
-        known: _Versions = {}
+        known: _Known = {}
         async with asyncio.TaskGroup() as group:
             for queue in queues.values():
                 group.create_task(self._in_order(queue, known))
 
-    async def _in_order(self, queue: Sequence[Asked], known: _Versions) -> None:
+    async def _in_order(self, queue: Sequence[Asked], known: _Known) -> None:
         """Runs without a business key are created together; one with a key when those before it are."""
         async with self._places:
             together: list[_Prepared] = []
@@ -167,26 +177,40 @@ class Intake:
             _logger.exception("a request is dropped (%s, partition %d, offset %d)", *asked[:3])
         return None
 
-    async def _prepare(self, asked: Asked, known: _Versions) -> _Prepared:
-        """Raises Unfit."""
+    async def _prepare(self, asked: Asked, known: _Known) -> _Prepared | None:
+        """None: the run is there already. Raises Unfit."""
         request = _read(asked.body)
-        version = await self._version(request, known)
         digest = blake2b(asked.body, digest_size=12).hexdigest()
-        return _Prepared(asked, request, await self._made(asked, request, version, digest), digest)
+        try:
+            found = await self._found(request, known)
+            return _Prepared(asked, request, await self._made(asked, request, found, digest), digest)
+        except Unfit:
+            # Was it taken once, before there was anything against it (a pause, a version with other parameters)?
+            project, key = request.project or self._project, _idempotency(asked, request)
+            begun = await self._patiently(lambda: self._store.run_asked_for(project, key))
+            if begun is None or not _is_of(begun, digest):
+                raise
+            self._nudge(begun.part)  # whoever took it may have died before it did
+            return None
 
-    async def _version(self, request: RunRequest, known: _Versions) -> VersionRow:
+    async def _found(self, request: RunRequest, known: _Known) -> _Found:
         """Looked up once a batch. Raises Unfit."""
-        project = request.project or self._project
-        wanted = project, request.workflow, request.version
+        project, name = request.project or self._project, request.workflow
+        wanted = project, name, request.version
         if wanted not in known:
-            found = await self._patiently(lambda: self._store.version(*wanted))
-            if found is None:
+            version = await self._patiently(lambda: self._store.version(*wanted))
+            if version is None:
                 which = "" if request.version is None else f"version {request.version} of "
-                raise Unfit(f'There is no {which}workflow "{request.workflow}" in project "{project}".')
-            known[wanted] = found
-        return known[wanted]
+                raise Unfit(f'There is no {which}workflow "{name}" in project "{project}".')
+            settings = await self._patiently(lambda: self._store.workflow_settings(project, [name]))
+            known[wanted] = _Found(version, settings.get(name) or WorkflowSettings(name))
+        found = known[wanted]
+        if found.settings.paused:
+            raise Unfit(f'Workflow "{name}" is paused: nothing starts it until somebody resumes it.')
+        return found
 
-    async def _made(self, asked: Asked, request: RunRequest, version: VersionRow, digest: str) -> NewRun:
+    async def _made(self, asked: Asked, request: RunRequest, found: _Found, digest: str) -> NewRun:
+        """Raises Unfit."""
         trigger = {
             "kind": "request",
             "by": request.requested_by,
@@ -198,16 +222,16 @@ class Intake:
         if asked.traceparent is not None:
             trigger["traceparent"] = asked.traceparent
         try:
-            plan = (await self._plans.get(version.plan)).plan
+            plan = (await self._plans.get(found.version.plan)).plan
             return new_run(
                 plan,
-                version,
+                found.version,
                 request.params,
                 now=self._clock.now(),
                 parts=await self._patiently(self._store.parts),
                 trigger=trigger,
                 check=self._check,
-                priority=request.priority,
+                priority=request.priority or found.settings.priority,
                 key=request.key,
                 idempotency=_idempotency(asked, request),
             )
@@ -218,8 +242,8 @@ class Intake:
 
     async def _require_same(self, created: Created, idempotency: str, digest: str) -> None:
         """Raises Unfit when the run was asked for by a message that said something else."""
-        row: RunRow | None = await self._patiently(lambda: self._store.run(created.no))
-        if row is not None and msgspec.json.decode(row.trigger).get("request") != digest:
+        row = await self._patiently(lambda: self._store.run(created.no))
+        if row is not None and not _is_of(row, digest):
             raise Unfit(
                 f'The idempotency key "{idempotency}" belongs to run {created.id}, '
                 "which another request has asked for."
@@ -247,6 +271,11 @@ def _read(body: bytes) -> RunRequest:
         raise Unfit(f"It cannot be read as a request: {error}") from None
     except RecursionError:
         raise Unfit("It cannot be read as a request: it is nested too deeply") from None
+
+
+def _is_of(run: RunRow, digest: str) -> bool:
+    """Whether the run was asked for by a message of these very bytes."""
+    return bool(msgspec.json.decode(run.trigger).get("request") == digest)
 
 
 def _idempotency(asked: Asked, request: RunRequest) -> str:

@@ -130,6 +130,9 @@ class SharedStore(ABC):
     async def run(self, no: int) -> RunRow | None:
         return await self._read(reads.run, no)
 
+    async def run_asked_for(self, project: str, idempotency: str) -> RunRow | None:
+        return await self._read(reads.run_asked_for, project, idempotency)
+
     async def existing(self, runs: Sequence[int]) -> list[int]:
         return await self._read(reads.existing, runs) if runs else []
 
@@ -322,8 +325,10 @@ class SharedStore(ABC):
     async def user(self, name: str) -> User | None:
         return await self._read(access.user, name)
 
-    async def users(self) -> list[User]:
-        return await self._read(access.users)
+    async def users(
+        self, project: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[User]:
+        return await self._read(access.users, project, after, limit)
 
     async def put_user(self, user: User, act: Act, before: User | None = None, *, new: bool = False) -> None:
         await self._change(act, access.put_user, user, before, new)
@@ -331,8 +336,15 @@ class SharedStore(ABC):
     async def token(self, digest: str) -> Token | None:
         return await self._read(access.token, digest)
 
-    async def tokens(self, project: str) -> list[Token]:
-        return await self._read(access.tokens, project)
+    async def tokens(
+        self,
+        project: str,
+        *,
+        id: str | None = None,
+        before: tuple[float, str] | None = None,
+        limit: int | None = None,
+    ) -> list[Token]:
+        return await self._read(access.tokens, project, id, before, limit)
 
     async def put_token(self, token: Token, act: Act) -> None:
         await self._change(act, access.put_token, token)

@@ -118,6 +118,13 @@ def run(connection: Connection, no: int) -> RunRow | None:
     return None if row is None else rows.run_row(row, check=True)
 
 
+def run_asked_for(connection: Connection, project: str, idempotency: str) -> RunRow | None:
+    """The run of that idempotency key, whole and checked. Raises RowDamaged."""
+    r = tables.runs.c
+    row = connection.execute(RUN.where(r.project == project, r.idempotency == idempotency)).first()
+    return None if row is None else rows.run_row(row, check=True)
+
+
 def existing(connection: Connection, numbers: Sequence[int]) -> list[int]:
     """Those that are runs."""
     no = tables.runs.c.no
