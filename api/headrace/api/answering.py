@@ -63,7 +63,8 @@ def _problem(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
                 404, "not_found", "There is nothing at this address: GET /schema/openapi.json lists what is."
             )
         case MethodNotAllowedException():
-            allowed = (error.headers or {}).get("allow", "")
+            methods = set((error.headers or {}).get("allow", "").split(", "))
+            allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
             return Problem(
                 405, "method_not_allowed", f"This address takes {allowed}.", headers={"Allow": allowed}
             )

@@ -19,6 +19,7 @@ from headrace.api.access.identity import Doors
 from headrace.api.access.redacting import Redaction, redactor
 from headrace.api.answering import HANDLERS
 from headrace.api.headers import Border, Policy
+from headrace.api.heads import Heads
 from headrace.api.limits import Limits
 from headrace.api.live.ending import Ending
 from headrace.api.office import Office
@@ -125,7 +126,7 @@ def create_app(
         debug=False,
         **shared,
     )
-    requests.app = Border(app.asgi_handler, policy)
+    requests.app = Border(Heads(app.asgi_handler), policy)
     app.asgi_handler = requests
     return app
 
