@@ -42,6 +42,8 @@ class Witness(Protocol):
 
     def started(self, attempt: Attempt, execution: Execution) -> None: ...
 
+    def ended(self, attempt: Attempt, execution: Execution) -> None: ...
+
 
 class Bodies:
     """Outcomes by seed. `shapes`: by workflow name. `pace`: everything takes so many times as long."""
@@ -177,6 +179,8 @@ class Lanes:
         execution.ended = self._process.time()
         if outcome is not None:
             execution.kind, execution.output = outcome.kind, outcome.output
+        if self._bodies.witness is not None:
+            self._bodies.witness.ended(attempt, execution)
         attempt.outcome = outcome
         attempt.finished_at = self._wall()
         self._ended(attempt)

@@ -31,6 +31,9 @@ S, F, K, U, C = (
     TaskState.CANCELLED,
 )
 FAILED = (F, U, C)
+PROMPT_SECONDS = 0.3
+"""Virtual. In a calm world the end of an attempt is committed within so long."""
+
 FLYING = (TaskState.DISPATCHED, TaskState.RUNNING)
 _RunKey = tuple[int, int, int, int]  # run, generation, task, map
 
@@ -46,7 +49,14 @@ class Judge:
     """`broken` collects what should not be, each a sentence that begins with the invariant's name."""
 
     def __init__(
-        self, timeline: Timeline, database: Database, bodies: Bodies, shapes: dict[str, Shape], *, told: bool
+        self,
+        timeline: Timeline,
+        database: Database,
+        bodies: Bodies,
+        shapes: dict[str, Shape],
+        *,
+        calm: bool,
+        told: bool,
     ) -> None:
         self.broken: list[str] = []
         self.story: list[str] = []
@@ -54,7 +64,9 @@ class Judge:
         self._database = database
         self._bodies = bodies
         self._plans = {shape.plan.hash: shape.plan for shape in shapes.values()}
+        self._calm = calm
         self._told = told
+        self._ended: dict[_RunKey, tuple[int, float]] = {}  # attempts that ended and are not committed
         self._digest = blake2b(digest_size=8)
         self._known: dict[_RunKey, Known] = {}
         self._of_run: dict[int, Plan] = {}
@@ -103,6 +115,10 @@ class Judge:
                             f"I3: {self._name(key)} went back from attempt {before.attempt} to {task.attempt}"
                         )
                 known[key] = Known(task.state, task.attempt)
+                if task.attempt > 1 or before is None:
+                    self._tried(task)
+                if self._ended and task.state not in FLYING:
+                    self._noticed(key)
                 if (
                     task.state == TaskState.DISPATCHED
                     and task.attempt == 1
@@ -133,6 +149,26 @@ class Judge:
         if known is None or known.attempt < key[4]:
             self.fault(f"I2: attempt {key[4]} of {self._name(key[:4])} was executed before it was committed")
         self.note(execution.by, "starts", self._name(key[:4]), "attempt", key[4])
+
+    def ended(self, attempt: Attempt, execution: Execution) -> None:
+        """A worker has executed one to its end. Where nothing goes wrong, that is soon committed."""
+        if self._calm:
+            self._ended[attempt.key[:4]] = attempt.key[4], self._timeline.now
+
+    def _noticed(self, key: _RunKey) -> None:
+        attempt, at = self._ended.pop(key, (0, self._timeline.now))
+        if self._timeline.now - at > PROMPT_SECONDS:
+            late = self._timeline.now - at
+            self.fault(
+                f"late: the end of attempt {attempt} of {self._name(key)} was noticed after {late:.3f} s"
+            )
+
+    def _tried(self, task: TaskRow) -> None:
+        plan = self._plan(task.run)
+        if plan is not None and task.attempt > plan.tasks[task.task].retry.attempts:
+            self.fault(
+                f"I3: {self._name(task[:4])} has come to attempt {task.attempt}, above what its policy allows"
+            )
 
     # I2 ---------------------------------------------------------------------------------------------------------
 

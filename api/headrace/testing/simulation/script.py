@@ -74,7 +74,7 @@ class Script:
 
     @property
     def calm(self) -> bool:
-        return self.weather == CALM and not any(act.what not in COMMANDS for act in self.acts)
+        return self.weather == CALM and not self.acts
 
     def describe(self) -> str:
         """In a few lines."""

@@ -85,7 +85,7 @@ class World:
         self.network = Network(self.timeline, script.weather, self.loop)
         self.broker = MemoryBroker(script.parts, INBOXES, links=self.network)
         self.bodies = Bodies(script.seed, named)
-        self.judge = Judge(self.timeline, self.database, self.bodies, named, told=told)
+        self.judge = Judge(self.timeline, self.database, self.bodies, named, calm=script.calm, told=told)
         self.ground = Ground(
             self.timeline,
             self.database,
@@ -136,7 +136,8 @@ class World:
             self.loop.call_at(act.at, self._act, act)
         self.loop.call_at(script.heals_at, self._heal)
         self.loop.call_later(BACK_AFTER, self._supervise)
-        if not timeline.run(self._over, script.heals_at + PATIENCE):
+        later = sum(-act.amount for act in script.acts if act.what == "step_engines" and act.amount < 0)
+        if not timeline.run(self._over, script.heals_at + PATIENCE + later):
             self._stuck()
             return
         if script.orderly:
@@ -202,7 +203,8 @@ class World:
     def _back(self, process: Process) -> None:
         if process.loop is not None and process.loop.dies_in is not None:
             process.loop.die()
-        process.start()
+        if not self._closing:
+            process.start()
 
     def _add_engine(self) -> None:
         engine = EngineProcess(self.ground, len(self.engines))
