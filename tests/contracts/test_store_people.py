@@ -43,6 +43,23 @@ class TestUsers:
             "user.create",
         ]
 
+    async def test_users_of_a_project_come_a_page_at_a_time(self, store: ApiStore) -> None:
+        odd = 'a", "mine": "b'
+        roles: dict[str, dict[str, Role]] = {
+            "ann": {"mine": Role.VIEWER},
+            "bea": {"Mine": Role.ADMIN, "mine2": Role.ADMIN},
+            "cy": {"a": Role.ADMIN, "mine": Role.AUTHOR, "z": Role.VIEWER},
+            "dan": {EVERY_PROJECT: Role.VIEWER},
+            "eve": {},
+            "fay": {odd: Role.VIEWER},
+        }
+        for name, had in roles.items():
+            await store.put_user(User(name, None, had, 100.0), act("user.create", f"user {name}"))
+        assert [user.name for user in await store.users("mine")] == ["ann", "cy", "dan"]
+        assert [user.name for user in await store.users(odd)] == ["dan", "fay"]
+        assert [user.name for user in await store.users("mine", after="ann", limit=1)] == ["cy"]
+        assert [user.name for user in await store.users(after="bea", limit=2)] == ["cy", "dan"]
+
     async def test_a_change_holds_for_the_user_it_was_made_of_alone(self, store: ApiStore) -> None:
         await store.put_user(ADA, act("user.create", "user ada"), new=True)
         with pytest.raises(UserChanged):
@@ -80,6 +97,11 @@ class TestTokens:
         assert await store.revoke_token(PROJECT, "t-2", 600.0, REVOKE)
         await store.put_token(CI._replace(id="t-3", digest="ef56", created_at=601.0), CREATE)
         assert [token.id for token in await store.tokens(PROJECT)] == ["t-3", "t-2", "t-1"]
+        newest = (await store.tokens(PROJECT, limit=1))[0]
+        rest = await store.tokens(PROJECT, before=(newest.created_at, newest.id), limit=2)
+        assert [newest.id, *(token.id for token in rest)] == ["t-3", "t-2", "t-1"]
+        assert [token.id for token in await store.tokens(PROJECT, id="t-2")] == ["t-2"]
+        assert await store.tokens("other", id="t-2") == []
 
     async def test_two_of_one_name_at_once_are_one(self, database: Database) -> None:
         stores: list[Any] = [await database.open() for _ in range(2)]

@@ -38,13 +38,18 @@ def place_of(cursor: str | None, kind: type[T]) -> T | None:
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = msgspec.json.decode(data, type=kind)
-        if isinstance(place, int) and not 0 <= place <= HIGHEST:
-            raise ValueError
-        if isinstance(place, str) and "\0" in place:
+        if not all(map(_can_be_asked_for, place if isinstance(place, tuple) else (place,))):
             raise ValueError
         return place
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise Problem(400, "cursor", "The cursor is not one that a list of this API has given.") from None
+
+
+def _can_be_asked_for(part: object) -> bool:
+    """Whether a database takes it."""
+    if isinstance(part, int):
+        return 0 <= part <= HIGHEST
+    return not isinstance(part, str) or "\0" not in part
 
 
 def page(found: Sequence[T], limit: int, place: Any) -> Page[T]:

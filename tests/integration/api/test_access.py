@@ -18,6 +18,7 @@ from headrace.api.access.opening import open_gate
 from headrace.api.access.passwords import Passwords, hash_now
 from headrace.api.access.signing import LASTS_SECONDS, Signer
 from headrace.api.access.verifying import verify
+from headrace.api.paging import cursor_of
 from headrace.api.problems import Problem
 from headrace.engine.ports.access import Role
 from headrace.engine.ports.acts import Act
@@ -204,6 +205,17 @@ class TestTokens:
             assert (await me(api, made))["role"] == "viewer"
             api.clock.ahead = 61.0
             assert await me(api, made) == 401
+
+    async def test_tokens_and_users_come_a_page_at_a_time(self, shared: Secured) -> None:
+        root = await shared.logged_in("root")
+        for path, name in (("/tokens", "id"), ("/users", "name")):
+            whole = (await shared.ask("GET", f"{path}?limit=500", root)).json()["items"]
+            first = (await shared.ask("GET", f"{path}?limit=2", root)).json()
+            rest = (await shared.ask("GET", f"{path}?cursor={first['next']}&limit=500", root)).json()
+            assert [one[name] for one in (*first["items"], *rest["items"])] == [one[name] for one in whole]
+        for place in ([1.5, "\0"], [1.5, "a", 2], [[], "a"]):
+            answer = await shared.ask("GET", f"/tokens?cursor={cursor_of(place)}", root)
+            assert (answer.status_code, answer.json()["code"]) == (400, "cursor")
 
     async def test_a_token_is_for_its_project_alone(self, shared: Secured) -> None:
         token = shared.token(Role.VIEWER)

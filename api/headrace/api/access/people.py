@@ -22,12 +22,10 @@ def need_everywhere(asker: Asker) -> None:
         )
 
 
-async def listed(doors: Doors, asker: Asker) -> list[User]:
-    """By name: everybody, for who is admin everywhere; else those who may do something in the asker's project."""
-    users = await doors.office.store.users()
-    if asker.everywhere:
-        return users
-    return [user for user in users if {asker.project, EVERY_PROJECT} & user.roles.keys()]
+async def listed(doors: Doors, asker: Asker, after: str | None, limit: int) -> list[User]:
+    """By name, behind `after`: everybody, for who is admin everywhere; else those who may do something in the asker's project."""
+    project = None if asker.everywhere else asker.project
+    return await doors.office.store.users(project, after=after, limit=limit)
 
 
 async def add(doors: Doors, asker: Asker, name: str, password: str, roles: Mapping[str, Role]) -> User:

@@ -24,6 +24,7 @@ from headrace.api.shapes.people import (
     token_answer,
     token_entry,
 )
+from headrace.engine.ports.access import Token
 from headrace.engine.ports.acts import Repeated
 
 DOORS = {"doors": Provide(doors_of)}
@@ -38,12 +39,9 @@ async def list_tokens(
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[TokenEntry]:
     """Newest first, those too that have expired or were revoked."""
-    after = place_of(cursor, tuple[float, str])
-    found = [
-        token
-        for token in await doors.office.store.tokens(asker.project)
-        if after is None or (token.created_at, token.id) < after
-    ]
+    found = await doors.office.store.tokens(
+        asker.project, before=place_of(cursor, tuple[float, str]), limit=limit + 1
+    )
     shown = page(found, limit, lambda token: (token.created_at, token.id))
     return Page([token_entry(token) for token in shown.items], shown.next)
 
@@ -96,10 +94,9 @@ async def revoke_token(
     return Response(None)
 
 
-async def _find(doors: Doors, project: str, id: str) -> Any:
-    for token in await doors.office.store.tokens(project):
-        if token.id == id:
-            return token
+async def _find(doors: Doors, project: str, id: str) -> Token:
+    for token in await doors.office.store.tokens(project, id=id):
+        return token
     raise missing("token", id)
 
 

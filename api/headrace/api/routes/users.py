@@ -38,13 +38,9 @@ async def list_users(
     limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = USUAL,
 ) -> Page[UserEntry]:
     """By name: those who may do something in the project, or everybody for an admin of every project."""
-    after = place_of(cursor, str)
-    found = [
-        user_entry(user, asker.project, asker.everywhere)
-        for user in await people.listed(doors, asker)
-        if after is None or user.name > after
-    ]
-    return page(found, limit, lambda entry: entry.name)
+    found = await people.listed(doors, asker, place_of(cursor, str), limit + 1)
+    shown = page(found, limit, lambda user: user.name)
+    return Page([user_entry(user, asker.project, asker.everywhere) for user in shown.items], shown.next)
 
 
 @post("/users", opt=ADMIN, status_code=201, summary="Add a user", dependencies=DOORS)

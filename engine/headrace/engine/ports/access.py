@@ -65,8 +65,10 @@ class AccessStore(Protocol):
 
     async def user(self, name: str) -> User | None: ...
 
-    async def users(self) -> list[User]:
-        """By name."""
+    async def users(
+        self, project: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[User]:
+        """By name, those behind `after`. `project`: those alone who have a role in it, or in every one."""
 
     async def put_user(self, user: User, act: Act, before: User | None = None, *, new: bool = False) -> None:
         """A new user, or the one of that name as it is now to be. `before`: what is kept must still be this; `new`: there must be
@@ -75,8 +77,15 @@ class AccessStore(Protocol):
     async def token(self, digest: str) -> Token | None:
         """Whatever became of it: the caller looks at `expires_at` and `revoked_at`."""
 
-    async def tokens(self, project: str) -> list[Token]:
-        """Newest first."""
+    async def tokens(
+        self,
+        project: str,
+        *,
+        id: str | None = None,
+        before: tuple[float, str] | None = None,
+        limit: int | None = None,
+    ) -> list[Token]:
+        """Newest first, those before the one that was created then and has that id. `id`: that one alone."""
 
     async def put_token(self, token: Token, act: Act) -> None:
         """Raises ValueError when a live token of the project has that name."""

@@ -6,9 +6,9 @@ import json
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, select, update
+from sqlalchemy import Connection, Insert, func, or_, select, tuple_, update
 
-from headrace.engine.ports.access import Role, Token, User, UserChanged
+from headrace.engine.ports.access import EVERY_PROJECT, Role, Token, User, UserChanged
 from headrace.engine.ports.acts import Act
 from headrace.engine.store import auditing, tables
 from headrace.engine.store.writes import insert_absent
@@ -24,9 +24,18 @@ def user(connection: Connection, name: str) -> User | None:
     return None if row is None else _user(row)
 
 
-def users(connection: Connection) -> list[User]:
-    """By name."""
-    return [_user(row) for row in connection.execute(_USER.order_by(_U.name))]
+def users(connection: Connection, project: str | None, after: str | None, limit: int | None) -> list[User]:
+    """By name, those behind `after`; of a project, those alone who have a role in it or in every one."""
+    query = _USER.order_by(_U.name).limit(limit)
+    if after is not None:
+        query = query.where(_U.name > after)
+    if project is not None:
+        place = func.instr if connection.dialect.name == "sqlite" else func.strpos
+        named = [
+            f"{before}{json.dumps(name)}: " for name in (project, EVERY_PROJECT) for before in ("{", ", ")
+        ]
+        query = query.where(or_(*(place(_U.roles, text) > 0 for text in named)))
+    return [_user(row) for row in connection.execute(query)]
 
 
 def _user(row: Any) -> User:
@@ -68,6 +77,7 @@ def put_user(connection: Connection, user: User, before: User | None = None, new
 
 
 def _values(user: User) -> dict[str, Any]:
+    # as `users` looks for projects in it
     roles = json.dumps({project: role.word for project, role in user.roles.items()}, sort_keys=True)
     return {**user._asdict(), "roles": roles}
 
@@ -78,9 +88,19 @@ def token(connection: Connection, digest: str) -> Token | None:
     return None if row is None else _token(row)
 
 
-def tokens(connection: Connection, project: str) -> list[Token]:
-    """Newest first."""
-    query = _TOKEN.where(_T.project == project).order_by(_T.created_at.desc(), _T.id.desc())
+def tokens(
+    connection: Connection,
+    project: str,
+    id: str | None,
+    before: tuple[float, str] | None,
+    limit: int | None,
+) -> list[Token]:
+    """Newest first, those before the one created then with that id; or the one with `id` alone."""
+    query = _TOKEN.where(_T.project == project).order_by(_T.created_at.desc(), _T.id.desc()).limit(limit)
+    if id is not None:
+        query = query.where(_T.id == id)
+    if before is not None:
+        query = query.where(tuple_(_T.created_at, _T.id) < before)
     return [_token(row) for row in connection.execute(query)]
 
 
