@@ -81,3 +81,44 @@ async def test_what_a_small_one_raises_is_undone_and_raised(writer: Writer, path
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM seen").fetchone() == (0,)
     assert await writer.do(note, small=True)
+
+
+def count(lane: Lane) -> list[tuple[int, ...]]:
+    return lane.raw.execute("SELECT count(*) FROM seen").fetchall()
+
+
+async def test_a_glance_sees_what_was_committed_and_needs_no_change_of_thread(writer: Writer) -> None:
+    await writer.do(note)
+    assert writer.glance(lambda lane: (count(lane), threading.get_ident())) == ([(1,)], threading.get_ident())
+
+
+async def test_there_is_no_glance_while_somebody_writes_nor_where_the_disk_is_slow(
+    writer: Writer, path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long(lane: Lane) -> None:
+        note(lane)
+        begun.set()
+        go_on.wait()
+
+    writing = asyncio.ensure_future(writer.do(long))
+    await asyncio.to_thread(begun.wait)
+    assert writer.glance(count) is None, "it would see what is not committed yet"
+    go_on.set()
+    await writing
+    assert writer.glance(count) == [(1,)]
+    writer._took(60.0 * 20)
+    assert writer.glance(count) is None
+
+
+async def test_a_glance_that_meets_another_process_does_not_wait(writer: Writer, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("INSERT INTO seen VALUES (1)")
+    try:
+        assert writer.glance(note) is None, "it is told at once that the file is locked"
+    finally:
+        other.execute("ROLLBACK")
+        other.close()

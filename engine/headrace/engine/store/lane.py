@@ -79,32 +79,39 @@ class Lane:
         """Everything within, or nothing."""
         self.be_patient()
         self.raw.execute(begin)
-        with self.begun():
+        try:
             yield
+            self.commit()
+        except BaseException:
+            self.roll_back()
+            raise
 
     def begin_at_once(self) -> None:
         """Begin to write, or raise sqlite3.OperationalError at once when another process is writing."""
-        if self._waits:  # one begin at once follows upon another: to say it each time costs as much as a row
-            self.raw.execute("PRAGMA busy_timeout = 0")
-            self._waits = False
+        self.be_impatient()
         self.raw.execute("BEGIN IMMEDIATE")
 
+    def be_impatient(self) -> None:
+        """Raise at once where another process stands in the way, until `be_patient`."""
+        # What is done at once follows upon its like: to say it each time costs as much as a row.
+        if self._waits:
+            self.raw.execute("PRAGMA busy_timeout = 0")
+            self._waits = False
+
     def be_patient(self) -> None:
-        """Wait for other processes again, after `begin_at_once`."""
+        """Wait for other processes again, after `be_impatient`."""
         if not self._waits:
             self.raw.execute(self._patient)
             self._waits = True
 
-    @contextmanager
-    def begun(self) -> Iterator[None]:
-        """The rest of a transaction that was begun."""
-        try:
-            yield
-            self.raw.execute("COMMIT")
-        except BaseException:
-            if self.raw.in_transaction:
-                self.raw.execute("ROLLBACK")
-            raise
+    def commit(self) -> None:
+        """End a transaction that was begun; it is on the disk when this returns."""
+        self.raw.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """End a transaction that was begun, if it has not ended by itself, as it does on a full disk."""
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection; the last one of all processes folds the WAL into the file."""

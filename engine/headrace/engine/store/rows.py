@@ -125,7 +125,7 @@ def run_values(run: NewRun) -> dict[str, Any]:
         **dict(zip(_PARENT, parent, strict=True)),
         "depth": run.depth,
         "priority": run.priority,
-        "tags": json.dumps(run.tags),
+        "tags": json.dumps(run.tags) if run.tags else "[]",
         "created_at": run.created_at,
         "scheduled_at": run.scheduled_at,
         "folder": run.folder,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.store.lane import Lane
@@ -80,16 +80,29 @@ class Writer:
         loop = asyncio.get_running_loop()
         if small and self._pace < self._quick and self._jobs.empty() and self._hold.acquire(blocking=False):
             try:
-                done = self._at_once(Job(job, loop.create_future(), loop))
+                lane = self._begun_at_once()
+                if lane is not None:
+                    return self._at_once(lane, job)
             finally:
                 self._hold.release()
-            if done is not None:
-                if done.error is not None:
-                    raise done.error
-                return cast(T, done.result)
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(Job(job, future, loop, writes, small))
         return await future
+
+    def glance(self, look: Callable[[Lane], T]) -> T | None:
+        """What `look`, which reads little and never finds None, finds on the caller's own thread. None: somebody is writing, or the
+        disk is slow, and another connection has to be asked."""
+        if self._closed or self._pace >= self._quick or not self._hold.acquire(blocking=False):
+            return None
+        try:
+            if self._lane is None:
+                return None
+            self._lane.be_impatient()
+            return look(self._lane)
+        except sqlite3.Error:
+            return None
+        finally:
+            self._hold.release()
 
     def stop(self) -> None:
         """Finish what waits and close the connection. Blocks until then."""
@@ -127,25 +140,30 @@ class Writer:
             self._lane = None
             lane.close()
 
-    def _at_once(self, job: Job[T]) -> Job[T] | None:
-        """Do it on the caller's thread. None: something stands in the way (another process writes, the file is not what
-        it was), and to wait or to explain is the writer thread's business."""
+    def _begun_at_once(self) -> Lane | None:
+        """The connection, with a transaction begun. None: something stands in the way (another process writes, the file is not
+        what it was), and to wait or to explain is the writer thread's business."""
         lane = self._lane
-        if lane is None:
-            return None
-        try:
-            self._before()
-            lane.begin_at_once()
-        except Exception:
-            return None
+        if lane is not None:
+            try:
+                self._before()
+                lane.begin_at_once()
+            except Exception:
+                return None
+        return lane
+
+    def _at_once(self, lane: Lane, job: Callable[[Lane], T]) -> T:
+        """Do it on the caller's thread, in the transaction that was begun."""
         began = time.perf_counter()
         try:
-            with lane.begun():
-                job.result = job.do(lane)
+            result = job(lane)
+            lane.commit()
         except BaseException as error:
-            job.error = self._explained(error)
-        self._took(time.perf_counter() - began)
-        return job
+            lane.roll_back()
+            raise self._explained(error) from None
+        finally:
+            self._took(time.perf_counter() - began)
+        return result
 
     def _took(self, seconds: float) -> None:
         self._pace += (seconds - self._pace) / 8
