@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import pytest
 
 from headrace.engine.broker.memory import RETAINED, Faults, MemoryBroker
-from headrace.engine.ports.broker import EngineSide
+from headrace.engine.ports.broker import EngineSide, Told
 from tests.contracts.brokers import PARTS, ask, gather, number_of, reports
 
 
@@ -88,6 +89,36 @@ async def test_other_threads_may_report(broker: MemoryBroker) -> None:
     for first in (0, 200, 400):
         mine = [number for number in numbers if first <= number < first + 200]
         assert mine == sorted(mine)
+
+
+async def test_a_worker_may_have_everything_handed_over_whichever_thread_sends(broker: MemoryBroker) -> None:
+    engine, worker = await started(broker, 0), broker.worker_side("w", 0, ["q"])
+    await worker.start()
+    engine.send("q", 0, ask(1))
+    taken: list[tuple[int, int]] = []
+    all_came = asyncio.Event()
+
+    def take(messages: Sequence[Told]) -> None:
+        taken.extend((told.message.epoch, threading.get_ident()) for told in messages)
+        if len(taken) == 5:
+            all_came.set()
+
+    assert worker.hand_over(take)
+    here = threading.get_ident()
+    assert taken == [(1, here)], "what had come already"
+    engine.send("q", 0, ask(2))
+    assert taken[1:] == [(2, here)], "before send returns"
+    thread = threading.Thread(target=lambda: [engine.send("q", 0, ask(number)) for number in (3, 4)])
+    thread.start()
+    thread.join()
+    engine.send("q", 0, ask(5))
+    await all_came.wait()
+    assert taken[2:] == [(3, here), (4, here), (5, here)], "in order, and always on the worker's own loop"
+
+
+def test_nothing_is_handed_over_where_messages_are_to_be_late() -> None:
+    side = MemoryBroker(faults=Faults(seed=1)).worker_side("w", 0)
+    assert not side.hand_over(lambda messages: None)
 
 
 @pytest.mark.parametrize("seed", range(5))

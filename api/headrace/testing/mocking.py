@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -60,6 +60,10 @@ class MockedSide:
 
     def report_at_once(self, part: int, message: ToEngine) -> bool:
         return self._side.report_at_once(part, message)
+
+    def hand_over(self, take: Callable[[Sequence[Told]], None]) -> bool:
+        """Never: a mock's answer is waited for."""
+        return False
 
     @property
     def inbox(self) -> int:

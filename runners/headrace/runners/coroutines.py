@@ -128,9 +128,9 @@ class CoroutineLane:
     def _pump(self) -> None:
         self._kicked = False
         loop = asyncio.get_running_loop()
-        while (attempt := self._line.take(self._lane)) is not None:
-            attempt.began = monotonic()
-            attempt.started_at = self._clock()
+        began, started_at = monotonic(), self._clock()
+        for attempt in self._line.take_all(self._lane):
+            attempt.began, attempt.started_at = began, started_at
             attempt.handle = loop.create_task(self._run(attempt))
 
     def _cancel(self, attempt: Attempt) -> None:

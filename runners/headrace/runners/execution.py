@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.runners import python_runner
 from headrace.runners.attempt import Attempt, Outcome
@@ -136,7 +137,12 @@ class Execution:
         self._line.put(attempts)
         lanes = {attempt.lane for attempt in attempts}
         for lane in lanes:
-            self._line.kicks[lane]()
+            if lane == THREADS:
+                self._line.kicks[lane]()
+            else:
+                # Another loop is woken by a system call, and has the interpreter wait for it twice when it wakes before this
+                # one has done what it is about.
+                asyncio.get_running_loop().call_soon(self._line.kicks[lane])
         if THREADS in lanes:
             function = attempts[-1].function
             if function is not None and function.average is not None and function.average > SHORT:
@@ -177,9 +183,9 @@ class Execution:
                 return None
         return python_runner.call(attempt, function)
 
-    async def _call_async(self, attempt: Attempt) -> Outcome:
+    def _call_async(self, attempt: Attempt) -> Coroutine[Any, Any, Outcome]:
         assert attempt.function is not None
-        return await python_runner.call_async(attempt, attempt.function)
+        return python_runner.call_async(attempt, attempt.function)
 
     async def _run(self, attempt: Attempt) -> Outcome:
         kind = attempt.dispatch.job.kind

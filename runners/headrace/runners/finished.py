@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import msgspec
 
@@ -31,12 +32,16 @@ class Finished:
         self._bytes = 0
 
     def keep(self, key: AttemptKey, report: Report) -> None:
+        self.keep_all(((key, report),))
+
+    def keep_all(self, items: Iterable[tuple[AttemptKey, Report]]) -> None:
         reports = self.reports
-        if key in reports:
-            self._drop(key)
-        reports[key] = report
-        if report.output is not None:
-            self._bytes += len(report.output)
+        for key, report in items:
+            if key in reports:
+                self._drop(key)
+            reports[key] = report
+            if report.output is not None:
+                self._bytes += len(report.output)
         while len(reports) > MOST or self._bytes > MOST_BYTES:
             _, oldest = reports.popitem(last=False)
             if oldest.output is not None:

@@ -15,6 +15,7 @@ from headrace.runners.attempt import BUFFERED, DROPPED, ENDED, RUNNING, Attempt
 THREADS, COROUTINES, PROCESSES = range(3)
 LANES = 3
 CLASSES = 3
+NORMAL = 1
 MOST_WITHDRAWN = 1000
 TENTH = 10
 """Of so many starts one goes to a lower class, if one waits: it yields all but a tenth."""
@@ -37,6 +38,7 @@ class Line:
         self.open = True  # False: nothing starts any more
         self._lock = Lock()
         self._classes = [0] * CLASSES  # how many wait of each
+        self._total = 0  # how many wait, of all lanes and all classes
         self._passed_over = 0  # starts in a row that went before a lower class
         self._withdrawn = 0  # still in the queues, at most that many
         self._queues: list[list[deque[Attempt]]] = [[deque() for _ in range(CLASSES)] for _ in range(LANES)]
@@ -53,6 +55,7 @@ class Line:
                 queues[lane][cls].append(attempt)
                 waiting[lane] += 1
                 classes[cls] += 1
+                self._total += 1
 
     def take(self, lane: int) -> Attempt | None:
         """The next attempt of this lane, with a slot; None when there is none or another lane's goes first."""
@@ -62,6 +65,17 @@ class Line:
         if first is not None and first != lane:
             self.kicks[first]()
         return attempt
+
+    def take_all(self, lane: int) -> list[Attempt]:
+        """All of this lane that may start now, each with a slot."""
+        taken = []
+        with self._lock:
+            while (attempt := self._take(lane)) is not None:
+                taken.append(attempt)
+            first = self._first()
+        if first is not None and first != lane:
+            self.kicks[first]()
+        return taken
 
     def give_back_and_take(self, lane: int, ended: Attempt) -> Attempt | None:
         """Free the slot of an attempt that ended here, and take the next."""
@@ -96,6 +110,7 @@ class Line:
             self._queues[lane][cls].appendleft(attempt)
             self.waiting[lane] += 1
             self._classes[cls] += 1
+            self._total += 1
         self.kicks[lane]()
 
     def withdraw(self, attempt: Attempt) -> bool:
@@ -107,6 +122,7 @@ class Line:
             if attempt.queued:
                 self.waiting[attempt.lane] -= 1
                 self._classes[min(attempt.dispatch.priority, CLASSES - 1)] -= 1
+                self._total -= 1
                 self._withdrawn += 1
                 if self._withdrawn > MOST_WITHDRAWN:
                     self._purge()
@@ -125,27 +141,28 @@ class Line:
         waiting = self.waiting
         if not waiting[lane] or self.running >= self.slots or not self.open:
             return None
-        if sum(waiting) != waiting[lane] and self._first() != lane:
+        total, classes = self._total, self._classes
+        if waiting[lane] != total and self._first() != lane:
             return None
-        cls = self._turn()
+        alone = classes[NORMAL] == total
+        cls = NORMAL if alone else self._turn()
         queue = self._queues[lane][cls]
         while queue:
             attempt = queue.popleft()
             if attempt.state == BUFFERED:
                 waiting[lane] -= 1
-                self._count_start(cls)
+                classes[cls] -= 1
+                self._total -= 1
+                self._passed_over = 0 if alone else self._passes(cls)
                 attempt.state = RUNNING
                 self.running += 1
                 return attempt
         return None
 
-    def _count_start(self, cls: int) -> None:
+    def _passes(self, cls: int) -> int:
+        """Starts in a row that went before a lower class, after one of this class."""
         classes = self._classes
-        classes[cls] -= 1
-        if sum(classes) == classes[cls]:
-            self._passed_over = 0
-        else:
-            self._passed_over = 0 if any(classes[:cls]) else self._passed_over + 1
+        return 0 if self._total == classes[cls] or any(classes[:cls]) else self._passed_over + 1
 
     def _turn(self) -> int:
         """The class whose turn it is, of those that wait."""
@@ -161,7 +178,7 @@ class Line:
 
     def _first(self) -> int | None:
         """The lane whose turn it is, if a slot is free."""
-        if self.running >= self.slots or not self.open:
+        if not self._total or self.running >= self.slots or not self.open:
             return None
         waiting, cls = self.waiting, self._turn()
         best: tuple[float, int] | None = None

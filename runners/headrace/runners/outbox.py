@@ -89,6 +89,15 @@ class Outbox:
         if report.output is not None:
             self._bytes += len(report.output)
 
+    def put_all(self, part: int, made: list[Sent]) -> None:
+        """The same for many of one part."""
+        if made:
+            waiting = self._waiting.setdefault(part, made)
+            if waiting is not made:
+                waiting += made
+            self._count += len(made)
+            self._bytes += _output_bytes(made)
+
     def flush(self) -> None:
         """Send what has been put; each part's envelopes go one after the other."""
         for part in list(self._waiting):

@@ -22,10 +22,10 @@ class Pace:
         self._seconds = 0.0
         self._count = 0
 
-    def took(self, seconds: float) -> None:
-        """A task held a slot for that long."""
+    def took(self, seconds: float, tasks: int = 1) -> None:
+        """So many tasks held a slot, for that long together."""
         self._seconds += seconds
-        self._count += 1
+        self._count += tasks
 
     def held_up(self, seconds: float) -> None:
         """An attempt waited that long and got no slot: whatever finished before, what runs now lasts."""

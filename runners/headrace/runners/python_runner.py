@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import traceback
 from collections.abc import Callable
@@ -52,8 +53,6 @@ def call(attempt: Attempt, function: Function) -> Outcome:
 
 async def call_async(attempt: Attempt, function: Function) -> Outcome:
     """Call a coroutine function. CancelledError passes through when the attempt was asked to stop."""
-    from asyncio import CancelledError
-
     try:
         given = attempt.given.get("with")
         if given or function.needs_inputs:
@@ -64,7 +63,7 @@ async def call_async(attempt: Attempt, function: Function) -> Outcome:
         return NOTHING if value is None else succeeded(value, function.to_json)
     except InvalidInput as error:
         return failure("invalid_input", str(error))
-    except CancelledError as error:
+    except asyncio.CancelledError as error:
         if attempt.stopping is not None:
             raise
         return failed(attempt, error)
@@ -105,6 +104,4 @@ def _traceback(error: BaseException) -> str:
 
 def _drive(coroutine: Any) -> Any:
     """A plain function returned a coroutine (a lambda or partial around an async one)."""
-    import asyncio
-
     return asyncio.run(coroutine)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
@@ -107,6 +107,48 @@ class Reporter:
                 f"The end of the attempt could not be reported: {type(error).__name__}, see the worker's log."
             )
             self._report(attempt, "failed", error=failure("internal_error", message, "InternalError").error)
+
+    def finish_all(self, ended: Iterable[Attempt]) -> None:
+        """The same for many, of which most have succeeded with little to say."""
+        seconds, count, part = 0.0, 0, 0
+        made: list[Sent] = []
+        for attempt in ended:
+            outcome, began, at = attempt.outcome, attempt.started_at, attempt.finished_at
+            if (
+                outcome is None
+                or outcome.kind != "succeeded"
+                or (outcome.output is not None and len(outcome.output) > INLINE)
+                or began is None
+                or at is None
+                or attempt.stopping is not None
+                or attempt.redactor is not None
+                or attempt.reported
+            ):
+                self.finish(attempt)
+                continue
+            seconds += at - began
+            count += 1
+            attempt.reported = True
+            run, generation, task, map_, number = key = attempt.key
+            attempt.last_report = report = Report(
+                run,
+                generation,
+                task,
+                map_,
+                number,
+                attempt.epoch,
+                attempt.n,
+                "succeeded",
+                began,
+                at,
+                outcome.output,
+            )
+            if attempt.part != part:
+                self.outbox.put_all(part, made)
+                part, made = attempt.part, []
+            made.append((key, report))
+        self.outbox.put_all(part, made)
+        self._pace.took(seconds, count)
 
     def _finish(self, attempt: Attempt) -> None:
         if attempt.reported:
@@ -271,15 +313,17 @@ class Reporter:
 
     def _acknowledged(self, items: list[tuple[AttemptKey, Report]]) -> None:
         """These reports are in the log: only now their keys are no longer held (W6)."""
-        held, keep = self.held, self.finished.keep
-        for key, report in items:
+        held, settled = self.held, list[Sent]()
+        for item in items:
+            key, report = item
             attempt = held.get(key)
             if attempt is None:
                 if report.kind in FINAL:  # of an earlier incarnation, from disk: it is not done again
                     self.finished.recall(key, report)
             elif attempt.last_report is report:
                 del held[key]
-                keep(key, report)
+                settled.append(item)
+        self.finished.keep_all(settled)
         self.acknowledged.set()
 
     def _spilled(self, items: list[Sent]) -> None:

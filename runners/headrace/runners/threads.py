@@ -181,7 +181,6 @@ class _TaskThread:
                 self.attempt = None
         except BaseException as error:
             outcome = fault(error)
-        CONTEXT.set(None)
         if self.interrupted:
             self._settle()
         if moved:
@@ -199,6 +198,7 @@ class _TaskThread:
     def _next(self) -> Attempt | None:
         """What there is to do, after a sleep if there is nothing; None: look again, or the lane is closed."""
         lane = self.lane
+        CONTEXT.set(None)  # whoever sleeps keeps no attempt
         lane._idle.append(self)
         # what was put before this thread was listed kicked nobody
         attempt = None if lane.closed else lane.line.take(THREADS)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.engine.ports.artifacts import Artifacts, LogWriter
-from headrace.engine.ports.broker import NameLost, WorkerSide
+from headrace.engine.ports.broker import NameLost, Told, WorkerSide
 from headrace.engine.ports.messages import Abort, Beat, Dispatches, ToWorker
 from headrace.runners.answering import Answers
 from headrace.runners.app_dir import AppDir
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 RECONNECT_AFTER = 0.1
 LOOK_FIRST, LOOK_LAST = 0.001, 0.016  # seconds between looks at a backlog of what was thought to be short
+LOOK_KNOWN = 0.005  # seconds until the first look where it was short so far
 
 
 _logger = logging.getLogger(__name__)
@@ -191,7 +192,8 @@ class Worker:
         self._execution.open()
         await self._side.start()
         self._reporter.outbox.resume()
-        self._spawn(self._receive())
+        if not self._side.hand_over(self._take):
+            self._spawn(self._receive())
         await self._heart.beat()
         self._patrol()
 
@@ -295,13 +297,16 @@ class Worker:
             except Exception:  # the broker's client lost its connection; what runs goes on meanwhile (W10)
                 await asyncio.sleep(RECONNECT_AFTER)
                 continue
-            for told in messages:
-                if self._barrier.admits(told):
-                    try:
-                        self._handle(told.message, told.queue)
-                    except Exception:  # a fault of ours must not make the worker deaf
-                        _logger.exception("A message of part %d could not be handled.", told.message.part)
-            self._reporter.outbox.flush()
+            self._take(messages)
+
+    def _take(self, messages: Sequence[Told]) -> None:
+        for told in messages:
+            if self._barrier.admits(told):
+                try:
+                    self._handle(told.message, told.queue)
+                except Exception:  # a fault of ours must not make the worker deaf
+                    _logger.exception("A message of part %d could not be handled.", told.message.part)
+        self._reporter.outbox.flush()
 
     def _handle(self, message: ToWorker, queue: str) -> None:
         if isinstance(message, Dispatches):
@@ -362,10 +367,12 @@ class Worker:
         if refused:
             attempts = [attempt for attempt in attempts if attempt.state == BUFFERED]
         if attempts:
+            function = attempts[-1].function
+            known = function is not None and function.average is not None and function.average <= SHORT
             self._execution.feed(attempts)
-            self._look_after = LOOK_FIRST
             if self._look_timer is None and self._loop is not None:
-                self._look_timer = self._loop.call_later(LOOK_FIRST, self._look)
+                self._look_after = LOOK_KNOWN if known else LOOK_FIRST
+                self._look_timer = self._loop.call_later(self._look_after, self._look)
 
     # what has ended ----------------------------------------------------------------------------------------------
     def _notice(self) -> None:
@@ -381,10 +388,9 @@ class Worker:
         ended = self._ended
         if not ended:
             return
-        self._collected_count += len(ended)
-        finish = self._reporter.finish
-        while ended:
-            finish(ended.popleft())
+        taken = [ended.popleft() for _ in range(len(ended))]  # the lanes go on adding
+        self._collected_count += len(taken)
+        self._reporter.finish_all(taken)
         self._reporter.outbox.flush()
         if self._heart.wants(self._monotonic()):
             self._spawn(self._heart.beat())

@@ -46,6 +46,17 @@ def test_classes_then_age() -> None:
     assert numbers(line, THREADS, 5) == [2, 4, 1, 3, 0]
 
 
+def test_all_that_may_start_are_taken_together() -> None:
+    line, kicked = Line(3), []
+    line.kicks[THREADS] = lambda: kicked.append(THREADS)
+    line.put([attempt(number, COROUTINES) for number in (0, 1)])
+    line.put([attempt(2), attempt(3, COROUTINES)])
+    assert [each.key[2] for each in line.take_all(COROUTINES)] == [0, 1]
+    assert kicked == [THREADS], "the next is for another lane"
+    assert numbers(line, THREADS, 2) == [2]
+    assert line.take_all(COROUTINES) == [], "every slot is taken"
+
+
 def test_a_lower_class_yields_all_but_a_tenth() -> None:
     line = Line(100)
     line.put([attempt(number, priority=0) for number in range(30)])

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, get_ident
 
 from headrace.engine.broker.bell import Bell
 from headrace.engine.broker.faults import Faults, FaultyLinks, Links
@@ -119,8 +119,7 @@ class MemoryBroker:
     def _fan_out(self, queue: str, inbox: int, message: ToWorker) -> None:
         for side in self._workers:
             if side._inbox == inbox and (side._queues is None or queue in side._queues):
-                side._arrived.append(Told(queue, message))
-                side._bell.ring()
+                side._tell(Told(queue, message))
 
     def _publish_beat(self, beat: Beat) -> asyncio.Future[None] | None:
         """None: acknowledged already."""
@@ -284,6 +283,9 @@ class MemoryWorkerSide:
         self._arrived: deque[Told] = deque()
         self._bell = Bell()
         self._woken = False
+        self._take: Callable[[Sequence[Told]], None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     @property
     def inbox(self) -> int:
@@ -299,11 +301,37 @@ class MemoryWorkerSide:
         self._broker._last_beats.pop(self.worker_id, None)
         self.wake()
 
+    def hand_over(self, take: Callable[[Sequence[Told]], None]) -> bool:
+        if self._broker._links is not None:  # what is to be late, lost or doubled comes by itself
+            return False
+        self._take, self._loop, self._thread = take, asyncio.get_running_loop(), get_ident()
+        self._hand_over()
+        return True
+
+    def _tell(self, told: Told) -> None:
+        """From whichever thread sends."""
+        if self._take is not None and self._thread == get_ident() and not self._arrived:
+            self._take((told,))
+            return
+        self._arrived.append(told)
+        if self._take is None:
+            self._bell.ring()
+        elif self._loop is not None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._take is not None and self._arrived:
+            self._take(self._taken())
+
     async def receive(self, timeout: float | None) -> list[Told]:
         self._bell.clear()
         if not self._arrived and not self._woken and timeout != 0:
             await self._bell.wait(timeout)
         self._woken = False
+        return self._taken()
+
+    def _taken(self) -> list[Told]:
         taken = []
         while self._arrived:
             taken.append(self._arrived.popleft())

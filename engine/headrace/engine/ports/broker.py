@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from headrace.engine.ports.messages import Beat, Lines, ToEngine, ToWorker
@@ -128,6 +128,10 @@ class WorkerSide(Protocol):
 
     async def receive(self, timeout: float | None) -> list[Told]:
         """What has come since the last call; waits at most `timeout` seconds for the first. Raises NameLost, from then on."""
+
+    def hand_over(self, take: Callable[[Sequence[Told]], None]) -> bool:
+        """Have whatever comes from now on, and what has come already, handed to `take` at once, on this event loop, in place of
+        `receive`. `take` must not raise. False: nothing was done, and `receive` is the way."""
 
     def wake(self) -> None: ...
 

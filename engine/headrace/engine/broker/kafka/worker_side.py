@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 from zlib import crc32
 
@@ -93,6 +93,10 @@ class KafkaWorkerSide:
     def wake(self) -> None:
         self._woken = True
         self._bell.ring()
+
+    def hand_over(self, take: Callable[[Sequence[Told]], None]) -> bool:
+        """Never: messages come in bulk."""
+        return False
 
     def report_at_once(self, part: int, message: ToEngine) -> bool:
         """Never: the broker acknowledges first."""
