@@ -624,14 +624,14 @@ async def test_a_run_whose_machine_fails_is_set_aside_and_the_others_go_on(
     bench.worker.body = lambda d: HOLD
     bad, good = await bench.submit(flow(py("a"))), await bench.submit(flow(py("a"), py("b", "a")))
     await bench.settle()
-    decide = RunMachine.decide
+    decide = RunMachine.decide_at_once
 
     def broken(self: RunMachine, decision: Any, events: Any) -> Any:
         if self.info.no == bad.no:
             raise AssertionError("a fault of ours")
         return decide(self, decision, events)
 
-    monkeypatch.setattr(RunMachine, "decide", broken)
+    monkeypatch.setattr(RunMachine, "decide_at_once", broken)
     for dispatch in list(bench.worker.held.values()):
         await bench.worker.report(dispatch, Answer())
     bench.worker.body = lambda d: Answer()
@@ -640,7 +640,7 @@ async def test_a_run_whose_machine_fails_is_set_aside_and_the_others_go_on(
     assert (await bench.states(bad.no))["a"] == "dispatched"
     assert "a fault of ours" in bench.engine.counters.broken[bad.no]
     assert "set aside" in caplog.text
-    monkeypatch.setattr(RunMachine, "decide", decide)
+    monkeypatch.setattr(RunMachine, "decide_at_once", decide)
     await crash(bench)
     await bench.worker.beat()
     await bench.settle()
@@ -659,14 +659,14 @@ async def test_what_a_run_that_is_set_aside_was_told_waits_until_it_is_decided_a
     row = await bench.submit(flow(child("call", "inner"), py("b")))
     await bench.settle()
     assert sorted(bench.worker.names) == ["a", "b"]
-    decide = RunMachine.decide
+    decide = RunMachine.decide_at_once
 
     def broken(self: RunMachine, decision: Any, events: Any) -> Any:
         if self.info.no == row.no:
             raise AssertionError("a fault of ours")
         return decide(self, decision, events)
 
-    monkeypatch.setattr(RunMachine, "decide", broken)
+    monkeypatch.setattr(RunMachine, "decide_at_once", broken)
     if when == "before it":
         await bench.worker.finish("b")
         await bench.settle()
@@ -674,7 +674,7 @@ async def test_what_a_run_that_is_set_aside_was_told_waits_until_it_is_decided_a
     await bench.worker.finish("a")
     await bench.settle()
     assert row.no in bench.engine.broken
-    monkeypatch.setattr(RunMachine, "decide", decide)
+    monkeypatch.setattr(RunMachine, "decide_at_once", decide)
     await crash(bench)
     bench.worker.body = lambda d: Answer()
     await bench.worker.beat()

@@ -80,9 +80,11 @@ class Committer:
             outbox = portion.outbox
             outbox.publish(self._broker)
             counters.dispatched += outbox.dispatched
+        changed = [live for live in turn.touched if live.changed]
         if self.onlookers:
-            self._show(turn)
-        self._figures.turned(turn, (live for live in turn.touched if live.changed), self._fleet, self._line)
+            self._show(changed)
+        self._figures.turned(turn, changed, self._fleet, self._line)
+        self._tell(changed)
         for live in turn.touched:
             self._after(live)
         return bool(worth)
@@ -222,32 +224,38 @@ class Committer:
         for told in tuple(self.alarms):
             told(run, fault)
 
-    def _show(self, turn: Turn) -> None:
-        committed = [live for live in turn.touched if live.changed]
+    def _show(self, committed: list[LiveRun]) -> None:
         for onlooker in self.onlookers:
             try:
                 onlooker.turned(committed, self._holdings.runs)
             except Exception:
                 _logger.exception("an onlooker failed")
 
-    def _after(self, live: LiveRun) -> None:
-        """After the commit: tell who listens, keep what will be read, go on or leave memory."""
-        decision, counters = live.decision, self._counters
-        counters.stale += decision.stale
-        if live.changed:
+    def _tell(self, committed: list[LiveRun]) -> None:
+        """After the commit: keep what will be read, tell who listens."""
+        counters, values, listeners = self._counters, self._values, tuple(self.listeners)
+        for live in committed:
+            decision = live.decision
             counters.events += len(decision.events)
             counters.transitions += len(decision.transitions)
             counters.refused += len(live.refused)
-            remember(live, self._values)
-            for listener in tuple(self.listeners):
+            if live.using.read:
+                remember(live, values)
+            for listener in listeners:
                 try:
                     listener(live.no, decision)
                 except Exception:
                     _logger.exception("a listener failed")
+
+    def _after(self, live: LiveRun) -> None:
+        """After the commit, when all were told: go on or leave memory."""
+        decision = live.decision
+        if decision.stale:
+            self._counters.stale += decision.stale
         change = decision.run
         if live.machine.final and not decision.more:
             if change is not None:
-                counters.runs_ended += 1
+                self._counters.runs_ended += 1
             self._leave(live)
             return
         if change is not None:

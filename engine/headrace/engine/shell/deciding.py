@@ -71,13 +71,15 @@ class Decider:
         failures: list[Failure] = []
         waiting: list[_Open] = []
         for live, events in work:
+            machine, decision = live.machine, live.decision
             try:
-                deciding = live.machine.decide(live.decision, events)
+                decided = machine.decide_at_once(decision, events)
             except Exception as exception:
                 failures.append(Failure(live, exception))
                 continue
-            self._advance(live, deciding, None, waiting, failures)
-            live.rounds.append(len(live.decision.events))
+            if not decided:
+                self._advance(live, machine.decide_on(), None, waiting, failures)
+            live.rounds.append(len(decision.events))
         while waiting:
             asked, waiting = waiting, []
             damaged = await self._answer(asked, now)

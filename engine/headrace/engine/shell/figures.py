@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -112,12 +113,13 @@ class Figures:
         self.committed_tasks.observe(tasks)
         self.dead_letters += letters
 
-    def turned(self, turn: Turn, changed: Iterable[LiveRun], fleet: Fleet, line: Line) -> None:
+    def turned(self, turn: Turn, changed: Sequence[LiveRun], fleet: Fleet, line: Line) -> None:
         """A turn was committed and what it sends is on its way; its decisions have not been emptied yet."""
         ready, since, room = self._ready, self._began, SAMPLES
+        moved = chain.from_iterable([live.decision.transitions for live in changed])
+        self.moves.update(map(_AFTER, moved))
         for live in changed:
             decision = live.decision
-            self.moves.update(map(_AFTER, decision.transitions))
             if room and decision.ready and len(ready) < FOLLOWED:
                 room -= 1
                 ready.setdefault((live.no, decision.ready[0][0]), since)

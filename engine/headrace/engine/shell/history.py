@@ -82,7 +82,6 @@ _encode = msgspec.json.Encoder().encode
 def encode(
     decision: Decision,
     rounds: Sequence[int],
-    *,
     cache: Mapping[str, bytes | Artifact | None] | None = None,
     refused: Sequence[Refusal] = (),
 ) -> bytes:
@@ -91,10 +90,13 @@ def encode(
         (
             VERSION,
             decision.generation,
-            [_event(event) for event in decision.events],
+            [
+                _event(event) if type(event) in _WITH_PAYLOAD else _NAMES[type(event)] + event
+                for event in decision.events
+            ],
             rounds,
             decision.transitions,
-            _run(decision.run),
+            None if decision.run is None else _run(decision.run),
             _extra(cache, refused, _unkept(decision)),
         )
     )
@@ -102,16 +104,19 @@ def encode(
 
 def _unkept(decision: Decision) -> list[bytes]:
     """Outputs that were decided about and are not those of their task runs."""
-    rows, found = decision.rows, []
-    for event in decision.events:
-        if type(event) is AttemptSucceeded and event.output is not None:
-            row = rows.get(event.key)
-            if row is not None and row.output != event.output:
-                found.append(event.output)
-    return found
+    rows = decision.rows
+    return [
+        event.output
+        for event in decision.events
+        if type(event) is AttemptSucceeded
+        and event.output is not None
+        and (row := rows.get(event.key)) is not None
+        and row.output != event.output
+    ]
 
 
 _NAMES: dict[type, tuple[Any, ...]] = {kind: (name,) for name, kind in EVENTS.items()}
+_WITH_PAYLOAD = frozenset((AttemptSucceeded, ChildEnded))
 
 
 def _event(event: Event) -> tuple[Any, ...]:
@@ -131,9 +136,7 @@ def _named(artifact: Artifact | None) -> str | None:
     return None if artifact is None else artifact.digest
 
 
-def _run(change: RunChange | None) -> dict[str, Any] | None:
-    if change is None:
-        return None
+def _run(change: RunChange) -> dict[str, Any]:
     fields = change._asdict()
     fields["output"] = _digest(change.output)
     fields["artifact"] = _named(change.artifact)
@@ -143,6 +146,8 @@ def _run(change: RunChange | None) -> dict[str, Any] | None:
 def _extra(
     cache: Mapping[str, bytes | Artifact | None] | None, refused: Sequence[Refusal], unkept: Sequence[bytes]
 ) -> dict[str, Any] | None:
+    if not (cache or refused or unkept):
+        return None
     extra: dict[str, Any] = {}
     if cache:
         extra["cache"] = {
@@ -155,7 +160,7 @@ def _extra(
         extra["refused"] = refused
     if unkept:
         extra["outputs"] = unkept
-    return extra or None
+    return extra
 
 
 # -- reading back ------------------------------------------------------------------------------------------------

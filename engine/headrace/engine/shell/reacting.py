@@ -6,6 +6,10 @@ exist at once (a slot granted, a child refused, a place with a worker) become th
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import cast
+
 from headrace.engine.core.decision import (
     Abort,
     CancelChild,
@@ -74,11 +78,12 @@ class Reactor:
                     self._lined(live, returned)
                 if decision.effects:
                     portion = turn.portion(live.part)
-                    for effect in live.new_effects():
-                        if type(effect) is Send:
-                            self._send(live, turn, portion, effect)
+                    for kind, effects in groupby(live.new_effects(), type):
+                        if kind is Send:
+                            self._send(live, turn, portion, cast("Iterator[Send]", effects))
                         else:
-                            await self._other(live, turn, portion, effect)
+                            for effect in effects:
+                                await self._other(live, turn, portion, effect)
             except StoreUnavailable:
                 raise
             except Exception as fault:
@@ -133,30 +138,24 @@ class Reactor:
         if first:
             lane.push(priority, live.tenant, first, front=True)
 
-    def _send(self, live: LiveRun, turn: Turn, portion: Portion, effect: Send) -> None:
-        key, attempt, epoch, n, worker, _ = effect
-        fleet = self._fleet
-        member = fleet.member(worker)
-        profile = live.profile(key.task, self._line)
+    def _send(self, live: LiveRun, turn: Turn, portion: Portion, sends: Iterable[Send]) -> None:
+        """Attempts of one run that follow upon each other in its decision."""
+        fleet, line, outbox, mono, no = self._fleet, self._line, portion.outbox, turn.mono, live.no
         part, generation = portion.part.number, live.decision.generation
-        flight = Flight(
-            part,
-            (live.no, key),
-            attempt,
-            epoch,
-            n,
-            member or Member(worker, None, turn.mono),
-            profile,
-            turn.mono,
-            generation,
-        )
-        if (
-            member is None
-        ):  # it was forgotten meanwhile, and nobody knows its inbox: a sweep finds it silent, or its beat comes
-            fleet.restore(flight, worker, False, turn.mono)
-        else:
-            fleet.sent(flight)
-            portion.outbox.send(live, effect, member, profile)
+        profiles = live.using.profiles
+        name, member = None, None
+        for effect in sends:
+            key, attempt, epoch, n, worker, _ = effect
+            if worker != name:
+                name, member = worker, fleet.member(worker)
+            profile = profiles.get(key.task) or live.profile(key.task, line)
+            if member is not None:
+                fleet.sent(Flight(part, (no, key), attempt, epoch, n, member, profile, mono, generation))
+                outbox.send(live, effect, member, profile)
+            else:  # forgotten meanwhile, and nobody knows its inbox: a sweep finds it silent, or its beat comes
+                unknown = Member(worker, None, mono)
+                flight = Flight(part, (no, key), attempt, epoch, n, unknown, profile, mono, generation)
+                fleet.restore(flight, worker, False, mono)
 
     async def _other(self, live: LiveRun, turn: Turn, portion: Portion, effect: Effect) -> None:
         no, batch, timers = live.no, portion.batch, self._holdings.timers
@@ -185,8 +184,6 @@ class Reactor:
             case DeadLetter():
                 named = (live.row.workflow, live.using.plan.ids[effect.key.task])
                 batch.dead.append(dead_letter(no, live.decision.generation, turn.now, effect, *named))
-            case Send():
-                self._send(live, turn, portion, effect)
 
     def _priority(self, live: LiveRun, key: Key) -> int:
         return live.priority(live.profile(key.task, self._line))
@@ -252,7 +249,8 @@ class Reactor:
                             deferred.append(entry)
                             continue
                         last, part, events = run, found.part, turn.of(found)
-                    events.append(_new(Picked, (now, key, worker, part.epoch, part.delivery())))
+                    part.deliveries = n = part.deliveries + 1
+                    events.append(_new(Picked, (now, key, worker, part.epoch, n)))
                 at += count
             for entry in deferred:
                 live = runs[entry[0]]

@@ -12,14 +12,15 @@ from headrace.engine.shell.timers import Timers
 from headrace.engine.shell.values import ValueCache
 
 _FINAL = TaskState.SUCCEEDED
+_new = tuple.__new__
 
 
 def seal(live: LiveRun, batch: Batch, timers: Timers) -> None:
     """Put what a run decided into its part's batch."""
     decision, no = live.decision, live.no
     live.seq += 1
-    body = history.encode(decision, live.rounds, cache=live.cache, refused=live.refused)
-    batch.history.append(HistoryRow(no, live.seq, batch.at, body))
+    body = history.encode(decision, live.rounds, live.cache, live.refused)
+    batch.history.append(_new(HistoryRow, (no, live.seq, batch.at, body)))
     if decision.rows:
         batch.tasks.extend(task_rows(no, decision))
     if decision.run is not None:
@@ -33,8 +34,6 @@ def seal(live: LiveRun, batch: Batch, timers: Timers) -> None:
 def remember(live: LiveRun, values: ValueCache) -> None:
     """Keep the values of committed task runs that some expression reads, so that its judgement needs no query."""
     read, decision = live.using.read, live.decision
-    if not read:
-        return
     for key, row in decision.rows.items():
         if key.task in read and row.state >= _FINAL:
             size = len(row.output) if row.output is not None else 0

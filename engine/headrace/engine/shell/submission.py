@@ -50,7 +50,34 @@ def new_run(
     """
     identity = run_id(now, entropy)
     moment = now if scheduled_at is None else scheduled_at
-    scope: dict[str, Json] = {
+    given: Mapping[str, Json] = {}
+    if params or plan.workflow.params:
+        given = check(plan, params, _scope(plan, version, identity, moment, trigger))
+    return NewRun(
+        id=identity,
+        project=version.project,
+        workflow=plan.workflow.name,
+        version=version.version,
+        plan=plan.hash,
+        part=part_of(identity, parts),
+        params=msgspec.json.encode(given),
+        trigger=msgspec.json.encode(dict(trigger)),
+        created_at=now,
+        scheduled_at=moment,
+        priority=priority or plan.workflow.priority.value,
+        key=key,
+        idempotency=idempotency,
+        folder=folder,
+        file=file,
+        tags=plan.workflow.tags,
+    )
+
+
+def _scope(
+    plan: Plan, version: VersionRow, identity: str, moment: float, trigger: Mapping[str, Json]
+) -> dict[str, Json]:
+    """What defaults of parameters are judged over."""
+    return {
         "run": {
             "id": identity,
             "workflow": plan.workflow.name,
@@ -62,24 +89,6 @@ def new_run(
         },
         "event": None,
     }
-    return NewRun(
-        id=identity,
-        project=version.project,
-        workflow=plan.workflow.name,
-        version=version.version,
-        plan=plan.hash,
-        part=part_of(identity, parts),
-        params=msgspec.json.encode(check(plan, params, scope)),
-        trigger=msgspec.json.encode(dict(trigger)),
-        created_at=now,
-        scheduled_at=moment,
-        priority=priority or plan.workflow.priority.value,
-        key=key,
-        idempotency=idempotency,
-        folder=folder,
-        file=file,
-        tags=plan.workflow.tags,
-    )
 
 
 def new_row(new: NewRun, no: int) -> RunRow:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+
+SECONDS_A_DAY = 86_400
 
 
 def rfc3339(at: float) -> str:
@@ -13,4 +16,10 @@ def rfc3339(at: float) -> str:
 
 def day_of(at: float) -> str:
     """The day in UTC, `2026-03-01`."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
+    return _day(int(at // SECONDS_A_DAY))
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    """Most runs of a while are of the same day."""
+    return datetime.fromtimestamp(number * SECONDS_A_DAY, UTC).date().isoformat()

@@ -62,12 +62,12 @@ def picked(board: Board, event: Picked) -> bool:
     if not block.mark[slot] & READY:
         return False
     line.picked(board, block, slot)
-    if board.plan.tasks[key.task].cache is None and board.replacement(key) is None:
-        constant = constant_inputs(board, key.task)
-        if constant is not None:
-            dispatch(board, block, slot, event, constant, keep=False)
-            return True
     live = board.live.get(key)
+    if not board.replaced or board.replacement(key) is None:
+        constant = constant_inputs(board, key.task)
+        if constant is not None and board.plan.tasks[key.task].cache is None:
+            _dispatch(board, block, slot, event, constant, live)
+            return True
     readiness.judge(board, "again" if live is not None and live.attempt else "inputs", block, slot, event)
     return True
 
@@ -80,8 +80,13 @@ def unpicked(board: Board, block: Block, slot: int) -> None:
 
 def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Filled, *, keep: bool) -> None:
     """An attempt is sent. A task run that was handed back repeats its attempt; any other begins the next."""
+    row = _dispatch(board, block, slot, event, inputs, board.live.get(event.key))
+    if keep:
+        row.inputs = inputs
+
+
+def _dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Filled, live: Live | None) -> Row:
     _, key, worker, epoch, n = event
-    live = board.live.get(key)
     if live is None:
         live = board.live[key] = Live()
     if live.attempt == 0 or block.state[slot] == _RETRYING:
@@ -92,10 +97,9 @@ def dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fille
             live.ready_at, live.timed = since, True
     live.epoch, live.n, live.worker = epoch, n, worker
     live.started_at = live.due_at = None
-    row = board.move(block, slot, _DISPATCHED, None, key)
-    if keep:
-        row.inputs = inputs
+    row = board.move(block, slot, _DISPATCHED, None, key, live)
     board.decision.effects.append(_new(Send, (key, live.attempt, epoch, n, worker, inputs)))
+    return row
 
 
 def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
@@ -107,8 +111,7 @@ def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[B
     if spot is None:
         return None
     block, slot = spot
-    state = block.state[slot]
-    return (block, slot, live) if state in _IN_FLIGHT else None
+    return (block, slot, live) if block.state[slot] in _IN_FLIGHT else None
 
 
 def started(board: Board, event: AttemptStarted) -> bool:
@@ -130,33 +133,34 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
         return False
     block, slot, live = found
     live.started_at = started_at
-    node = key.task
-    static, task = board.static, board.plan.tasks[node]
-    if task.pool is not None:
+    static = board.static
+    if not static.lone[key.task]:
         release_slots(board, key)
-    if static.switch[node]:
-        chosen = branching.chosen_of(output)
-        if chosen is None:
-            error = Error(
-                "switch",
-                "A switch function returns an id or a list of ids.",
-                reason="invalid_output",
-                retryable=False,
-            )
-            board.finish(block, slot, TaskState.FAILED, "invalid_output", error=error)
-        else:
-            branching.switch(board, block, slot, chosen)
-        return True
-    if task.cache is not None and live.cache_key is not None:
-        expires = at + task.cache.ttl.total_seconds()
-        board.decision.effects.append(StoreCache(live.cache_key, output, artifact, expires))
-    row = board.finish(block, slot, _SUCCEEDED, output=output, key=key)
+        if static.switch[key.task]:
+            _choose(board, block, slot, output)
+            return True
+        cache = board.plan.tasks[key.task].cache
+        if cache is not None and live.cache_key is not None:
+            expires = at + cache.ttl.total_seconds()
+            board.decision.effects.append(StoreCache(live.cache_key, output, artifact, expires))
+    row = board.finish(block, slot, _SUCCEEDED, output=output, key=key, live=live)
     row.finished_at = finished_at
     if artifact is not None:
         row.artifact = artifact
-        if static.read[node]:
+        if static.read[key.task]:
             board.fresh[key] = artifact
     return True
+
+
+def _choose(board: Board, block: Block, slot: int, output: bytes | None) -> None:
+    """A switch's function has returned what it chooses."""
+    chosen = branching.chosen_of(output)
+    if chosen is not None:
+        branching.switch(board, block, slot, chosen)
+        return
+    why = "A switch function returns an id or a list of ids."
+    error = Error("switch", why, reason="invalid_output", retryable=False)
+    board.finish(block, slot, TaskState.FAILED, "invalid_output", error=error)
 
 
 def skipped(board: Board, event: AttemptSkipped) -> bool:

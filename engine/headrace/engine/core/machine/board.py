@@ -140,10 +140,16 @@ class Board(Tallies):
     # -- the one place that moves a state -----------------------------------------------------------------------------
 
     def move(
-        self, block: Block, slot: int, after: int, reason: str | None = None, key: Key | None = None
+        self,
+        block: Block,
+        slot: int,
+        after: int,
+        reason: str | None = None,
+        key: Key | None = None,
+        live: Live | None = None,
     ) -> Row:
-        """Check the table, move, record. Returns the row to be written, for the caller to fill in. `key`: the slot's,
-        where the caller has it."""
+        """Check the table, move, record. Returns the row to be written, for the caller to fill in. `key`, `live`: the slot's,
+        where the caller has them."""
         states = block.state
         before = states[slot]
         if key is None:
@@ -157,7 +163,8 @@ class Board(Tallies):
                 events[self.cause] if self.cause < len(events) else None,
             )
         states[slot] = after
-        live = self.live.get(key) or _NOTHING
+        if live is None:
+            live = self.live.get(key, _NOTHING)
         decision = self.decision
         decision.transitions.append(_new(Transition, (self.cause, key, before, after, reason, live.attempt)))
         row = decision.rows.get(key)
@@ -214,13 +221,15 @@ class Board(Tallies):
         output: bytes | None = None,
         error: Error | None = None,
         key: Key | None = None,
+        live: Live | None = None,
     ) -> Row:
-        """Give a task run its final state and let what follows from it follow. `key`: the slot's, where the caller has it."""
+        """Give a task run its final state and let what follows from it follow. `key`, `live`: the slot's, where the caller has
+        them."""
         if block.mark[slot]:
             line.leave(self, block, slot)
         if key is None:
             key = block.key(slot)
-        row = self.move(block, slot, state, reason, key)
+        row = self.move(block, slot, state, reason, key, live)
         if output is not None:
             row.output = output
         if error is not None:
@@ -229,9 +238,9 @@ class Board(Tallies):
             live = self.live.pop(key, None)
             if (live is not None and live.timed) or self.since.pop(key, None) is not None:
                 self.decision.effects.append(ClearTimers(key))
-            if live is not None and live.worker is not None:
+            if live is not None and live.worker is not None and self.static.active_tasks is not None:
                 line.leave_room(self)
-        if (state == _FINAL or output is not None) and self.static.read[key.task]:
+        if self.static.read[key.task] and (state == _FINAL or output is not None):
             self.fresh[key] = output
         self.absorb(block, slot, state)
         return row

@@ -131,6 +131,11 @@ class RunMachine:
     def decide(self, decision: Decision, events: Sequence[e.Event]) -> Generator[Need, Answers, None]:
         """Add to `decision` what the events cause. Call it again with the same decision for further events of the
         same batch; a new Decision means that the last one was committed."""
+        if not self.decide_at_once(decision, events):
+            yield from self.decide_on()
+
+    def decide_at_once(self, decision: Decision, events: Sequence[e.Event]) -> bool:
+        """`decide` as far as it goes without an expression. False: `decide_on` has the rest."""
         board = self.board
         if decision is not board.decision:
             board.decision = decision
@@ -145,8 +150,26 @@ class RunMachine:
             if not HANDLERS[type(event)](board, event):
                 decision.stale += 1
         if board.moving is not None:
-            board = yield from self._go_on(board.moving)
+            return False
         board.slice_end = len(decision.transitions) + SLICE
+        while not board.recalls:
+            if not self.cascade():
+                decision.more = True
+                return True
+            if board.judgements:
+                return False
+            if not board.ending or board.status.state is _QUEUED:
+                return True
+            ending.advance(board)
+        return False
+
+    def decide_on(self) -> Generator[Need, Answers, None]:
+        """What `decide_at_once` has left."""
+        board = self.board
+        decision = board.decision
+        if board.moving is not None:
+            board = yield from self._go_on(board.moving)
+            board.slice_end = len(decision.transitions) + SLICE
         while True:
             if board.recalls:
                 yield from branching.recall(board)

@@ -43,7 +43,10 @@ class Tallies:
         if block.parent is None and self.static.plain[slot]:
             if plan.down_start[slot] != plan.down_start[slot + 1]:
                 self.show_directly(block, slot, shown)
-            self.count_down(plan.sections[slot])
+            section = plan.sections[slot]
+            left = self.open[section] = self.open[section] - 1
+            if not left:
+                self.ending = True
             return
         if block.parent is not None and slot % block.k == 0:
             self.item_ended(block, slot, state, shown)
