@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 PATIENCE = 60.0
@@ -24,6 +24,17 @@ def eventually(
         if time.monotonic() > end:
             raise AssertionError(otherwise if isinstance(otherwise, str) else otherwise())
         time.sleep(LOOK_EVERY)
+
+
+async def comes_true(
+    holds: Callable[[], Awaitable[object]], otherwise: str, within: float = PATIENCE
+) -> None:
+    """The same while the loop goes on, where looking takes asking somebody."""
+    end = time.monotonic() + within
+    while not await holds():
+        if time.monotonic() > end:
+            raise AssertionError(otherwise)
+        await asyncio.sleep(LOOK_EVERY)
 
 
 def appears(path: Path, otherwise: Callable[[], str] = str, within: float = PATIENCE) -> None:

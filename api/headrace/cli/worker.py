@@ -103,6 +103,7 @@ async def _serve(
         await asyncio.wait((starting, interrupted), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
             return Status.OK
         await starting
         say(_introduced(made, queues, labels, app_dir))

@@ -106,6 +106,13 @@ class Listener:
             found.append(event)
         return found
 
+    async def left(self) -> None:
+        """Until the server has done with it, whatever was taken of it."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.over:
+                self._new.clear()
+                await self._new.wait()
+
     async def pinged(self, times: int) -> None:
         """Until so many comments have come that nothing happens."""
         async with asyncio.timeout(PATIENCE):

@@ -7,10 +7,12 @@ import base64
 import random
 import zlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from headrace.api.live.runs import RunTale
 from headrace.api.live.sharing import Bounds
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.artifacts import LogReader
@@ -188,18 +190,15 @@ async def begun(api: Api, project: str = "default") -> tuple[str, Any]:
 
 async def test_many_share_one_reading(api: Api) -> None:
     run, gate = await begun(api)
-    async with asyncio.TaskGroup() as group:
-        heard = [group.create_task(_heard(api, run)) for _ in range(50)]
-        await until(lambda: api.office.live.streams == 50)
-        assert api.office.live.followed == 1
+    async with AsyncExitStack() as open_:
+        streams = [
+            await open_.enter_async_context(listening(api.app, f"/runs/{run}/events")) for _ in range(50)
+        ]
+        assert (api.office.live.streams, api.office.live.followed) == (50, 1)
         gate.touch()
+        heard = [await stream.rest() for stream in streams]
     story = await recorded(api, run)
-    assert all(moves(each.result()) == story for each in heard)
-
-
-async def _heard(api: Api, run: str) -> list[Event]:
-    async with listening(api.app, f"/runs/{run}/events") as stream:
-        return await stream.rest()
+    assert all(moves(events) == story for events in heard)
 
 
 async def test_one_that_takes_nothing_is_told_what_it_missed(
@@ -213,11 +212,11 @@ async def test_one_that_takes_nothing_is_told_what_it_missed(
         stream.hold()
         gate.touch()
         await api.ended(run)
-        await api("POST", f"/runs/{run}/rerun", json={"from": ["first"]})
-        await _generation(api, run, 2)
+        await api("POST", f"/runs/{run}/rerun?wait=30s", json={"from": ["first"]})
+        assert (await api.ended(run))["generation"] == 2
         row = (await api.office.store.find_runs("default", run))[0]
         async with api.office.live.run(row) as tale:
-            await until(lambda: tale.tape.end >= row.seq)
+            await _read_to(tale, row.seq)
         stream.take()
         events += await stream.rest()
     story = await recorded(api, run)
@@ -231,10 +230,15 @@ async def test_one_that_takes_nothing_is_told_what_it_missed(
         assert moves(await stream.rest()) == story[len(before) :]
 
 
-async def until(met: Callable[[], bool]) -> None:
+async def _read_to(tale: RunTale, seq: int) -> None:
+    """Until the tape has that row."""
+    new = asyncio.Event()
+    unwatch = tale.tape.watch(new.set)
     async with asyncio.timeout(PATIENCE):
-        while not met():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
+        while tale.tape.end < seq:
+            await new.wait()
+            new.clear()
+    unwatch()
 
 
 async def _until_running(stream: Listener, task: str) -> list[Event]:
@@ -246,14 +250,6 @@ async def _until_running(stream: Listener, task: str) -> list[Event]:
     return events
 
 
-async def _generation(api: Api, run: str, number: int) -> None:
-    while True:
-        found = await api.ended(run)
-        if found["generation"] == number:
-            return
-        await asyncio.sleep(0.01)
-
-
 async def test_one_that_takes_nothing_for_long_is_left(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.office.live, "bounds", Bounds(patience=0.05))
     run, gate = await begun(api)
@@ -262,8 +258,8 @@ async def test_one_that_takes_nothing_for_long_is_left(api: Api, monkeypatch: py
         stream.hold()
         gate.touch()
         await api.ended(run)
-        await until(lambda: not api.office.live.streams)
-        assert api.office.live.followed == 0
+        await stream.left()
+        assert api.office.live.streams == api.office.live.followed == 0
 
 
 async def test_streams_are_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

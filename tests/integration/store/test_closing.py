@@ -7,7 +7,9 @@ import gc
 import random
 import uuid
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from headrace.engine.ports.store import StoreUnavailable
 from headrace.engine.store.postgres import PostgresStore
 from tests.support.postgres import TEMPLATE, Postgres
+from tests.support.waiting import comes_true
 
 ROUNDS = 20
 
@@ -26,13 +29,19 @@ async def url(postgres: Postgres) -> AsyncIterator[str]:
     await postgres.drop(name)
 
 
-async def connected(observer: asyncpg.Connection) -> int:
-    """How many connections there are beside this one."""
-    return int(
+async def nobody_else(observer: asyncpg.Connection) -> bool:
+    """Whether this is the only connection."""
+    return bool(
         await observer.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     )
+
+
+async def some_ended(calls: Sequence[asyncio.Task[Any]], number: int) -> None:
+    """Until so many of the calls have ended."""
+    while number > sum(call.done() for call in calls):
+        await asyncio.wait([call for call in calls if not call.done()], return_when=asyncio.FIRST_COMPLETED)
 
 
 @pytest.mark.parametrize("abandoned", [False, True])
@@ -54,7 +63,9 @@ async def test_calls_cancelled_at_any_moment_leave_no_connection(url: str, aband
                     lambda store=store: store.expire(0.0),
                 )
             ]
-            await asyncio.sleep(draw.random() * 0.03)
+            await some_ended(calls, draw.randrange(len(calls)))
+            for _ in range(draw.randrange(5)):
+                await asyncio.sleep(0)  # and somewhere in the middle of what the others do
             if not abandoned:
                 for call in calls:
                     call.cancel()
@@ -70,7 +81,5 @@ async def test_calls_cancelled_at_any_moment_leave_no_connection(url: str, aband
             del store, calls, done
             gc.collect()
     assert [str(each.message) for each in told if each.category is ResourceWarning] == []
-    async with asyncio.timeout(10):
-        while await connected(observer):  # noqa: ASYNC110 (the server ends what was cut off when it notices)
-            await asyncio.sleep(0.01)
+    await comes_true(partial(nobody_else, observer), "the server has not ended what was cut off", within=10.0)
     await observer.close()
