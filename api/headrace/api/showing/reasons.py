@@ -150,7 +150,7 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
             since = f" since {instant(said['started_at'])}" if said.get("started_at") else ""
             return f"attempt {said['attempt']} is with worker {said['worker']}{since}"
         case "began":
-            return f"it began with {said['id']}, which is {said['state']}{_for(said['reason'])}"
+            return f"it began with {said['id']}, which {_became(said['state'])}{_for(said['reason'])}"
         case "gate":
             return f"gate {_either(said['gates'])} was closed"
         case "switch":
@@ -193,6 +193,12 @@ def _at(due: float | None) -> str:
 
 def _for(reason: str | None) -> str:
     return f" ({reason})" if reason is not None else ""
+
+
+def _became(state: str) -> str:
+    return {"failed": "failed", "skipped": "was skipped", "cancelled": "was cancelled"}.get(
+        state, f"is {state}"
+    )
 
 
 def _either(names: Sequence[str]) -> str:
