@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.api.operated.metrics import Metrics
@@ -86,6 +88,20 @@ def test_a_process_of_its_own_serves_metrics(caplog: pytest.LogCaptureFixture) -
         ):
             pass
     assert "some metrics cannot be told" in caplog.text
+
+
+def test_what_changes_while_it_is_looked_at_is_looked_at_again(caplog: pytest.LogCaptureFixture) -> None:
+    workers = dict.fromkeys("ab", 1)
+
+    def changing() -> Iterator[Metric]:
+        for name in workers:
+            if len(workers) == 2:
+                workers["c"] = 1  # as the loop does meanwhile
+            yield GaugeMetricFamily(f"slots_{name}", "Slots.", value=1)
+
+    text = Metrics(changing).text()
+    assert [text.count(b"\nslots_%c 1.0" % name) for name in b"abc"] == [1, 1, 1]
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("text", ["", "host", "1.2.3.4:", "1.2.3.4:99999", "http://x:1", "::1:80"])
