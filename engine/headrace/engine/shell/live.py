@@ -82,16 +82,23 @@ class LiveRun:
         self.refused: list[Refusal] = []
         self.cache: dict[str, bytes | Artifact | None] = {}  # what the task cache answered
         self.timed: dict[Key | None, None] = {}  # whose timers were set
+        self.decision = Decision()
         self.turned()
 
     def turned(self) -> None:
-        """The turn is over: begin the next with an empty decision."""
+        """The turn is over: begin the next with an empty decision. That the run was loaded is not worth a row of history, yet what
+        is decided after it may depend on it: it stands before what is written next."""
+        before = self.decision.events
+        loaded = [event for event in before if type(event) is Resumed] if before and not self.changed else ()
         self.decision = Decision(generation=self.machine.generation)
         self.alone = False  # a rerun: no other event may share its turn
         self.fixed = False  # the versions of its children were fixed, and are to be stored
         self.onto: PlanInUse | None = None  # the plan with which a rerun goes on
         self.commanded = False  # at most one person's command a turn
         self.rounds.clear()
+        if loaded:
+            self.decision.events.extend(loaded)
+            self.rounds.append(len(loaded))
         self.refused.clear()
         self.cache.clear()
         self.timed.clear()
