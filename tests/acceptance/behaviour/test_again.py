@@ -108,6 +108,7 @@ def test_a_killed_run_is_taken_up_where_it_was(moment: str, headrace: Terminal) 
 
 def test_no_process_outlives_a_killed_run(headrace: Terminal) -> None:
     """Also when nobody resumes it: what its tasks have started ends with it."""
+    headrace = Terminal(headrace.folder, cold=True)  # processes are known by the environment they began with
     headrace.write(
         "w.yaml",
         "workflow: w\ntasks:\n  a:\n    shell: |\n      (trap '' TERM HUP; while true; do sleep 0.05; done) &\n"
