@@ -65,7 +65,7 @@ the machine. Roles: viewer < operator < author < admin; each route says which on
 
 Every error is a problem (RFC 9457) with a `code` that programs may rely on. Lists are `{items, next}`: give `next` as `cursor`.
 Times are RFC 3339 in UTC. Whatever changes something takes an `Idempotency-Key`: sent again with the same key within 24 hours, it
-is done once and answered the same.
+is done once and answered the same. Only what ends logins takes none.
 """
 
 _ERRORS = {
@@ -138,7 +138,12 @@ _PARAMETERS: dict[str, Any] = {
         "in": "header",
         "required": False,
         "description": "For users of several projects; a token has one.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9._-]+$"},
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 100,
+            "pattern": r"^[^\x00-\x20\x7f/*][^\x00-\x1f\x7f/]*$",
+        },
     },
 }
 
@@ -235,7 +240,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], handler: HTTPRo
         operation["x-headrace-role"] = role.word
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/Project"})
-        if method in _CHANGES:
+        if method in _CHANGES and handler.opt.get("repeatable", True):
             parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
 
 

@@ -262,6 +262,25 @@ class TestUsers:
                 await api.ask("PATCH", "/users/cy", root, json={"roles": roles})
             assert ("user:root", "user cy") in await audited(api, "user.set")
 
+    async def test_the_same_request_about_a_user_again_is_done_once(self, shared: Secured) -> None:
+        root = await shared.logged_in("root")
+
+        async def ask(method: str, path: str, key: str, **body: Any) -> tuple[int, bool]:
+            answer = await shared.ask(method, path, root, json=body, headers={"Idempotency-Key": key})
+            return answer.status_code, answer.headers.get("idempotency-replayed") == "true"
+
+        hal = {"name": "hal", "password": "quite long enough", "roles": {OTHER: "viewer"}}
+        assert await ask("POST", "/users", "hal-1", **hal) == (201, False)
+        assert await ask("POST", "/users", "hal-1", **hal) == (201, True)
+        assert await ask("POST", "/users", "hal-1", **{**hal, "password": "another long one"}) == (422, False)
+        assert await ask("POST", "/users", "hal-1", **{**hal, "roles": {}}) == (422, False)
+        assert await ask("POST", "/users", "hal-2", **hal) == (409, False)
+        for replayed in (False, True):
+            answer = await ask("PATCH", "/users/hal", "hal-3", password="a new long password", disabled=True)
+            assert answer == (200, replayed)
+        assert await ask("PATCH", "/users/hal", "hal-3", password="quite long enough") == (422, False)
+        assert len([line for line in await audited(shared, "user") if line[1] == "user hal"]) == 2
+
     async def test_an_admin_of_one_project_says_what_users_may_do_in_it(self, tmp_path: Path) -> None:
         async with secured(tmp_path, users=True) as api:
             ada = await api.logged_in("ada")

@@ -43,10 +43,6 @@ class Asker(NamedTuple):
     def act(self, action: str, object: str, detail: Any = None, asked: bytes | None = None) -> Act:
         """The line of the audit for what is about to be done. `detail`: what was asked for, fit for JSON, without values of
         parameters. `asked`: the whole request, method, path and body; with it an Idempotency-Key holds."""
-        once = None
-        if asked is not None and self.key is not None:
-            digest = hashlib.sha256(asked).hexdigest()
-            once = Once(f"{self.project}/{self.actor}/{self.key}", digest, self.now + KEPT_SECONDS)
         return Act(
             self.project,
             self.now,
@@ -55,5 +51,12 @@ class Asker(NamedTuple):
             action,
             object,
             msgspec.json.encode(detail or {}),
-            once,
+            self.once(asked),
         )
+
+    def once(self, asked: bytes | None) -> Once | None:
+        """What a request with an Idempotency-Key is known again by; None without one."""
+        if asked is None or self.key is None:
+            return None
+        digest = hashlib.sha256(asked).hexdigest()
+        return Once(f"{self.project}/{self.actor}/{self.key}", digest, self.now + KEPT_SECONDS)

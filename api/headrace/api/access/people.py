@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from headrace.api.access.asking import Asker
 from headrace.api.access.identity import Doors
 from headrace.api.access.passwords import refused
+from headrace.api.asking.starting import key_reused
 from headrace.api.problems import Problem, missing
 from headrace.engine.ports.access import EVERY_PROJECT, Role, User, UserChanged
+from headrace.engine.ports.acts import Repeated
 
 
 def need_everywhere(asker: Asker) -> None:
@@ -28,14 +30,18 @@ async def listed(doors: Doors, asker: Asker, after: str | None, limit: int) -> l
     return await doors.office.store.users(project, after=after, limit=limit)
 
 
-async def add(doors: Doors, asker: Asker, name: str, password: str, roles: Mapping[str, Role]) -> User:
-    """Raises Problem (403, 409, 422, 503)."""
+async def add(
+    doors: Doors, asker: Asker, name: str, password: str, roles: Mapping[str, Role], asked: bytes
+) -> User:
+    """`asked`: the whole request but for its password, a quick hash of which nobody keeps. Raises Problem (403, 409, 422, 503)
+    and Repeated."""
     need_everywhere(asker)
     _fit(password, name)
+    await _recall(doors, asker, asked)
     if await doors.office.store.user(name) is not None:
         raise _exists(name)
     user = User(name, await doors.passwords.hash(password), dict(roles), asker.now)
-    act = asker.act("user.add", f"user {name}", {"roles": words(roles)})
+    act = asker.act("user.add", f"user {name}", {"roles": words(roles)}, asked)
     try:
         await doors.office.store.put_user(user, act, None, new=True)
     except UserChanged:
@@ -51,9 +57,12 @@ async def change(
     password: str | None = None,
     disabled: bool | None = None,
     roles: Mapping[str, Role] | None = None,
+    asked: bytes,
 ) -> User:
-    """What is None stays. A new password and being disabled end every login. Raises Problem (403, 404, 409, 422, 503)."""
+    """What is None stays. A new password and being disabled end every login. `asked`: as for `add`. Raises Problem (403, 404, 409,
+    422, 503) and Repeated."""
     need_everywhere(asker)
+    await _recall(doors, asker, asked)
     user = before = await _user(doors, name)
     detail: dict[str, object] = {}
     if password is not None:
@@ -70,7 +79,7 @@ async def change(
     if asker.actor == f"user:{name}" and (user.disabled_at is not None or not _everywhere(user)):
         raise _own()
     if detail:
-        await _put(doors, asker, before, user, detail)
+        await _put(doors, asker, before, user, detail, asked)
     return user
 
 
@@ -95,9 +104,24 @@ async def set_role(doors: Doors, asker: Asker, name: str, role: Role | None, ask
     return changed
 
 
-async def _put(
-    doors: Doors, asker: Asker, before: User, user: User, detail: object, asked: bytes | None = None
-) -> None:
+async def again(doors: Doors, repeated: Repeated, name: str, password: str | None = None) -> User:
+    """The user whom the same request made or changed before. Of its password the key knows nothing, so that is compared with
+    the one that is kept. Raises Problem (404, 422, 503)."""
+    if not repeated.same:
+        raise key_reused()
+    user = await _user(doors, name)
+    if password is not None and not await doors.passwords.verify(password, user.password):
+        raise key_reused()
+    return user
+
+
+async def _recall(doors: Doors, asker: Asker, asked: bytes) -> None:
+    """Before anything is looked at that the first request has changed. Raises Repeated."""
+    if (once := asker.once(asked)) is not None:
+        await doors.office.store.recall(once, asker.now)
+
+
+async def _put(doors: Doors, asker: Asker, before: User, user: User, detail: object, asked: bytes) -> None:
     act = asker.act("user.set", f"user {user.name}", detail, asked)
     try:
         await doors.office.store.put_user(user, act, before)

@@ -16,6 +16,8 @@ from headrace.api.shapes.people import LoginAnswer, LoginBody, Me, PasswordBody
 from headrace.api.showing.times import instant
 
 DOORS = {"doors": Provide(doors_of)}
+ONCE = {**VIEWER, "repeatable": False}
+"""For what ends the login that it is asked with: sent again, it is 401, with an Idempotency-Key or without."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -30,13 +32,13 @@ async def log_in(
     return Response(answer, headers=NO_STORE)
 
 
-@post("/auth/logout-all", opt=VIEWER, status_code=204, summary="End every login of mine", dependencies=DOORS)
+@post("/auth/logout-all", opt=ONCE, status_code=204, summary="End every login of mine", dependencies=DOORS)
 async def log_out_everywhere(doors: NamedDependency[Doors], asker: NamedDependency[Asker]) -> None:
     """This one too. API tokens stay: they are revoked one by one. Other processes hear of it within five seconds."""
     await entering.log_out_everywhere(doors, asker)
 
 
-@post("/auth/password", opt=VIEWER, status_code=204, summary="Change my password", dependencies=DOORS)
+@post("/auth/password", opt=ONCE, status_code=204, summary="Change my password", dependencies=DOORS)
 async def change_password(
     doors: NamedDependency[Doors], asker: NamedDependency[Asker], data: JSONBody[PasswordBody]
 ) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, get, patch, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
+from msgspec.structs import replace
 
 from headrace.api.access import people
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import ADMIN, doors_of
 from headrace.api.access.identity import Doors
-from headrace.api.asking.starting import key_reused
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
-from headrace.api.problems import missing
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.people import (
     NewUser,
@@ -52,25 +52,36 @@ async def add_user(
 ) -> Response[UserEntry]:
     """It takes an admin of every project. The password has 12 characters or more and is kept as an argon2 hash. 409 `user_exists`
     when the name is taken."""
-    user = await people.add(doors, asker, data.name, data.password, roles_of(data.roles))
-    headers = {"Location": f"{request.scope['path'].rstrip('/')}/{user.name}"}
+    headers = {"Location": f"{request.scope['path'].rstrip('/')}/{data.name}"}
+    said = asked(request, msgspec.json.encode(replace(data, password="")))
+    try:
+        user = await people.add(doors, asker, data.name, data.password, roles_of(data.roles), said)
+    except Repeated as repeated:
+        user = await people.again(doors, repeated, data.name, data.password)
+        headers |= REPLAYED
     return Response(user_entry(user, asker.project, asker.everywhere), headers=headers)
 
 
 @patch("/users/{name:str}", opt=ADMIN, summary="Change a user", dependencies=DOORS)
 async def change_user(
+    request: Request[Any, Any, Any],
     doors: NamedDependency[Doors],
     asker: NamedDependency[Asker],
     name: FromPath[str],
     data: JSONBody[UserChange],
-) -> UserEntry:
+) -> Response[UserEntry]:
     """It takes an admin of every project. A new password, and being disabled, end the user's logins; other processes hear of
     it within five seconds. Nobody takes their own access away: 409 `own_access`."""
     roles = None if data.roles is None else roles_of(data.roles)
-    user = await people.change(
-        doors, asker, name, password=data.password, disabled=data.disabled, roles=roles
-    )
-    return user_entry(user, asker.project, asker.everywhere)
+    said = asked(request, msgspec.json.encode(replace(data, password=data.password and "")))
+    headers: dict[str, str] = {}
+    try:
+        user = await people.change(
+            doors, asker, name, password=data.password, disabled=data.disabled, roles=roles, asked=said
+        )
+    except Repeated as repeated:
+        user, headers = await people.again(doors, repeated, name, data.password), REPLAYED
+    return Response(user_entry(user, asker.project, asker.everywhere), headers=headers)
 
 
 @put("/users/{name:str}/role", opt=ADMIN, summary="What a user may do in this project", dependencies=DOORS)
@@ -89,12 +100,7 @@ async def set_role(
     try:
         user = await people.set_role(doors, asker, name, role, asked(request, body))
     except Repeated as repeated:
-        if not repeated.same:
-            raise key_reused() from None
-        found = await doors.office.store.user(name)
-        if found is None:
-            raise missing("user", name) from None
-        user, headers = found, REPLAYED
+        user, headers = await people.again(doors, repeated, name), REPLAYED
     return Response(user_entry(user, asker.project, asker.everywhere), headers=headers)
 
 
