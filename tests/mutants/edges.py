@@ -114,8 +114,8 @@ EDGES = (
     Mutant(
         "let-go-before-it-is-acknowledged",
         f"{RUNNERS}/reporting.py",
-        "attempt.last_report = report = Report(",
-        "self.held.pop(key, None)\n        attempt.last_report = report = Report(",
+        "attempt.reported = True\n            run,",
+        "self.held.pop(attempt.key, None)\n            attempt.reported = True\n            run,",
         "tests/integration/runners/test_held.py::test_a_result_that_the_broker_has_not_taken_is_still_held",
         "A result that the broker lost would be asked after, and nobody would know it.",
     ),

@@ -70,8 +70,8 @@ ENGINE = (
     Mutant(
         "dispatch-without-its-flight",
         f"{SHELL}/reacting.py",
-        "fleet.sent(flight)",
-        "pass",
+        "fleet.sent(Flight(",
+        "(Flight(",
         f"{_ENGINE}::test_an_unanswered_dispatch_is_asked_after_and_sent_again_when_unknown",
         "Nobody would notice that what was sent never arrived.",
     ),
