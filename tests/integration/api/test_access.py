@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -13,14 +13,15 @@ from argon2 import extract_parameters
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from headrace.api.access import passwords, staying
-from headrace.api.access.directory import KEPT_SECONDS
+from headrace.api.access.directory import KEPT_SECONDS, Directory
 from headrace.api.access.opening import open_gate
 from headrace.api.access.passwords import Passwords, hash_now
 from headrace.api.access.signing import LASTS_SECONDS, Signer
+from headrace.api.access.tokens import digest_of
 from headrace.api.access.verifying import verify
 from headrace.api.paging import cursor_of
 from headrace.api.problems import Problem
-from headrace.engine.ports.access import Role
+from headrace.engine.ports.access import Role, Token
 from headrace.engine.ports.acts import Act
 from tests.support.access import KEY, MINE, OLD_KEY, OTHER, PASSWORD, Secured, secured
 from tests.support.waiting import PATIENCE
@@ -239,6 +240,30 @@ class TestTokens:
             )
             gate._doors.directory.forget()
             assert await me(api, text) == 401
+
+    async def test_many_at_once_with_one_token_are_one_question(self, shared: Secured) -> None:
+        store, asked = shared.office.store, 0
+        gate = asyncio.Event()
+
+        class Counted:
+            async def token(self, digest: str) -> Token | None:
+                nonlocal asked
+                asked += 1
+                found = await store.token(digest)
+                await gate.wait()
+                return found
+
+        directory = Directory(cast("Any", Counted()))
+        digest = digest_of(shared.token())
+        early = [asyncio.create_task(directory.token(digest)) for _ in range(50)]
+        await asyncio.sleep(0)
+        directory.forget()  # what is on its way may be from before
+        late = [asyncio.create_task(directory.token(digest)) for _ in range(50)]
+        await asyncio.sleep(0)
+        gate.set()
+        found = {token.name for token in await asyncio.gather(*early, *late) if token is not None}
+        assert (found, asked) == ({"admin"}, 2)
+        assert directory.knows(digest=digest)
 
 
 class TestUsers:

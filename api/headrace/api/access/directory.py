@@ -3,6 +3,7 @@ query. What was not found is asked for again. No Litestar here."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -33,10 +34,10 @@ class Directory:
         )
 
     async def user(self, name: str) -> User | None:
-        return await _found(self._users, name, self._store.user)
+        return await self._users.found(name, self._store.user)
 
     async def token(self, digest: str) -> Token | None:
-        return await _found(self._tokens, digest, self._store.token)
+        return await self._tokens.found(digest, self._store.token)
 
     def forget(self) -> None:
         """Somebody was changed through this process: here it holds from now on."""
@@ -44,34 +45,47 @@ class Directory:
         self._tokens.clear()
 
 
-async def _found(kept: _Kept[T], key: str, ask: Callable[[str], Awaitable[T | None]]) -> T | None:
-    found = kept.get(key)
-    if found is None:
-        times = kept.cleared
-        found = await ask(key)
-        if found is not None and kept.cleared == times:  # else it may be what was there before the change
-            kept.put(key, found)
-    return found
-
-
 class _Kept(Generic[T]):
-    """`cleared`: how often."""
+    """What was found, for a while. Many who look for the same at once are one question."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.cleared = 0
         self._found: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[T | None]] = {}
 
     def get(self, key: str) -> T | None:
         until, value = self._found.get(key, (0.0, None))
         return value if self._clock() < until else None
 
-    def put(self, key: str, value: T) -> None:
+    async def found(self, key: str, ask: Callable[[str], Awaitable[T | None]]) -> T | None:
+        """Raises what `ask` raises."""
+        value = self.get(key)
+        if value is not None:
+            return value
+        asking = self._asked.get(key)
+        if asking is None:
+            asking = self._asked[key] = asyncio.create_task(self._ask(key, ask), name="headrace-directory")
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(asking)
+
+    async def _ask(self, key: str, ask: Callable[[str], Awaitable[T | None]]) -> T | None:
+        me = asyncio.current_task()
+        try:
+            value = await ask(key)
+            if value is not None and self._asked.get(key) is me:  # else it may be as it was before a change
+                self._put(key, value)
+            return value
+        finally:
+            if self._asked.get(key) is me:
+                del self._asked[key]
+
+    def _put(self, key: str, value: T) -> None:
         self._found[key] = (self._clock() + KEPT_SECONDS, value)
         self._found.move_to_end(key)
         if len(self._found) > MOST:
             self._found.popitem(last=False)
 
     def clear(self) -> None:
-        self.cleared += 1
+        """Whoever looks from now on asks anew, whatever is being asked at the moment."""
         self._found.clear()
+        self._asked.clear()
