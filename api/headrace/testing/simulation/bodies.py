@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,10 @@ class Execution:
     output: bytes | None = None
 
 
+Does: TypeAlias = Callable[[Attempt], tuple[float, Outcome, bool]]
+"""What an attempt does: seconds, outcome, and whether it is deaf to being told to stop."""
+
+
 class Witness(Protocol):
     """Sees what is executed."""
 
@@ -46,16 +50,19 @@ class Witness(Protocol):
 
 
 class Bodies:
-    """Outcomes by seed. `shapes`: by workflow name. `pace`: everything takes so many times as long."""
+    """Outcomes by seed, or as `does` says. `shapes`: by workflow name."""
 
-    def __init__(self, seed: int, shapes: dict[str, Shape]) -> None:
+    def __init__(self, seed: int, shapes: dict[str, Shape], does: Does | None = None) -> None:
         self._seed = seed
+        self._does = does
         self._shapes = shapes
         self.executions: dict[AttemptKey, list[Execution]] = {}
         self.witness: Witness | None = None
 
     def does(self, attempt: Attempt) -> tuple[float, Outcome, bool]:
-        """Seconds, outcome, and whether it stops when it is told to."""
+        """Seconds, outcome, and whether it is deaf to being told to stop."""
+        if self._does is not None:
+            return self._does(attempt)
         name = repr((self._seed, attempt.key)).encode()
         drawn = blake2b(name, digest_size=12).digest()
         luck, how, long, much, value, deaf = (

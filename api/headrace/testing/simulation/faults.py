@@ -19,7 +19,7 @@ class Weather:
 
     Of the store: `slow` (up to `slowness`), `refused` (an error, nothing was done), `unanswered` (done or not, and nobody says
     which). Of the broker: `late` (up to `lateness`), `doubled` (side by side), `repeated` (sent again behind others, for the
-    acknowledgement was lost).
+    acknowledgement was lost); `copies`: how many more there are of one that comes double.
     """
 
     slow: float = 0.0
@@ -30,6 +30,7 @@ class Weather:
     lateness: float = 0.05
     doubled: float = 0.0
     repeated: float = 0.0
+    copies: int = 1
 
 
 CALM = Weather()
@@ -38,7 +39,8 @@ CALM = Weather()
 class Act(NamedTuple):
     """Something happens at a time. `whom`: the number of a process or run, modulo how many there are. `what`:
 
-    - to engines and workers: `kill` (after `amount` more callbacks), `stop` and, `seconds` later, go on; `retire` (SIGTERM);
+    - to engines and workers: `kill` (after `amount` more callbacks), `stop` (after `amount` more callbacks) and, `seconds` later, go on; `stale` (the
+      same, but it goes on as soon as somebody else has claimed a part, or after `seconds`); `retire` (SIGTERM);
       `rename` (killed, and another comes with a new name). What is killed or retired comes back after `seconds`.
     - to all: `dark` (the broker brings nothing for `seconds`), `away` (the store refuses everything for `seconds`), `power`
       (every process dies at once and comes back).

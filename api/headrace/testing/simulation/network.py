@@ -117,7 +117,8 @@ class Network:
         weather = self.weather
         append()
         if weather.doubled and self._draw() < weather.doubled:
-            append()
+            for _ in range(weather.copies):
+                append()
         if weather.repeated and self._draw() < weather.repeated:
 
             def again() -> None:

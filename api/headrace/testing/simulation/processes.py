@@ -102,21 +102,25 @@ class Process:
         ground = self.ground
         self.loop = loop = ProcessLoop.begin(ground.timeline, self.name)
         loop.on_death.append(lambda: ground.network.died(loop))
+        loop.on_halt.append(lambda: ground.network.stopped(loop))
         loop.create_task(self._life(loop))
 
     def rename(self) -> None:
         self.renamed += 1
         self.name = f"{self.kind}-{self.number}.{self.renamed}"
 
-    def stop(self) -> None:
-        """SIGSTOP."""
+    def stop(self, steps: int = 0) -> None:
+        """SIGSTOP, after so many more callbacks."""
         if self.loop is not None and self.alive:
-            self.loop.halt()
-            self.ground.network.stopped(self.loop)
+            if steps:
+                self.loop.halts_in = steps
+            else:
+                self.loop.halt()
 
     def go_on(self) -> None:
         """SIGCONT."""
         if self.loop is not None and self.alive:
+            self.loop.halts_in = None
             self.loop.go_on()
             self.ground.network.went_on(self.loop)
 

@@ -5,7 +5,7 @@ A script is a value: parts of it can be left out, and the rest is simulated as b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import NamedTuple
 
@@ -18,7 +18,9 @@ TROUBLES = (
     "kill_engine",
     "kill_engine",
     "stop_engine",
-    "stop_engine",
+    "stale_engine",
+    "stale_engine",
+    "stale_engine",
     "retire_engine",
     "rename_engine",
     "kill_worker",
@@ -107,7 +109,7 @@ class Script:
             found.append(replace(self, weather=CALM))
             for name in ("slow", "refused", "unanswered", "late", "doubled", "repeated"):
                 if getattr(self.weather, name):
-                    found.append(replace(self, weather=replace(self.weather, **{name: 0.0})))
+                    found.append(replace(self, weather=_without(self.weather, name)))
         if self.engines > 1:
             found.append(replace(self, engines=self.engines - 1))
         if len(self.workers) > 1:
@@ -153,6 +155,11 @@ def script(seed: int) -> Script:
     )
 
 
+def _without(weather: Weather, name: str) -> Weather:
+    given = {field.name: getattr(weather, field.name) for field in fields(weather)}
+    return Weather(**{**given, name: 0.0})
+
+
 def _shape(random: Random) -> int:
     return CHILDREN + random.randrange(SHAPES - CHILDREN)
 
@@ -160,7 +167,9 @@ def _shape(random: Random) -> int:
 def _trouble(random: Random, what: str, horizon: float) -> Act:
     at = round(random.random() * horizon, 3)
     whom, amount = random.randrange(12), int(random.random() ** 2 * 60)
-    if what.startswith("stop"):
+    if what.startswith("stale"):
+        seconds = 30.0
+    elif what.startswith("stop"):
         seconds = random.choice((0.5, 3.0, 9.0, 13.0, 40.0, 600.0 if random.random() < 0.2 else 20.0))
     elif what.startswith("step"):
         seconds = random.choice((-3600.0, -1.0, 1.0, 3600.0))

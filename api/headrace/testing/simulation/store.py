@@ -75,6 +75,8 @@ class Database:
         self.away_until = 0.0
         self.posted = 0
         self.onlooker: Onlooker | None = None
+        self.on_claim: Callable[[str], None] = lambda owner: None
+        """Called with whoever has just claimed a part."""
 
     def open(self, timeline: Timeline, parts: int, weather: Weather, wall: float) -> None:
         """Empty, with that many parts. `wall`: seconds since the epoch at the timeline's beginning."""
@@ -98,6 +100,7 @@ class Database:
         self.posted = 0
         self.sessions = {}
         self.onlooker = None
+        self.on_claim = lambda owner: None
 
     def now(self) -> float:
         """The database's wall time."""
@@ -221,6 +224,7 @@ class SimulatedStore(SharedStore):
             ).fetchone()
             if row is None:
                 raise StoreUnavailable(f"Another engine has just claimed part {part}.")
+            self._database.on_claim(owner)
             return Ownership._make(row)
 
         return await self._through(claim, StoreUnavailable)

@@ -137,6 +137,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """When it was stopped (SIGSTOP); None: it goes on."""
         self.dies_in: int | None = None
         """After so many more callbacks it is dead."""
+        self.halts_in: int | None = None
+        """After so many more callbacks it is stopped."""
+        self.on_halt: list[Callable[[], None]] = []
         self.on_death: list[Callable[[], None]] = []
         self.faults: list[str] = []
         """Exceptions that nobody has taken."""
@@ -172,6 +175,11 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                 if self.dies_in < 0:
                     self.die()
                     return count
+            if self.halts_in is not None:
+                self.halts_in -= 1
+                if self.halts_in < 0:
+                    self.halt()
+                    return count
             turn = turns.popleft()
             done -= 1
             callback = turn.callback
@@ -205,8 +213,11 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """SIGSTOP."""
         if self.stopped_at is None:
             self.stopped_at = self._timeline.now
+            self.halts_in = None
             self._waits = False
             self._timeline.sleep(self)
+            for told in self.on_halt:
+                told()
 
     def go_on(self) -> None:
         """SIGCONT: everything that has come meanwhile is there at once."""

@@ -10,17 +10,18 @@ import asyncio
 import gc
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.engine.broker.memory import MemoryBroker
 from headrace.engine.core.states import RunState
+from headrace.engine.core.workflow import Workflow
 from headrace.engine.shell.plans import Plans
 from headrace.engine.shell.replay import replay
 from headrace.engine.store.checksums import checksum
-from headrace.testing.simulation.bodies import Bodies
+from headrace.testing.simulation.bodies import Bodies, Does
 from headrace.testing.simulation.client import Client, version_of
 from headrace.testing.simulation.faults import CALM, Act, Livelock
 from headrace.testing.simulation.judge import Judge
@@ -34,7 +35,7 @@ from headrace.testing.simulation.processes import (
     WorkerProcess,
 )
 from headrace.testing.simulation.script import COMMANDS, Script
-from headrace.testing.simulation.shapes import Shape, shape, without
+from headrace.testing.simulation.shapes import Shape, planned, shape, without
 from headrace.testing.simulation.store import Database, SimulatedStore
 from headrace.testing.simulation.timeline import ProcessLoop, Timeline
 
@@ -61,21 +62,31 @@ class Verdict(NamedTuple):
 
 def simulate(script: Script, *, told: bool = False) -> Verdict:
     """Run the world of the script. `told`: with its story."""
-    with _quiet() as logged:
-        world = World(script, told=told)
-        return world.run(logged)
+    return World(script, told=told).run()
 
 
 class World:
-    """Everything that lives in one simulation."""
+    """Everything that lives in one simulation.
 
-    def __init__(self, script: Script, *, told: bool) -> None:
+    `workflows`: what is run in place of the script's shapes, in the order of what is asked for; `does`: what all tasks do in place
+    of what the seed says.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        told: bool = False,
+        workflows: Sequence[Workflow] = (),
+        does: Does | None = None,
+    ) -> None:
         self.script = script
         draws = random.Random(f"world {script.seed}")
-        random.seed(script.seed)  # whatever of the engine draws from the process's own generator
         self.timeline = Timeline(draws)
         self.loop = ProcessLoop.begin(self.timeline, "world")
-        shapes = [_asked(asked.shape, asked.less) for asked in script.asked]
+        shapes = [planned(-1 - place, workflow) for place, workflow in enumerate(workflows)] or [
+            _asked(asked.shape, asked.less) for asked in script.asked
+        ]
         named = {each.plan.workflow.name: each for each in shapes}
         for number in sorted({child for each in shapes for child in each.children}):
             named[f"w{number}"] = shape(number)
@@ -84,7 +95,7 @@ class World:
         self.database.register((version_of(each), checksum(each.document)) for each in named.values())
         self.network = Network(self.timeline, script.weather, self.loop)
         self.broker = MemoryBroker(script.parts, INBOXES, links=self.network)
-        self.bodies = Bodies(script.seed, named)
+        self.bodies = Bodies(script.seed, named, does)
         self.judge = Judge(self.timeline, self.database, self.bodies, named, calm=script.calm, told=told)
         self.ground = Ground(
             self.timeline,
@@ -101,21 +112,25 @@ class World:
         ]
         self.client = Client(self.ground, script.asked, shapes)
         self.healed = False
-        self._resumed: set[int] = set()
+        self._stale: list[Process] = []
+        self.database.on_claim = self._claimed
 
     @property
     def processes(self) -> list[Process]:
         return [*self.engines, *self.workers, self.client]
 
-    def run(self, logged: list[str]) -> Verdict:
-        try:
-            self._run()
-        except Livelock as livelock:
-            self.judge.fault(f"I9: {livelock}")
-        finally:
-            for loop in self.timeline.loops:
-                loop.bury()
-            asyncio._set_running_loop(None)
+    def run(self) -> Verdict:
+        """To the end. Once."""
+        with _quiet() as logged:
+            random.seed(self.script.seed)  # whatever of the engine draws from the process's own generator
+            try:
+                self._run()
+            except Livelock as livelock:
+                self.judge.fault(f"I9: {livelock}")
+            finally:
+                for loop in self.timeline.loops:
+                    loop.bury()
+                asyncio._set_running_loop(None)
         for line in logged:
             self.judge.fault(f"logged: {line}")
         return Verdict(
@@ -182,12 +197,21 @@ class World:
             if verb == "rename":
                 process.rename()
             self._kill(process, act.amount, act.seconds)
-        elif verb == "stop":
-            process.stop()
+        elif verb in ("stop", "stale"):
+            process.stop(act.amount)
             self.loop.call_later(act.seconds, process.go_on)
+            if verb == "stale":
+                self._stale.append(process)
         else:
             process.retire()
             self.loop.call_later(act.seconds + 3, self._back, process)
+
+    def _claimed(self, owner: str) -> None:
+        """Whoever was stopped until another claims what it had goes on a moment later."""
+        stale = [process for process in self._stale if process.name != owner]
+        for process in stale:
+            self._stale.remove(process)
+            self.loop.call_later(self.timeline.random.random() ** 3 * 0.05, process.go_on)
 
     def _kill(self, process: Process, steps: int, seconds: float) -> None:
         loop = process.loop
@@ -228,7 +252,7 @@ class World:
             "SELECT no, generation FROM runs WHERE paused AND finished_at IS NULL"
         ).fetchall()
         for no, _ in paused:
-            if int(self.timeline.now) % 3 == 0 and no not in self._resumed:
+            if int(self.timeline.now) % 3 == 0:
                 places = [place for place, number in self.client.accepted.items() if number == no]
                 if places and not self.client.busy:
                     index = sorted(self.client.accepted).index(places[0])

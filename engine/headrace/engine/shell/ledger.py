@@ -2,8 +2,9 @@
 
 A claim stays in the inbox as long as it counts: `slots_wanted` until it is granted, then, from the same batch on,
 `slots_held` until it is freed. So whoever owns the part reads the whole state back from there, and a grant can neither be
-lost nor be given twice. Claims of one limit are granted in the order of class, then age (runs: the oldest run first); one
-that does not fit keeps its place and holds back those behind it.
+lost nor be given twice. `slots_freed` waits for the `slots_held` that it ends, which may have been written after it. Claims of
+one limit are granted in the order of class, then age (runs: the oldest run first); one that does not fit keeps its place and
+holds back those behind it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Claimant = tuple[int, int, int, int]
 class _Limit:
     """One pool of one project, or the active runs of one workflow."""
 
-    __slots__ = ("held", "rows", "size", "used", "waiting", "wanted")
+    __slots__ = ("freed", "held", "rows", "size", "used", "waiting", "wanted")
 
     def __init__(self, size: int | None) -> None:
         self.size = size
@@ -43,6 +44,9 @@ class _Limit:
         self.held: dict[Claimant, int] = {}  # with the cost
         self.wanted: dict[Claimant, Claim] = {}
         self.rows: dict[Claimant, int] = {}  # the inbox row in which the claim stands, once it was read
+        self.freed: dict[
+            Claimant, int
+        ] = {}  # the row that frees it, where the one that holds it is still to be read
         self.waiting: list[tuple[int, int, Claimant]] = []
 
     def fits(self, cost: int) -> bool:
@@ -73,6 +77,7 @@ class Ledger:
         self._limits: dict[tuple[str, str], _Limit] = {}
         self._rows: dict[int, None] = {}  # claims that were read and stay in the inbox
         self._touched: dict[tuple[str, str], None] = {}
+        self._early: dict[Claimant, _Limit] = {}  # freed before the inbox was read to its end
         self.complete = False
 
     def read(self, row: InboxRow, batch: Batch) -> None:
@@ -87,8 +92,7 @@ class Ledger:
             return
         limit = self._limit(claim)
         if row.kind == FREED:
-            batch.inbox_done.append(row.id)
-            self._free(limit, claim.claimant, batch)
+            self._free(limit, claim.claimant, row.id, batch)
         elif row.kind == HELD:
             self._hold(limit, claim, row.id, batch)
         elif row.kind == WANTED:
@@ -98,6 +102,7 @@ class Ledger:
         """Grant what fits now; told with `batch`."""
         if not self.complete:
             return
+        self._forget_early(batch)
         touched, self._touched = self._touched, {}
         for name in touched:
             limit = self._limits[name]
@@ -108,7 +113,7 @@ class Ledger:
                 self._strike(limit, claimant, batch)
                 batch.inbox_new.append(InboxRow(0, part, None, HELD, encode(claim), batch.at))
                 batch.inbox_new.append(_told(claim, batch.at))
-            if not limit.held and not limit.wanted:
+            if not (limit.held or limit.wanted or limit.freed):
                 del self._limits[name]
 
     def used(self, project: str, limit: str) -> int:
@@ -144,6 +149,12 @@ class Ledger:
     def _hold(self, limit: _Limit, claim: Claim, row: int, batch: Batch) -> None:
         """A grant of ours, or of an earlier owner, or a place that is taken without asking."""
         claimant = claim.claimant
+        freed = limit.freed.pop(claimant, None)
+        if freed is not None:  # it was given back before this was read
+            self._rows.pop(freed, None)
+            self._early.pop(claimant, None)
+            batch.inbox_done += (row, freed)
+            return
         if claimant in limit.rows and claimant in limit.held:
             batch.inbox_done.append(row)  # it stands there already
             return
@@ -155,16 +166,36 @@ class Ledger:
         limit.rows[claimant] = row
         self._rows[row] = None
 
-    def _free(self, limit: _Limit, claimant: Claimant, batch: Batch) -> None:
+    def _free(self, limit: _Limit, claimant: Claimant, row: int, batch: Batch) -> None:
+        """The row stays as long as the one that holds the claim may stand behind it: whoever reads both after us must not take
+        what was given back for held."""
         limit.wanted.pop(claimant, None)
-        limit.used -= limit.held.pop(claimant, 0)
-        self._strike(limit, claimant, batch)
-
-    def _strike(self, limit: _Limit, claimant: Claimant, batch: Batch) -> None:
-        row = limit.rows.pop(claimant, None)
-        if row is not None:
-            self._rows.pop(row, None)
+        held = limit.held.pop(claimant, 0)
+        limit.used -= held
+        if self._strike(limit, claimant, batch) or (self.complete and not held):
             batch.inbox_done.append(row)
+            return
+        limit.freed[claimant] = row
+        self._rows[row] = None
+        if not self.complete:
+            self._early[claimant] = limit
+
+    def _forget_early(self, batch: Batch) -> None:
+        """The inbox was read to its end: what was given back and is not held there is over."""
+        early, self._early = self._early, {}
+        for claimant, limit in early.items():
+            row = limit.freed.pop(claimant, None)
+            if row is not None:
+                self._rows.pop(row, None)
+                batch.inbox_done.append(row)
+
+    def _strike(self, limit: _Limit, claimant: Claimant, batch: Batch) -> bool:
+        row = limit.rows.pop(claimant, None)
+        if row is None:
+            return False
+        self._rows.pop(row, None)
+        batch.inbox_done.append(row)
+        return True
 
 
 def _told(claim: Claim, at: float) -> InboxRow:

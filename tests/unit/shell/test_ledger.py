@@ -1,0 +1,79 @@
+"""The ledger of limits: what its inbox rows come to, in whichever order they were written, and over a change of owners."""
+
+from __future__ import annotations
+
+from headrace.engine.ports.store import Batch, InboxRow
+from headrace.engine.shell.claims import FREED, GRANTED, HELD, WANTED, Claim, encode
+from headrace.engine.shell.ledger import Ledger
+
+PART = 3
+
+
+def claim(run: int) -> bytes:
+    return encode(Claim("p", "pool:narrow", PART, run, 1, 0, 0))
+
+
+class Inbox:
+    """The rows of the home part, as they are stored between batches."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, InboxRow] = {}
+        self.granted: list[int | None] = []
+        self._next = 1
+
+    def post(self, kind: str, body: bytes, run: int | None = None) -> None:
+        self.rows[self._next] = InboxRow(self._next, PART, run, kind, body, 0.0)
+        self._next += 1
+
+    def read(self, ledger: Ledger) -> None:
+        """One turn: everything that is there, then what can be granted, committed at once."""
+        batch = Batch(PART, 1, 1, 0.0)
+        for row in list(self.rows.values()):
+            ledger.read(row, batch)
+        ledger.complete = True
+        ledger.grant(PART, batch)
+        for done in batch.inbox_done:
+            del self.rows[done]
+        for new in batch.inbox_new:
+            if new.kind == GRANTED:
+                self.granted.append(new.run)
+            else:
+                self.post(new.kind, new.body, new.run)
+
+
+def test_what_is_freed_before_the_row_that_holds_it_was_read_is_free() -> None:
+    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox.post(WANTED, claim(1))
+    batch = Batch(PART, 1, 1, 0.0)
+    ledger.read(inbox.rows.pop(1), batch)
+    ledger.complete = True
+    ledger.grant(PART, batch)
+    inbox.post(FREED, claim(1))  # another part's engine was quicker than this one's commit
+    held = next(row for row in batch.inbox_new if row.kind == HELD)
+    inbox.post(HELD, held.body)
+    inbox.read(ledger)
+    assert not inbox.rows
+    assert ledger.used("p", "pool:narrow") == 0
+    inbox.post(WANTED, claim(2))
+    inbox.read(ledger)
+    assert inbox.granted == [2]
+
+
+def test_a_new_owner_that_reads_what_frees_before_what_holds_holds_nothing() -> None:
+    inbox = Inbox()
+    inbox.post(FREED, claim(1))
+    inbox.post(HELD, claim(1))
+    ledger = Ledger({"narrow": 1})
+    inbox.read(ledger)
+    assert not inbox.rows
+    assert ledger.used("p", "pool:narrow") == 0
+
+
+def test_what_frees_nothing_leaves_the_inbox() -> None:
+    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox.post(FREED, claim(1))
+    inbox.read(ledger)
+    assert not inbox.rows
+    inbox.post(FREED, claim(2))
+    inbox.read(ledger)
+    assert not inbox.rows
