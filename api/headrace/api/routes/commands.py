@@ -2,146 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
-
-from litestar import Request, Response, post
+from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, RawBody
+from litestar.params import JSONBody
 
-from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR
-from headrace.api.asking.finding import SHOWN, plan_of, run_of, version_of
-from headrace.api.asking.waiting import patience
-from headrace.api.commanding import command, run_final
-from headrace.api.office import Office
+from headrace.api.asking.finding import SHOWN, plan_of, version_of
 from headrace.api.problems import Problem
-from headrace.api.routes.repeating import REPLAYED, asked
-from headrace.api.shapes.runs import CancelBody, RerunBody, RunEntry, run_entry
+from headrace.api.routes.commanded import TO_RUN, ToRun, live
+from headrace.api.shapes.runs import CancelBody, RerunBody, RunEntry
 from headrace.api.showing.documents import state_word
-from headrace.api.veiling import Veil
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import RunRow
 from headrace.engine.shell.commands import Refused, key_of
 
-Kind = Literal["cancel", "kill", "pause", "resume", "rerun"]
-
 
 @post(
-    "/runs/{run:str}/cancel", opt=OPERATOR, status_code=202, summary="Cancel a run; its teardowns still run"
+    "/runs/{run:str}/cancel",
+    opt=OPERATOR,
+    status_code=202,
+    dependencies=TO_RUN,
+    summary="Cancel a run; its teardowns still run",
 )
 async def cancel_run(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    body: RawBody,
+    to: NamedDependency[ToRun],
     data: JSONBody[CancelBody | None] = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[RunEntry]:
     """202 when the command is kept. With `wait` (10s) the answer comes when an engine has decided, with the run as it is then, or
     409 `refused` with the engine's words. 409 `run_final` when it has ended."""
     given = {"reason": data.reason if data else None}
-    return await _tell(request, office, asker, run, "cancel", given, body, wait, _live)
+    return await to.tell("cancel", given, live)
 
 
-@post("/runs/{run:str}/kill", opt=OPERATOR, status_code=202, summary="End a run at once; nothing more runs")
+@post(
+    "/runs/{run:str}/kill",
+    opt=OPERATOR,
+    status_code=202,
+    dependencies=TO_RUN,
+    summary="End a run at once; nothing more runs",
+)
 async def kill_run(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    body: RawBody,
+    to: NamedDependency[ToRun],
     data: JSONBody[CancelBody | None] = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[RunEntry]:
     """As cancel, without its teardowns; a run that is being cancelled can still be killed."""
     given = {"reason": data.reason if data else None}
-    return await _tell(request, office, asker, run, "kill", given, body, wait, _live)
+    return await to.tell("kill", given, live)
 
 
-@post("/runs/{run:str}/pause", opt=OPERATOR, status_code=202, summary="Start nothing more until resumed")
+@post(
+    "/runs/{run:str}/pause",
+    opt=OPERATOR,
+    status_code=202,
+    dependencies=TO_RUN,
+    summary="Start nothing more until resumed",
+)
 async def pause_run(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    body: RawBody,
-    wait: FromQuery[str | None] = None,
+    to: NamedDependency[ToRun],
 ) -> Response[RunEntry]:
     """What runs already goes on. `wait` as for cancel."""
-    return await _tell(request, office, asker, run, "pause", {}, body, wait, _live)
+    return await to.tell("pause", {}, live)
 
 
-@post("/runs/{run:str}/resume", opt=OPERATOR, status_code=202, summary="Go on with a paused run")
+@post(
+    "/runs/{run:str}/resume",
+    opt=OPERATOR,
+    status_code=202,
+    dependencies=TO_RUN,
+    summary="Go on with a paused run",
+)
 async def resume_run(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    body: RawBody,
-    wait: FromQuery[str | None] = None,
+    to: NamedDependency[ToRun],
 ) -> Response[RunEntry]:
     """`wait` as for cancel."""
-    return await _tell(request, office, asker, run, "resume", {}, body, wait, _live)
+    return await to.tell("resume", {}, live)
 
 
 @post(
     "/runs/{run:str}/rerun",
     opt=OPERATOR,
     status_code=202,
+    dependencies=TO_RUN,
     summary="Run what failed again, or the tasks named",
 )
 async def rerun_run(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    body: RawBody,
+    to: NamedDependency[ToRun],
     data: JSONBody[RerunBody | None] = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[RunEntry]:
     """Everything downstream of them runs again too, as a new generation; the old attempts stay to be read. 409 `run_not_final`
     while the run lives; 422 for a task that its plan has not."""
     wanted = data or RerunBody()
-    row = await run_of(office, asker.project, run)
+    row = await to.row()
     if isinstance(wanted.version, int):
-        await version_of(office, asker.project, row.workflow, wanted.version)
+        await version_of(to.office, to.asker.project, row.workflow, wanted.version)
     named: str | list[str] = wanted.from_
     if isinstance(named, list):
-        _check_tasks(await plan_of(office, row.plan), named)
+        _check_tasks(await plan_of(to.office, row.plan), named)
     given = {"from": named, "inputs": wanted.inputs, "version": wanted.version}
     detail = {"from": named, "version": wanted.version, "inputs": sorted(wanted.inputs or ())}
-    return await _tell(request, office, asker, run, "rerun", given, body, wait, _ended, detail)
-
-
-async def _tell(
-    request: Request[Any, Any, Any],
-    office: Office,
-    asker: Asker,
-    run: str,
-    kind: Kind,
-    given: Mapping[str, Any],
-    body: bytes,
-    wait: str | None,
-    check: Callable[[RunRow], None],
-    detail: Mapping[str, Any] | None = None,
-) -> Response[RunEntry]:
-    told = await command(
-        office,
-        asker,
-        await run_of(office, asker.project, run),
-        kind,
-        given,
-        action=f"run.{kind}",
-        asked=asked(request, body),
-        wait=patience(wait),
-        check=check,
-        detail=given if detail is None else detail,
-    )
-    entry = run_entry(told.row, Veil(asker.role, office.secrets))
-    return Response(entry, status_code=202, headers=REPLAYED if told.replayed else None)
+    return await to.tell("rerun", given, _ended, row=row, detail=detail)
 
 
 def _check_tasks(plan: Plan, named: list[str]) -> None:
@@ -154,12 +114,6 @@ def _check_tasks(plan: Plan, named: list[str]) -> None:
             problems.append({"field": f"from.{place}", "message": str(refused)})
     if problems:
         raise Problem(422, "invalid", problems[0]["message"], problems=problems[:SHOWN])
-
-
-def _live(row: RunRow) -> None:
-    """Raises Problem (409)."""
-    if RunState(row.state).final:
-        raise run_final(row)
 
 
 def _ended(row: RunRow) -> None:

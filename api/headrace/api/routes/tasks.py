@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR, VIEWER
-from headrace.api.asking.finding import plan_of, run_of
-from headrace.api.asking.looking import snapshot_of, spot_of, states_page, task_named
+from headrace.api.asking.looking import snapshot_of, spot_of, states_page
 from headrace.api.asking.looking import why as why_of
-from headrace.api.asking.waiting import patience
-from headrace.api.commanding import command, run_final, task_name
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page
+from headrace.api.routes.commanded import TO_TASK, ToTask, live
 from headrace.api.routes.queried import Indexes
-from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.tasks import (
     SucceedBody,
     TaskBody,
@@ -29,11 +25,7 @@ from headrace.api.shapes.tasks import (
     TaskWhy,
 )
 from headrace.engine.core import states
-from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import RunRow
-
-Action = Literal["retry", "cancel", "skip", "succeed"]
 
 _WAITING = frozenset(state for state in states.TaskState if not state.final)
 _UNSUCCESSFUL = frozenset(states.TaskState) - {states.TaskState.SUCCEEDED, states.TaskState.REMOVED}
@@ -94,125 +86,67 @@ async def why_task(
     return await why_of(office, snapshot, spot_of(snapshot, task, index))
 
 
-@post("/runs/{run:str}/tasks/{task:str}/retry", opt=OPERATOR, status_code=202, summary="Try a task again now")
+@post(
+    "/runs/{run:str}/tasks/{task:str}/retry",
+    opt=OPERATOR,
+    status_code=202,
+    dependencies=TO_TASK,
+    summary="Try a task again now",
+)
 async def retry_task(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    task: FromPath[str],
-    body: RawBody,
+    to_task: NamedDependency[ToTask],
     data: JSONBody[TaskBody | None] = None,
-    index: Indexes = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """One that waits for its next attempt gets it at once. In a run that has ended, the task and all that is downstream of it run
     again as a new generation. 202 when the command is kept; with `wait` (10s) when an engine has decided, or 409 `refused`
     with the engine's words."""
-    return await _tell(request, office, asker, run, task, index, "retry", data or TaskBody(), body, wait)
+    return await to_task.tell("retry", data or TaskBody(), None)
 
 
-@post("/runs/{run:str}/tasks/{task:str}/cancel", opt=OPERATOR, status_code=202, summary="Cancel one task run")
+@post(
+    "/runs/{run:str}/tasks/{task:str}/cancel",
+    opt=OPERATOR,
+    status_code=202,
+    dependencies=TO_TASK,
+    summary="Cancel one task run",
+)
 async def cancel_task(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    task: FromPath[str],
-    body: RawBody,
+    to_task: NamedDependency[ToTask],
     data: JSONBody[TaskBody | None] = None,
-    index: Indexes = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """What is downstream goes by its trigger rules. 409 `run_final` when the run has ended; `wait` as for retry."""
-    return await _tell(request, office, asker, run, task, index, "cancel", data or TaskBody(), body, wait)
+    return await to_task.tell("cancel", data or TaskBody(), live)
 
 
 @post(
     "/runs/{run:str}/tasks/{task:str}/skip",
     opt=OPERATOR,
     status_code=202,
+    dependencies=TO_TASK,
     summary="Skip a task that has not ended",
 )
 async def skip_task(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    task: FromPath[str],
-    body: RawBody,
+    to_task: NamedDependency[ToTask],
     data: JSONBody[TaskBody | None] = None,
-    index: Indexes = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """409 `run_final` when the run has ended; `wait` as for retry."""
-    return await _tell(request, office, asker, run, task, index, "skip", data or TaskBody(), body, wait)
+    return await to_task.tell("skip", data or TaskBody(), live)
 
 
 @post(
     "/runs/{run:str}/tasks/{task:str}/succeed",
     opt=OPERATOR,
     status_code=202,
+    dependencies=TO_TASK,
     summary="Count a task as succeeded",
 )
 async def succeed_task(
-    request: Request[Any, Any, Any],
-    office: NamedDependency[Office],
-    asker: NamedDependency[Asker],
-    run: FromPath[str],
-    task: FromPath[str],
-    body: RawBody,
+    to_task: NamedDependency[ToTask],
     data: JSONBody[SucceedBody | None] = None,
-    index: Indexes = None,
-    wait: FromQuery[str | None] = None,
 ) -> Response[TaskCommanded]:
     """With the `output` that downstream tasks are to read. 409 `run_final` when the run has ended; `wait` as for retry."""
     given = data or SucceedBody()
-    return await _tell(
-        request, office, asker, run, task, index, "succeed", given, body, wait, {"output": given.output}
-    )
-
-
-async def _tell(
-    request: Request[Any, Any, Any],
-    office: Office,
-    asker: Asker,
-    run: str,
-    task: str,
-    index: str | None,
-    action: Action,
-    given: TaskBody,
-    body: bytes,
-    wait: str | None,
-    more: Mapping[str, Any] | None = None,
-) -> Response[TaskCommanded]:
-    row = await run_of(office, asker.project, run)
-    plan = await plan_of(office, row.plan)
-    named = task_named(plan, task, index)
-    name = task_name(plan, written(named.id, named.path))
-    told = await command(
-        office,
-        asker,
-        row,
-        "task",
-        {"task": name, "action": action, "reason": given.reason, **(more or {})},
-        action=f"task.{action}",
-        object=f"task {name} of run {row.id}",
-        detail={"reason": given.reason},
-        asked=asked(request, body),
-        wait=patience(wait),
-        check=None if action == "retry" else _live,
-    )
-    return Response(
-        TaskCommanded(run=row.id, task=name, action=action, decided=told.decided),
-        status_code=202,
-        headers=REPLAYED if told.replayed else None,
-    )
-
-
-def _live(row: RunRow) -> None:
-    if RunState(row.state).final:
-        raise run_final(row)
+    return await to_task.tell("succeed", given, live, {"output": given.output})
 
 
 ROUTES = [list_tasks, why_run, get_task, why_task, retry_task, cancel_task, skip_task, succeed_task]
