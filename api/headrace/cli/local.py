@@ -173,12 +173,14 @@ class LocalStation:
         priority: str | None,
         key: str | None,
     ) -> RunEntry:
+        from headrace.cli.acts import act
         from headrace.cli.here import me
 
         settings = await self.store.workflow_settings(self.project, [version.name])
         said = settings.get(version.name)
         if said is not None and said.paused:
             raise paused(version.name)
+        detail = {"workflow": version.name, "version": version.version, "key": key}
         row = await self.home.submit(
             plan,
             params,
@@ -187,6 +189,7 @@ class LocalStation:
             file=None,
             priority=priority or (None if said is None else said.priority),
             key=key,
+            act=act(self.settings, "run.start", "run", detail),
         )
         return self.known(row)
 
@@ -199,7 +202,10 @@ class LocalStation:
             plan = await plan_of(self.store, row.plan)
             for task in body["from"]:
                 key_of(plan, task)
-        return await self._ask(row, kind, body)
+        detail = dict(body)
+        if "inputs" in detail:  # their names, without what they hold
+            detail["inputs"] = sorted(detail["inputs"] or ())
+        return await self._ask(row, kind, body, f"run.{kind}", f"run {row.id}", detail)
 
     async def act(self, run: RunEntry, task: str, action: TaskAction, body: Mapping[str, Any]) -> str:
         from headrace.cli.here import plan_of
@@ -208,16 +214,30 @@ class LocalStation:
         row = await self._runs.row(run.run)
         plan = await plan_of(self.store, row.plan)
         key = key_of(plan, task)
-        await self._ask(row, "task", {"task": task, "action": action, **body})
-        return written(plan.ids[key.task], key.map)
+        name = written(plan.ids[key.task], key.map)
+        asked = {"task": task, "action": action, **body}
+        object = f"task {name} of run {row.id}"
+        await self._ask(row, "task", asked, f"task.{action}", object, {"reason": body.get("reason")})
+        return name
 
-    async def _ask(self, row: RunRow, kind: str, body: Mapping[str, Any]) -> RunEntry:
-        """Post a command and wait until it was decided. Raises Stop with the engine's words when it was refused."""
+    async def _ask(
+        self,
+        row: RunRow,
+        kind: str,
+        body: Mapping[str, Any],
+        action: str,
+        object: str,
+        detail: Mapping[str, Any],
+    ) -> RunEntry:
+        """Post a command and wait until it was decided; the audit says so by `action`, `object` and `detail`. Raises Stop with the
+        engine's words when it was refused."""
+        from headrace.cli.acts import act
         from headrace.cli.here import me
         from headrace.engine.shell import history
 
         asker = me()
-        await self.home.command(row.no, kind, {"by": asker, **body})
+        line = act(self.settings, action, object, detail)
+        await self.home.command(row.no, kind, {"by": asker, **body}, act=line)
         for entry in await self.store.history(row.no, after=row.seq):
             for refusal in history.decode(entry.body, history.NoContent()).refused:
                 if (refusal.kind, refusal.by) == (kind, asker):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PoisonEntry,
     )
     from headrace.cli.settings import Settings
+    from headrace.engine.ports.acts import Act
     from headrace.engine.ports.letters import DeadLetter
     from headrace.engine.ports.store import Store
     from headrace.engine.shell.plans import Plans
@@ -85,19 +86,28 @@ class LocalLetters:
         self, ids: Sequence[int], which: Which, reason: str, *, poison: bool = False
     ) -> DiscardAnswer:
         from headrace.api.shapes.operations import DiscardAnswer
+        from headrace.cli.acts import act
         from headrace.cli.here import me
 
         if poison:
-            done = await self._store.discard_poison(tuple(ids), me(), reason, time.time())
+            line = act(self._settings, "poison.discard", lettered(ids), {"reason": reason})
+            done = await self._store.discard_poison(tuple(ids), me(), reason, time.time(), act=line)
         else:
             ids = [letter.id for letter in await self._chosen(ids, which)]
-            done = await self._store.discard(ids, me(), reason, time.time())
+            line = act(self._settings, "letter.discard", lettered(ids), {"reason": reason})
+            done = await self._store.discard(ids, me(), reason, time.time(), act=line)
         return DiscardAnswer(discarded=list(done), left=sorted(set(ids) - set(done)))
 
     async def requeue(self, ids: Sequence[int], which: Which, *, canary: bool) -> Requeued:
         from headrace.api.asking.requeueing import Again, Outcome
+        from headrace.cli.acts import act
         from headrace.cli.here import me
         from headrace.cli.output import say
+
+        def line(begun: Sequence[DeadLetter], kept_back: int = 0) -> Act:
+            object = lettered([one.id for one in begun], kept_back)
+            detail = {"letters": list(ids), **which._asdict(), "canary": canary}
+            return act(self._settings, "letter.requeue", object, detail)
 
         letters = await self._chosen(ids, which)
         home = await self._decided_by()
@@ -105,11 +115,11 @@ class LocalLetters:
         outcome, first, tried = Outcome(), None, None
         if canary and len(letters) > 1:
             first, letters = letters[0], letters[1:]
-            outcome = _taken(await again.begin([first]))
+            outcome = _taken(await again.begin([first], act=line([first], len(letters))))
             tried = await again.end_of(first) if outcome.begun else None
             if tried != "succeeded":
                 return await self._told(outcome, first, tried, len(letters))
-        outcome = outcome.plus(_taken(await again.begin(letters)))
+        outcome = outcome.plus(_taken(await again.begin(letters, act=line(letters))))
         if home is not None:
             say("No engine lives on this home, so this process goes on with the runs.")
             for letter in outcome.begun:
@@ -168,6 +178,11 @@ class LocalLetters:
         from headrace.engine.shell.plans import Plans
 
         return Plans(self._store)
+
+
+def lettered(ids: Sequence[int], kept_back: int = 0) -> str:
+    """What the audit says was handled, as it says of what is done through a server."""
+    return f"dead letters {','.join(map(str, ids))}" + (f" and {kept_back} kept back" if kept_back else "")
 
 
 def no_letter(number: int) -> Stop:

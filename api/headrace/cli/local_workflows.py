@@ -58,7 +58,7 @@ class LocalWorkflows:
 
     async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
         from headrace.api.shapes.workflows import workflow_entry
-        from headrace.cli.people import act
+        from headrace.cli.acts import act
 
         newest = (await self._versions(name))[-1]
         line = act(self._settings, "workflow.set", f"workflow {name}", {"paused": paused})
@@ -67,9 +67,12 @@ class LocalWorkflows:
 
     async def register(self, plan: Plan) -> VersionEntry:
         from headrace.api.shapes.workflows import version_entry
+        from headrace.cli.acts import act
         from headrace.runners.authored import version_row
 
-        return version_entry(await self._store.register(version_row(plan, self._project, time.time())))
+        row = version_row(plan, self._project, time.time())
+        line = act(self._settings, "workflow.register", f"workflow {row.name}", {"plan": plan.hash})
+        return version_entry(await self._store.register(row, act=line))
 
     async def _versions(self, name: str) -> Sequence[VersionRow]:
         """All versions, oldest first. Raises Stop when there is no such workflow, with the nearest name."""

@@ -5,7 +5,6 @@ As a station, it speaks in the API's shapes.
 
 from __future__ import annotations
 
-import json as codec
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from headrace.api.shapes.people import (
     user_entry,
 )
 from headrace.api.veiling import Veil
+from headrace.cli.acts import act
 from headrace.cli.failure import Stop
 from headrace.cli.here import me, reading, server
 from headrace.cli.where import prepare
@@ -96,12 +96,6 @@ async def people(settings: Settings, *, only_look: bool = False) -> AsyncIterato
         await store.chain()
     finally:
         await store.close()
-
-
-def act(settings: Settings, action: str, object: str, detail: Mapping[str, Any]) -> Act:
-    """The audit's line for what somebody does at this machine."""
-    text = codec.dumps(detail, sort_keys=True).encode()
-    return Act(settings.project, time.time(), f"local:{me()}", None, action, object, text)
 
 
 def no_user(name: str) -> Stop:

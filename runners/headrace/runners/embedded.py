@@ -24,6 +24,7 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.broker import WorkerSide
 from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable, VersionRow
 from headrace.engine.shell.clock import Clock, SystemClock
@@ -261,8 +262,10 @@ class Embedded:
         file: str | None = None,
         priority: str | None = None,
         key: str | None = None,
+        act: Act | None = None,
     ) -> RunRow:
-        """Check the parameters and start a run. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
+        """Check the parameters and start a run; `act` is noted about it. Raises InvalidWorkflow (invalid_parameter) with all that is
+        wrong."""
         now = self._clock.now()
         version = await self.register(plan)
         new = new_run(
@@ -278,7 +281,8 @@ class Embedded:
             priority=priority,
             key=key,
         )
-        created = await self._watches.starting(self.store.create_run(new))
+        about = None if act is None else act._replace(object=f"run {new.id}")
+        created = await self._watches.starting(self.store.create_run(new, act=about))
         if self._engine is not None:
             if not created.existed:
                 row = new_row(new, created.no)
@@ -344,12 +348,12 @@ class Embedded:
 
     # -- commands -------------------------------------------------------------------------------------------------------
 
-    async def command(self, run: int, kind: str, body: Mapping[str, Any]) -> None:
+    async def command(self, run: int, kind: str, body: Mapping[str, Any], *, act: Act | None = None) -> None:
         """Post a command and wait until an engine has decided about it. Where no engine lives this process becomes the
         owner, for this run alone. Raises OwnerSilent."""
         row = InboxRow(0, PART, run, kind, msgspec.json.encode(dict(body)), time.time())
         await self._watches.keep(run, partial(self._state, run))
-        posted = await self.store.post(row)
+        posted = await self.store.post(row, act=act)
         if self._engine is None and not await self.store.has_owner(PART):
             with suppress(StoreUnavailable):  # somebody was faster
                 await self.take_over(only=run)

@@ -18,6 +18,7 @@ from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.broker import BrokerUnavailable
 from headrace.engine.ports.cache import Cache
 from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable
@@ -99,9 +100,10 @@ class Outside:
         file: str | None = None,
         priority: str | None = None,
         key: str | None = None,
+        act: Act | None = None,
     ) -> RunRow:
         """Check the parameters and ask for a run. Code and files are found where each worker has them: folders of this
-        machine mean nothing there. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
+        machine mean nothing there. `act` is noted about the run. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
         now = (await self.store.survey()).now
         version = await self.store.register(authored.version_row(plan, self.project, now))
         new = new_run(
@@ -115,7 +117,8 @@ class Outside:
             priority=priority,
             key=key,
         )
-        created = await self.store.create_run(new)
+        about = None if act is None else act._replace(object=f"run {new.id}")
+        created = await self.store.create_run(new, act=about)
         self._nudge(new.part)
         if not created.existed:
             return new_row(new, created.no)
@@ -149,12 +152,14 @@ class Outside:
             raise StoreUnavailable(f"The store has no plan {plan_hash}; was the database restored in part?")
         return build(document)
 
-    async def command(self, run: int, kind: str, body: Mapping[str, Any]) -> None:
+    async def command(self, run: int, kind: str, body: Mapping[str, Any], *, act: Act | None = None) -> None:
         """Post a command and wait until an engine has decided about it. Raises NobodyAnswers."""
         row = await self.store.run(run)
         assert row is not None
         now = (await self.store.survey()).now
-        posted = await self.store.post(InboxRow(0, row.part, run, kind, msgspec.json.encode(dict(body)), now))
+        posted = await self.store.post(
+            InboxRow(0, row.part, run, kind, msgspec.json.encode(dict(body)), now), act=act
+        )
         self._nudge(row.part)
         loop = asyncio.get_running_loop()
         began = seen_at = looked_at = loop.time()

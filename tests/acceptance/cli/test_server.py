@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -77,6 +77,15 @@ def typed(
     (tmp_path / "sales.yaml").write_text(SALES)
     (tmp_path / "slow.yaml").write_text(SLOW)
     return Keyboard(live_api, capsys)
+
+
+def audited(acts: list[dict[str, Any]], there: bool) -> list[tuple[str, str, str]]:
+    """What was done on the server, or here, in order; without what came to nothing."""
+    return [
+        (one["action"], plain(one["object"]), plain(json.dumps(one["detail"], sort_keys=True)))
+        for one in reversed(acts)
+        if (one["address"] is not None) == there and one["object"] != "dead letters "
+    ]
 
 
 def plain(text: str) -> str:
@@ -172,6 +181,9 @@ def test_what_is_steered_goes_the_same_way(typed: Keyboard) -> None:
         assert there.status == here.status, (words, there.err, here.err)
         if there.status == 2:
             assert plain(there.err) == plain(here.err), words
+
+    acts = json.loads(typed("audit", "list", "--json", "--limit", "500").out)["items"]
+    assert audited(acts, there=True)[2:] == audited(acts, there=False)
 
     for place in (True, False):
         assert typed("trigger", "slow", there=place).status == 0
