@@ -37,6 +37,8 @@ WARNINGS = frozenset(
         "never_runs",
         "reference_in_rule",
         "failure_hidden",
+        "never_reached",
+        "unknown_state",
         "shadowed_id",
         "state_is_known",
         "not_supported_yet",

@@ -74,7 +74,8 @@ def test_a_cached_output_is_used_in_place_of_an_attempt(with_: Mapping[str, Any]
     plan = flow(
         py("a", cache=HOUR, with_=with_), py("b", with_={"x": "${{ tasks.a.output }}"}), params={"n": {}}
     )
-    first = Stocked(plan, script({"a": Outcome(output=7)}), {"n": 1}).fly()
+    first = Stocked(plan, script({"a": Outcome(output=7)}), {"n": 1})
+    first.fly()
     assert first.started == ["a", "b"]
     again = Stocked(plan, script({"a": Outcome(output=8)}), {"n": 1})
     again.cache = dict(first.cache)
@@ -93,7 +94,8 @@ def test_a_key_of_its_own_decides_what_is_the_same() -> None:
         py("a", cache=replace(HOUR, key="${{ params.k }}"), with_={"n": "${{ params.n }}"}),
         params={"n": {}, "k": {}},
     )
-    first = Stocked(plan, params={"n": 1, "k": 1}).fly()
+    first = Stocked(plan, params={"n": 1, "k": 1})
+    first.fly()
     again = Stocked(plan, params={"n": 2, "k": 1})
     again.cache = first.cache
     assert again.fly().started == []

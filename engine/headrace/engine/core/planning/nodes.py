@@ -71,9 +71,6 @@ class Nodes:
             yield self.owners[region]
             region = self.parents[region]
 
-    def mapped(self, node: int) -> bool:
-        return node in self.items
-
     def plain_group(self, node: int) -> bool:
         return node in self.members and node not in self.items
 
