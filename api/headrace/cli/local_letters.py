@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.cli.failure import Status, Stop
+from headrace.cli.refusals import no_letter, none_fits, not_taken
 from headrace.cli.station import Requeued, Which
 
 if TYPE_CHECKING:
@@ -183,25 +183,6 @@ class LocalLetters:
 def lettered(ids: Sequence[int], kept_back: int = 0) -> str:
     """What the audit says was handled, as it says of what is done through a server."""
     return f"dead letters {','.join(map(str, ids))}" + (f" and {kept_back} kept back" if kept_back else "")
-
-
-def no_letter(number: int) -> Stop:
-    """There is no such letter."""
-    return Stop(f"there is no dead letter {number}.", hint="headrace dlq list --state all")
-
-
-def none_fits() -> Stop:
-    """Nothing open is meant."""
-    return Stop("no open dead letter fits.", hint="headrace dlq group shows what there is.")
-
-
-def not_taken(seconds: float) -> Stop:
-    """The commands are kept, but no engine has read them."""
-    return Stop(
-        f"no engine took the command within {seconds:.0f} s.",
-        hint="It stays in the inbox and takes effect when an engine reads it: headrace engine.",
-        status=Status.SERVICE,
-    )
 
 
 def _taken(outcome: Outcome) -> Outcome:

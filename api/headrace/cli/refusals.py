@@ -1,10 +1,10 @@
-"""What both stations say no with about workflows, in the same words."""
+"""What both stations say no with about workflows and dead letters, in the same words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.cli.failure import Stop
+from headrace.cli.failure import Status, Stop
 from headrace.engine.core.problems import did_you_mean
 
 
@@ -27,4 +27,23 @@ def paused(name: str) -> Stop:
     return Stop(
         f"workflow {name} is paused: nothing starts it.",
         hint=f"headrace workflows resume {name} lets it start.",
+    )
+
+
+def no_letter(number: int) -> Stop:
+    """There is no such letter."""
+    return Stop(f"there is no dead letter {number}.", hint="headrace dlq list --state all")
+
+
+def none_fits() -> Stop:
+    """Nothing open is meant."""
+    return Stop("no open dead letter fits.", hint="headrace dlq group shows what there is.")
+
+
+def not_taken(seconds: float) -> Stop:
+    """The commands are kept, but no engine has read them."""
+    return Stop(
+        f"no engine took the command within {seconds:.0f} s.",
+        hint="It stays in the inbox and takes effect when an engine reads it: headrace engine.",
+        status=Status.SERVICE,
     )

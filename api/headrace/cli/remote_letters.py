@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from headrace.api.client.aio.client import AsyncClient
 from headrace.api.client.errors import ApiError
 from headrace.cli.failure import Stop
-from headrace.cli.local_letters import no_letter, none_fits, not_taken
+from headrace.cli.refusals import no_letter, none_fits, not_taken
 from headrace.cli.station import Requeued, Which
 
 if TYPE_CHECKING:
