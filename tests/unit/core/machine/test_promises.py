@@ -120,6 +120,23 @@ def test_a_retry_gets_the_inputs_of_the_first_attempt() -> None:
     assert got == [{"n": 1}, {"n": 1}]
 
 
+def test_an_attempt_that_has_started_runs_and_is_not_sent_again() -> None:
+    pilot = begun(Pilot(flow(py("a"))))
+    send = pilot.flying[0]
+    started = e.AttemptStarted(0.5, send.key, 1, send.epoch, send.n)
+    assert [t.after for t in pilot.feed(started).transitions] == [TaskState.RUNNING]
+    assert pilot.states() == {"a": "running"}
+    assert pilot.rows[1, send.key].started_at == 0.5
+    for late in (
+        started,
+        e.HandedBack(1.0, send.key, 1, send.epoch, send.n),
+        e.Redelivered(1.0, send.key, "w2", 2, 1),
+    ):
+        assert pilot.feed(late).stale == 1
+    assert pilot.states() == {"a": "running"}
+    assert pilot.fly().state == "succeeded"
+
+
 def test_a_worker_that_gives_an_attempt_up_by_itself_has_lost_it() -> None:
     pilot = begun(Pilot(flow(py("a", retry=tries(2)))))
     send = pilot.flying.pop()
