@@ -396,15 +396,16 @@ class Worker:
             self._spawn(self._heart.beat())
 
     def _look(self) -> None:
-        """While there is a backlog: collect what has ended, and have more threads at it if those that run do not get on
-        as they would with short tasks."""
+        """While there is a backlog: if those that run do not get on as they would with short tasks, collect what has ended and
+        have more threads at it. Else they are about to tell of all together, and half of it would cost as much."""
         self._look_timer = None
-        self._collect()
-        ended, self._seen_count = self._collected_count - self._seen_count, self._collected_count
+        count = self._collected_count + len(self._ended)
+        ended, self._seen_count = count - self._seen_count, count
         if ended * SHORT < self._look_after:
+            self._collect()
             self._execution.encourage()
         self._look_after = LOOK_FIRST if ended else min(self._look_after * 2, LOOK_LAST)
-        if self._line.waiting[THREADS] and self._loop is not None:
+        if (self._line.waiting[THREADS] or self._ended) and self._loop is not None:
             self._look_timer = self._loop.call_later(self._look_after, self._look)
 
     # time --------------------------------------------------------------------------------------------------------
