@@ -7,6 +7,7 @@ _ENDINGS = "tests/unit/core/machine/test_endings.py"
 _POOLS = "tests/unit/core/machine/test_pools.py"
 _PROMISES = "tests/unit/core/machine/test_promises.py"
 _SHELL = "tests/unit/shell/test_engine.py"
+_DISPATCHING = "tests/unit/shell/test_dispatching.py"
 
 ATTEMPTS = (
     Mutant(
@@ -118,7 +119,7 @@ ATTEMPTS = (
         f"{MACHINE}/attempts.py",
         "if live.attempt == 0 or block.state[slot] == _RETRYING:",
         "if True:",
-        f"{_SHELL}::test_what_a_worker_hands_back_costs_no_attempt_and_it_gets_nothing_until_its_next_beat",
+        f"{_DISPATCHING}::test_what_a_worker_hands_back_costs_no_attempt_and_it_gets_nothing_until_its_next_beat",
         "A busy worker would use up the attempts of what it never began.",
     ),
     Mutant(

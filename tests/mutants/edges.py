@@ -3,6 +3,7 @@
 from tests.mutants.mutant import BROKER, CORE, RUNNERS, STORE, Mutant
 
 _STORE = "tests/contracts/test_store.py"
+_COMMIT = "tests/contracts/test_store_commit.py"
 _BROKER = "tests/contracts/test_broker.py"
 _WORKER = "tests/integration/runners/test_worker.py"
 
@@ -36,7 +37,7 @@ EDGES = (
         f"{STORE}/sqlite_batch.py",
         'next_offset=func.coalesce(bindparam("next", type_=BigInteger), p.next_offset),',
         "next_offset=p.next_offset,",
-        f"{_STORE}::TestCommit::test_everything_is_written_and_read_back[sqlite]",
+        f"{_COMMIT}::TestCommit::test_everything_is_written_and_read_back[sqlite]",
         "After a restart every report of the run would be read again.",
     ),
     Mutant(
@@ -44,7 +45,7 @@ EDGES = (
         f"{STORE}/sqlite_batch.py",
         '_KEPT = frozenset(("inputs", ',
         "_KEPT = frozenset((",
-        f"{_STORE}::TestCommit::test_an_update_keeps_inputs_items_and_child_and_replaces_the_rest[sqlite]",
+        f"{_COMMIT}::TestCommit::test_an_update_keeps_inputs_items_and_child_and_replaces_the_rest[sqlite]",
         "A retry would be given no inputs.",
     ),
     Mutant(

@@ -3,6 +3,9 @@
 from tests.mutants.mutant import SHELL, Mutant
 
 _ENGINE = "tests/unit/shell/test_engine.py"
+_CHILDREN = "tests/unit/shell/test_children.py"
+_DISPATCHING = "tests/unit/shell/test_dispatching.py"
+_CRASHES = "tests/unit/shell/test_crashes.py"
 _DECIDING = "tests/unit/shell/test_deciding.py"
 _FLEET = "tests/unit/shell/test_fleet.py"
 _SMALL = "tests/unit/shell/test_small_parts.py"
@@ -16,7 +19,7 @@ ENGINE = (
         "if worth:\n            await self._write(turn, worth)",
         "for portion in turn.portions.values():\n            portion.outbox.publish(self._broker)\n"
         "        if worth:\n            await self._write(turn, worth)",
-        f"{_ENGINE}::test_a_stale_owner_writes_and_sends_nothing",
+        f"{_CRASHES}::test_a_stale_owner_writes_and_sends_nothing",
         "An owner that was replaced would send attempts that nobody knows of.",
     ),
     Mutant(
@@ -72,7 +75,7 @@ ENGINE = (
         f"{SHELL}/reacting.py",
         "fleet.sent(Flight(",
         "(Flight(",
-        f"{_ENGINE}::test_an_unanswered_dispatch_is_asked_after_and_sent_again_when_unknown",
+        f"{_DISPATCHING}::test_an_unanswered_dispatch_is_asked_after_and_sent_again_when_unknown",
         "Nobody would notice that what was sent never arrived.",
     ),
     Mutant(
@@ -80,7 +83,7 @@ ENGINE = (
         f"{SHELL}/reacting.py",
         "fleet.landed((no, key))",
         "pass",
-        f"{_ENGINE}::test_nobody_gets_more_than_there_is_room_for",
+        f"{_DISPATCHING}::test_nobody_gets_more_than_there_is_room_for",
         "Workers would fill up with what has ended.",
     ),
     Mutant(
@@ -88,7 +91,7 @@ ENGINE = (
         f"{SHELL}/reacting.py",
         "flight.running = True",
         "pass",
-        f"{_ENGINE}::test_a_new_incarnation_ends_what_the_old_one_had",
+        f"{_DISPATCHING}::test_a_new_incarnation_ends_what_the_old_one_had",
         "What had started would be sent again as the same attempt, and be done twice.",
     ),
     Mutant(
@@ -112,7 +115,7 @@ ENGINE = (
         f"{SHELL}/flights.py",
         "return all(labels.get(name) == value for name, value in lane.labels.items())",
         "return True",
-        f"{_ENGINE}::test_queues_and_labels_decide_who_gets_a_task",
+        f"{_DISPATCHING}::test_queues_and_labels_decide_who_gets_a_task",
         "What needs a graphics card would be given to whoever has none.",
     ),
     Mutant(
@@ -160,7 +163,7 @@ ENGINE = (
         f"{SHELL}/gathering.py",
         "member.sated = True",
         "pass",
-        f"{_ENGINE}::test_what_a_worker_hands_back_costs_no_attempt_and_it_gets_nothing_until_its_next_beat",
+        f"{_DISPATCHING}::test_what_a_worker_hands_back_costs_no_attempt_and_it_gets_nothing_until_its_next_beat",
         "What a worker hands back would come back to it at once, for ever.",
     ),
     Mutant(
@@ -168,7 +171,7 @@ ENGINE = (
         f"{SHELL}/live.py",
         "CLASS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}",
         "CLASS = {Priority.HIGH: 2, Priority.NORMAL: 1, Priority.LOW: 0}",
-        f"{_ENGINE}::test_priority_acts_until_the_last_moment",
+        f"{_DISPATCHING}::test_priority_acts_until_the_last_moment",
         "What is urgent would come last.",
     ),
     Mutant(
@@ -192,7 +195,7 @@ ENGINE = (
         f"{SHELL}/pools.py",
         "pool.used + cost <= pool.size",
         "pool.used <= pool.size",
-        f"{_ENGINE}::test_a_pool_grants_its_slots_and_no_more",
+        f"{_DISPATCHING}::test_a_pool_grants_its_slots_and_no_more",
         "A pool protects what stands behind it.",
     ),
     Mutant(
@@ -200,7 +203,7 @@ ENGINE = (
         f"{SHELL}/admission.py",
         "if len(active) < limit and not",
         "if len(active) <= limit and not",
-        f"{_ENGINE}::test_active_runs_lets_the_next_run_start_when_one_has_ended",
+        f"{_DISPATCHING}::test_active_runs_lets_the_next_run_start_when_one_has_ended",
         "`active_runs: 1` keeps two nights from writing the same table.",
     ),
     Mutant(
@@ -208,7 +211,7 @@ ENGINE = (
         f"{SHELL}/admission.py",
         "admitted.append(waiting.pop(0))",
         "waiting.pop(0)\n            return []",
-        f"{_ENGINE}::test_active_runs_lets_the_next_run_start_when_one_has_ended",
+        f"{_DISPATCHING}::test_active_runs_lets_the_next_run_start_when_one_has_ended",
         "The second night would wait for ever.",
     ),
     Mutant(
@@ -256,7 +259,7 @@ ENGINE = (
         f"{SHELL}/committing.py",
         "if news is not None:",
         "if False:",
-        f"{_ENGINE}::test_a_child_runs_and_its_output_is_the_tasks",
+        f"{_CHILDREN}::test_a_child_runs_and_its_output_is_the_tasks",
         "The parent would wait for ever.",
     ),
     Mutant(

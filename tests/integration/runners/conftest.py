@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.runners.desk import Desk, opened
+from tests.integration.runners.desk import TASKS, Desk, opened
 
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with opened(tmp_path) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path, slots=1) as desk:
+        desk.write("tasks.py", TASKS)
         yield desk

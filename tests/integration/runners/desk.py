@@ -14,7 +14,31 @@ from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.worker import Worker
 from tests.support.office import ME, Key, Office, job, key_of, python, report_key, shell
 
-__all__ = ["ME", "Desk", "Key", "job", "key_of", "opened", "python", "report_key", "shell"]
+__all__ = ["ME", "TASKS", "Desk", "Key", "job", "key_of", "module", "opened", "python", "report_key", "shell"]
+
+TASKS = """
+import threading, time
+from pathlib import Path
+gate = threading.Event()
+entered = threading.Event()
+calls = []
+def noop(): pass
+def count(): calls.append(1); return len(calls)
+def wait():
+    entered.set()
+    while not gate.wait(0.005): pass
+    return "done"
+def stubborn():
+    entered.set()
+    while True:
+        try:
+            while not gate.wait(0.005): pass
+            return
+        except BaseException:
+            pass
+def fail(): raise ValueError("no")
+async def anoop(): pass
+"""
 
 
 class Desk(Office):
@@ -73,3 +97,10 @@ async def opened(folder: Path, **worker: Any) -> AsyncIterator[Desk]:
     finally:
         await desk.worker.stop(grace=1.0)
         desk.logs.close()
+
+
+def module(desk: Desk):  # type: ignore[no-untyped-def]
+    """The users' module as the worker has imported it."""
+    from headrace.runners.modules import Folder
+
+    return Folder.at(str(desk.app)).load("tasks")

@@ -286,3 +286,11 @@ async def rig(folder: Path, **settings: Any) -> AsyncIterator[Rig]:
     finally:
         await made.engine.stop()
         await store.close()
+
+
+async def crash(bench: Rig) -> None:
+    """The engine dies without a word; a new one claims the part."""
+    bench.engine._forget()
+    await bench.store.release(0, "engine")
+    bench.make()
+    await bench.engine.start()

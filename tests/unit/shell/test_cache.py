@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from headrace.engine.core.workflow import Cache
 from headrace.engine.ports.messages import ArtifactRef
 from tests.support.flows import flow, py
-from tests.unit.shell.rig import HOLD, Answer, Rig, rig
+from tests.unit.shell.rig import HOLD, Answer, Rig
 
 TTL = Cache(timedelta(hours=1))
 LARGE = ArtifactRef("file:///large", "d" * 64, 1 << 20)
 READS = flow(py("a", cache=TTL), py("b", with_={"x": "${{ tasks.a.output }}"}))
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made:
-        yield made
 
 
 async def test_a_cached_output_that_lies_in_the_artifact_store_is_used_again(bench: Rig) -> None:

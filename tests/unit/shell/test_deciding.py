@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,13 +13,7 @@ from headrace.engine.ports.store import Batch
 from headrace.engine.shell.commands import RerunBody
 from headrace.engine.shell.part import Turn
 from tests.support.flows import flow, py
-from tests.unit.shell.rig import HOLD, Answer, Rig, rig
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made:
-        yield made
+from tests.unit.shell.rig import HOLD, Answer, Rig
 
 
 async def test_of_several_generations_the_newest_value_counts(bench: Rig) -> None:

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,14 +17,7 @@ from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.shell.aside import ASIDE, set_aside
 from headrace.engine.shell.commands import AskBody
 from tests.support.flows import child, flow, py
-from tests.unit.shell.rig import HOLD, Answer, Rig, rig
-from tests.unit.shell.test_engine import crash
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made:
-        yield made
+from tests.unit.shell.rig import HOLD, Answer, Rig, crash
 
 
 def refuse(folder: Path, table: str, condition: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +12,9 @@ from headrace.engine.core.workflow import Task
 from headrace.engine.shell import history
 from headrace.engine.shell.commands import RerunBody
 from tests.support.flows import child, flow, over, py, sleep, tries
-from tests.unit.shell.rig import HOLD, Answer, Rig, fails, rig
+from tests.unit.shell.rig import HOLD, Answer, Rig, fails
 
 ONCE = tries(1)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made:
-        yield made
 
 
 async def restart(bench: Rig) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +13,7 @@ from headrace.engine.ports.store import HistoryRow, TaskRow
 from headrace.engine.shell.replay import replay
 from headrace.engine.shell.views import Change, Changes, RunUnknown, run_view
 from tests.support.flows import flow, group, noop, over, py, tries
-from tests.unit.shell.rig import HOLD, Answer, Rig, fails, rig
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(tmp_path) as made:
-        yield made
+from tests.unit.shell.rig import HOLD, Answer, Rig, fails
 
 
 async def test_what_has_no_row_is_pending_and_groups_are_not_listed(bench: Rig) -> None:
