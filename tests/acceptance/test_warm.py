@@ -79,6 +79,7 @@ else:
 """
 
 MARKED: Mapping[str, str] = {"PATH": os.environ["PATH"], "MARK": "\udcff odd = \n", "TZ": "Asia/Tokyo"}
+SETTINGS = {name: value for name, value in os.environ.items() if name.startswith(warm.AT_START)}
 
 
 @pytest.fixture
@@ -111,9 +112,6 @@ def both(
         ended.append((done.returncode, done.stdout, done.stderr))
     assert len(started) == 1
     return tuple(ended)
-
-
-SETTINGS = {name: value for name, value in os.environ.items() if name.startswith(warm.AT_START)}
 
 
 ALIKE: Mapping[str, dict[str, Any]] = {

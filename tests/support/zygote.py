@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import importlib
 import io
@@ -74,7 +75,7 @@ def fork() -> int:
     Raises OSError where the system does not allow that.
     """
     if platform.machine() not in CLONES:
-        raise OSError(38, "No such clone is known on this machine")
+        raise OSError(errno.ENOSYS, "No clone is known for this machine")
     number, tls_first = CLONES[platform.machine()]
     libc, python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
     libc.syscall.restype = ctypes.c_long
@@ -106,7 +107,7 @@ def serve(channel: socket.socket, parent: int) -> tuple[dict[str, Any], list[int
         try:
             pid = fork()
         except OSError as error:
-            pid = -(error.errno or 38)
+            pid = -(error.errno or errno.ENOSYS)
         if pid == 0:
             return request, descriptors
         for descriptor in descriptors:
@@ -129,13 +130,11 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Be a fresh interpreter with these arguments, environment, folder and streams. Raises whatever ends the program."""
     if request["session"]:
         os.setsid()
-    elif request["group"] >= 0:
+    if request["group"] >= 0:
         os.setpgid(0, request["group"])
     *streams, folder = descriptors
     os.fchdir(folder)
-    # first out of each other's way: a descriptor may have come as the 0, 1 or 2 of another
-    high = [os.dup(each) for each in (*streams, 2, 2, 2)][:3]
-    for number, each in enumerate(high):
+    for number, each in enumerate(streams):  # which came as higher numbers: 0, 1 and 2 were never closed here
         os.dup2(each, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.environ.clear()
