@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from headrace.engine.artifacts import FileLogs, open_artifacts
 from headrace.engine.broker.memory import MemoryBroker
 from headrace.engine.core.plan import Plan
@@ -26,10 +24,9 @@ from headrace.engine.core.workflow import Json
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.broker import WorkerSide
-from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable, VersionRow
+from headrace.engine.ports.store import RunRow, Store, StoreUnavailable, VersionRow
 from headrace.engine.shell.clock import Clock, SystemClock
 from headrace.engine.shell.engine import Engine
-from headrace.engine.shell.plans import build
 from headrace.engine.shell.settings import EngineSettings
 from headrace.engine.shell.submission import new_row, new_run
 from headrace.engine.shell.views import Change
@@ -37,6 +34,15 @@ from headrace.engine.store import open_store
 from headrace.runners import authored
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.secrets import Secrets
+from headrace.runners.submitting import (
+    ANSWER_WITHIN,
+    LOOK_EVERY,
+    about,
+    command_row,
+    row_of,
+    stored_plan,
+    until_taken,
+)
 from headrace.runners.watching import Watches, follow_history
 from headrace.runners.worker import Worker
 
@@ -45,11 +51,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 PART = 0
-ANSWER_WITHIN = 30.0
-"""Seconds in which a live owner must have taken a command from its inbox."""
-
-
-LOOK_EVERY = 0.02
 
 
 class OwnerSilent(Exception):
@@ -281,8 +282,7 @@ class Embedded:
             priority=priority,
             key=key,
         )
-        about = None if act is None else act._replace(object=f"run {new.id}")
-        created = await self._watches.starting(self.store.create_run(new, act=about))
+        created = await self._watches.starting(self.store.create_run(new, act=about(act, new)))
         if self._engine is not None:
             if not created.existed:
                 row = new_row(new, created.no)
@@ -291,11 +291,7 @@ class Embedded:
             await self._engine.take_up(created.no)
         elif not await self.store.has_owner(PART):
             await self.take_over(only=created.no)
-        if not created.existed:
-            return new_row(new, created.no)
-        stored = await self.store.run(created.no)
-        assert stored is not None
-        return stored
+        return await row_of(self.store, new, created)
 
     async def going_on(self) -> list[RunRow]:
         """The runs that this process is deciding and that have not ended, oldest first; paused ones stand still."""
@@ -341,17 +337,14 @@ class Embedded:
         """The stored plan of that hash. Raises StoreUnavailable when there is none."""
         if self._engine is not None:
             return (await self._engine.plans.get(plan_hash)).plan
-        document = await self.store.plan(plan_hash)
-        if document is None:
-            raise StoreUnavailable(f"The store has no plan {plan_hash}; was the database restored in part?")
-        return build(document)
+        return await stored_plan(self.store, plan_hash)
 
     # -- commands -------------------------------------------------------------------------------------------------------
 
     async def command(self, run: int, kind: str, body: Mapping[str, Any], *, act: Act | None = None) -> None:
         """Post a command and wait until an engine has decided about it. Where no engine lives this process becomes the
         owner, for this run alone. Raises OwnerSilent."""
-        row = InboxRow(0, PART, run, kind, msgspec.json.encode(dict(body)), time.time())
+        row = command_row(PART, run, kind, dict(body), time.time())
         await self._watches.keep(run, partial(self._state, run))
         posted = await self.store.post(row, act=act)
         if self._engine is None and not await self.store.has_owner(PART):
@@ -361,15 +354,10 @@ class Embedded:
             self._engine.wake()
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                async for _ in self._until_taken(posted):
+                async for _ in until_taken(self.store, PART, posted):
                     await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
             raise OwnerSilent(
                 f"The process that owns {self.home} has not taken the command within {ANSWER_WITHIN:.0f} s. "
                 "It stays in the inbox and takes effect when an engine reads it."
             ) from None
-
-    async def _until_taken(self, posted: int) -> AsyncIterator[None]:
-        """Goes round as long as the row lies in the inbox: the answer may come from another process."""
-        while (rows := await self.store.inbox(PART, posted - 1, 1)) and rows[0].id == posted:
-            yield

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from headrace.engine.artifacts import open_artifacts, open_logs
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.core.plan import Plan
@@ -21,21 +19,26 @@ from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.broker import BrokerUnavailable
 from headrace.engine.ports.cache import Cache
-from headrace.engine.ports.store import InboxRow, RunRow, Store, StoreUnavailable
-from headrace.engine.shell.plans import build
-from headrace.engine.shell.submission import new_row, new_run
+from headrace.engine.ports.store import RunRow, Store
+from headrace.engine.shell.submission import new_run
 from headrace.engine.shell.views import Change
 from headrace.engine.store import open_store
 from headrace.runners import authored
+from headrace.runners.submitting import (
+    ANSWER_WITHIN,
+    LOOK_EVERY,
+    about,
+    command_row,
+    row_of,
+    stored_plan,
+    until_taken,
+)
 from headrace.runners.watching import follow_history, follow_words
 
 _logger = logging.getLogger(__name__)
 
-ANSWER_WITHIN = 30.0
-"""Seconds in which a live engine must have taken a command."""
 ALONE_WITHIN = 3.0
 """Seconds without any live engine after which nobody is expected to take it soon: parts change hands faster."""
-LOOK_EVERY = 0.02
 
 
 class NobodyAnswers(Exception):
@@ -117,14 +120,9 @@ class Outside:
             priority=priority,
             key=key,
         )
-        about = None if act is None else act._replace(object=f"run {new.id}")
-        created = await self.store.create_run(new, act=about)
+        created = await self.store.create_run(new, act=about(act, new))
         self._nudge(new.part)
-        if not created.existed:
-            return new_row(new, created.no)
-        row = await self.store.run(created.no)
-        assert row is not None
-        return row
+        return await row_of(self.store, new, created)
 
     async def watch(self, row: RunRow) -> AsyncIterator[Change]:
         """The run's changes since `row` was read until it is final, as engines commit them. After a submission that is
@@ -147,23 +145,18 @@ class Outside:
 
     async def plan(self, plan_hash: str) -> Plan:
         """The stored plan of that hash. Raises StoreUnavailable when there is none."""
-        document = await self.store.plan(plan_hash)
-        if document is None:
-            raise StoreUnavailable(f"The store has no plan {plan_hash}; was the database restored in part?")
-        return build(document)
+        return await stored_plan(self.store, plan_hash)
 
     async def command(self, run: int, kind: str, body: Mapping[str, Any], *, act: Act | None = None) -> None:
         """Post a command and wait until an engine has decided about it. Raises NobodyAnswers."""
         row = await self.store.run(run)
         assert row is not None
         now = (await self.store.survey()).now
-        posted = await self.store.post(
-            InboxRow(0, row.part, run, kind, msgspec.json.encode(dict(body)), now), act=act
-        )
+        posted = await self.store.post(command_row(row.part, run, kind, dict(body), now), act=act)
         self._nudge(row.part)
         loop = asyncio.get_running_loop()
         began = seen_at = looked_at = loop.time()
-        while (rows := await self.store.inbox(row.part, posted - 1, 1)) and rows[0].id == posted:
+        async for _ in until_taken(self.store, row.part, posted):
             await asyncio.sleep(LOOK_EVERY)
             at = loop.time()
             if at - looked_at >= 1.0:
