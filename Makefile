@@ -10,7 +10,7 @@ TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage fuzz bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage simulate fuzz bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ check: lint types imports test ## all of the above
 
 model: setup ## every order of events of the protocol, in larger worlds than the tests take; some minutes
 	@$(BIN)/python -m tests.simulation.protocol
+
+simulate: setup ## the whole engine on virtual time, with faults from 50,000 seeds; some minutes
+	@$(BIN)/headrace simulate --seed 10000000 --seeds 50000 --jobs 2
 
 mutants: setup ## faults put into a copy of the code on purpose; each must be caught by the test it names; some minutes
 	@$(BIN)/python -m tests.mutants

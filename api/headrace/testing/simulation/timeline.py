@@ -64,9 +64,10 @@ class Alarm(Turn):
 
 
 class Timeline:
-    """Time in seconds from the beginning of the simulation. `most`: callbacks after which it is taken to turn in a circle."""
+    """Time in seconds from the beginning of the simulation. `most`: callbacks without any time passing, after which it is
+    taken to turn in a circle."""
 
-    def __init__(self, random: Random, most: int = 2_000_000) -> None:
+    def __init__(self, random: Random, most: int = 100_000) -> None:
         self.now = 0.0
         self.steps = 0
         self.random = random
@@ -94,6 +95,7 @@ class Timeline:
         ready, draw, alarms = self._ready, self.random.random, self._alarms
         set_running = asyncio._set_running_loop
         running: ProcessLoop | None = None
+        most = self.steps + self._most
         while True:
             while ready:
                 at = int(draw() * len(ready)) if len(ready) > 1 else 0
@@ -104,8 +106,8 @@ class Timeline:
                     running = loop
                     set_running(loop)
                 self.steps += loop.turn()
-                if self.steps > self._most:
-                    raise Livelock(f"{self.steps} callbacks, and it is {self.now:.3f} s")
+                if self.steps > most:
+                    raise Livelock(f"{self._most} callbacks, and it is still {self.now:.3f} s")
             if over():
                 return True
             while alarms:
@@ -121,6 +123,7 @@ class Timeline:
                 return False
             if at_time > self.now:
                 self.now = at_time
+                most = self.steps + self._most
             while alarms and alarms[0][0] <= self.now:
                 alarm = heappop(alarms)[2]
                 if alarm.callback is not None and not alarm.loop.dead:
