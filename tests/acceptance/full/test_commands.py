@@ -388,9 +388,15 @@ def test_one_trace_goes_from_whoever_asks_over_kafka_to_the_attempt(
 ) -> None:
     """Over HTTP, where the request has a span of its own, and by a message."""
     asked = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    for name in ("called", "written"):
-        text = f"workflow: {name}\ntasks: {{work: {{python: bodies:note}}}}\n"
-        assert cluster("register", str(cluster.write(f"flows/{name}.yaml", text))).status == 0
+    files = [
+        str(
+            cluster.write(
+                f"flows/{name}.yaml", f"workflow: {name}\ntasks: {{work: {{python: bodies:note}}}}\n"
+            )
+        )
+        for name in ("called", "written")
+    ]
+    assert cluster("register", *files).status == 0
     with server.client() as client:
         answer = client.post("/api/v1/workflows/called/runs", json={}, headers={"traceparent": asked})
         assert answer.status_code == 202, answer.text
