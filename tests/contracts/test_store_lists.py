@@ -12,14 +12,14 @@ import asyncpg
 import pytest
 
 from headrace.api.office import ApiStore
-from headrace.engine.core.states import RunState
+from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.acts import Once
 from headrace.engine.ports.letters import DeadLetterRow
 from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.ports.store import CacheRow
 from headrace.engine.store.keeping import FORGOTTEN_SECONDS
 from tests.contracts.conftest import Database
-from tests.contracts.samples import PROJECT, act, batch, command, new_run, run_update, version
+from tests.contracts.samples import PROJECT, act, batch, command, new_run, run_update, task_row, version
 
 
 @pytest.fixture
@@ -87,6 +87,27 @@ class TestRuns:
         }
         assert await store.count_runs(PROJECT, 201.0) == {RunState.QUEUED: 2, RunState.RUNNING: 1}
         assert await store.count_runs("nobody", 0.0) == {}
+
+    async def test_task_runs_of_live_runs_are_counted_by_state(self, store: ApiStore) -> None:
+        """Of the newest generation, and no more rows than were asked for."""
+        owned = await store.claim(0, "engine-1")
+        runs = [await store.create_run(new_run()) for _ in range(3)]
+        foreign = await store.create_run(new_run(project="other"))
+        moved = [
+            run_update(runs[0].no, RunState.RUNNING, generation=2),
+            run_update(runs[1].no, RunState.FAILED),
+        ]
+        tasks = [
+            task_row(runs[0].no, 0, TaskState.SUCCEEDED, generation=2),
+            *(task_row(runs[0].no, task, TaskState.RUNNING, generation=2) for task in (1, 2)),
+            task_row(runs[0].no, 1, TaskState.FAILED),
+            task_row(runs[1].no, 0, TaskState.FAILED),
+            task_row(foreign.no, 0, TaskState.QUEUED),
+        ]
+        await store.commit([batch(owned.epoch, 1, runs=moved, tasks=tasks)])
+        assert await store.count_tasks(PROJECT, 10) == {TaskState.SUCCEEDED: 1, TaskState.RUNNING: 2}
+        assert sum((await store.count_tasks(PROJECT, 2)).values()) == 2
+        assert await store.count_tasks("nobody", 10) == {}
 
     async def test_open_letters_are_counted(self, store: ApiStore) -> None:
         owned = await store.claim(0, "engine-1")

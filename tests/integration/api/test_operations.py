@@ -12,6 +12,7 @@ import pytest
 from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.ports.roster import WorkerRow
 from tests.integration.api.home import Api, open_home
+from tests.support.waiting import comes_true
 
 SHAKY = """
 workflow: shaky
@@ -157,7 +158,13 @@ async def test_workers_queues_and_figures(api: Api, tmp_path: Path) -> None:
     assert queues["gpu"]["waiting"] == {"high": 0, "normal": 0, "low": 0}
     await failed(api, tmp_path / "flag")
     await api.registered("workflow: hold\ntasks: {wait: {sleep: 1h}}")
-    await api.started("hold")
+    hold = await api.started("hold")
+
+    async def waits() -> bool:
+        return bool((await api.get(f"/runs/{hold}/tasks?state=waiting")).json()["items"])
+
+    await comes_true(waits, "the task does not begin to wait")
     stats = (await api.get("/stats")).json()
     assert (stats["ended"], stats["live"], stats["runs"]["failed"], stats["dead_letters"]) == (1, 1, 1, 1)
     assert (stats["workers"], stats["slots"], stats["held"]) == (2, 16, 6)
+    assert (stats["tasks"], stats["tasks_complete"]) == ({"waiting": 1}, True)

@@ -13,9 +13,20 @@ from headrace.api.access.guarding import VIEWER
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.routes.queried import Words
-from headrace.api.shapes.operations import QueueEntry, Stats, Waiting, WorkerEntry, live_states, worker_entry
+from headrace.api.shapes.operations import (
+    QueueEntry,
+    Stats,
+    Waiting,
+    WorkerEntry,
+    live_states,
+    task_states,
+    worker_entry,
+)
 from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.shell.roster import FRESH_SECONDS
+
+MOST_TASKS = 50_000
+"""Task runs that the figures count."""
 
 
 @get("/workers", opt=VIEWER, summary="The workers that engines hear")
@@ -71,6 +82,8 @@ async def get_stats(
     """A few counts; cheap enough for a dashboard to ask every few seconds."""
     now = office.now()
     words, live, ended = live_states(await office.store.count_runs(asker.project, now - 60.0 * minutes))
+    tasks = await office.store.count_tasks(asker.project, MOST_TASKS + 1)
+    counted = sum(tasks.values())
     workers = await office.store.workers(now - FRESH_SECONDS)
     return Stats(
         minutes=minutes,
@@ -78,6 +91,8 @@ async def get_stats(
         live=live,
         ended=ended,
         ended_per_minute=round(ended / minutes, 3),
+        tasks=task_states(tasks),
+        tasks_complete=counted <= MOST_TASKS,
         dead_letters=await office.store.count_letters(asker.project),
         workers=len(workers),
         slots=sum(worker.slots for worker in workers),

@@ -11,7 +11,7 @@ from msgspec import Meta
 from headrace.api.shapes.runs import Name, Reason
 from headrace.api.shapes.tasks import AttemptEntry, ErrorEntry
 from headrace.api.showing.times import instant
-from headrace.engine.core.states import RunState
+from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.letters import DeadLetter, LetterGroup, PoisonLetter
 from headrace.engine.ports.roster import WorkerRow
 
@@ -173,13 +173,16 @@ class QueueEntry(msgspec.Struct, kw_only=True):
 
 class Stats(msgspec.Struct, kw_only=True):
     """Figures of a project and of the installation. `runs`: live ones by state, and those that ended within the last `minutes`;
-    `ended_per_minute`: of these. `dead_letters`: open ones. `workers`, `slots` and `held` are the installation's."""
+    `ended_per_minute`: of these. `tasks`: by state, the task runs of live runs that are no longer pending, in their newest
+    generation; the first 50,000, and `tasks_complete` says whether there are no more. `dead_letters`: open ones. `workers`, `slots` and `held` are the installation's."""
 
     minutes: int
     runs: dict[str, int]
     live: int
     ended: int
     ended_per_minute: float
+    tasks: dict[str, int]
+    tasks_complete: bool
     dead_letters: int
     workers: int
     slots: int
@@ -260,6 +263,11 @@ def live_states(counts: dict[int, int]) -> tuple[dict[str, int], int, int]:
     words = {RunState(state).word: number for state, number in sorted(counts.items())}
     ended = sum(number for state, number in counts.items() if RunState(state).final)
     return words, sum(counts.values()) - ended, ended
+
+
+def task_states(counts: dict[int, int]) -> dict[str, int]:
+    """Task runs by state in words."""
+    return {TaskState(state).word: number for state, number in sorted(counts.items())}
 
 
 def _error(error: bytes) -> ErrorEntry:

@@ -354,6 +354,10 @@ class Store(Owning, Registry, DeadLetters, Roster, Settings, Protocol):
     async def count_runs(self, project: str, since: float) -> dict[int, int]:
         """How many runs there are by state: those that live, and of those that ended the ones that did at `since` or later."""
 
+    async def count_tasks(self, project: str, most: int) -> dict[int, int]:
+        """How many task runs of the newest generation of live runs there are by state; those that have no row yet (pending) are
+        not counted. At most `most` rows are looked at."""
+
     async def task_rows(self, run: int) -> list[TaskRow]:
         """Every stored task run of every generation, whole (outputs, errors and inputs too)."""
 

@@ -174,6 +174,9 @@ class SharedStore(ABC):
     async def count_runs(self, project: str, since: float) -> dict[int, int]:
         return await self._read(listing.count_runs, project, since)
 
+    async def count_tasks(self, project: str, most: int) -> dict[int, int]:
+        return await self._read(listing.count_tasks, project, most)
+
     async def task_rows(self, run: int) -> list[TaskRow]:
         return await self._read(reads.task_rows, run)
 

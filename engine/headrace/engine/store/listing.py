@@ -67,6 +67,20 @@ def count_runs(connection: Connection, project: str, since: float) -> dict[int, 
     return found
 
 
+def count_tasks(connection: Connection, project: str, most: int) -> dict[int, int]:
+    """By state: task runs of the newest generation of live runs, the first `most` rows that are met."""
+    r, t = tables.runs.c, tables.task_runs.c
+    met = (
+        select(t.state)
+        .select_from(tables.runs.join(tables.task_runs, (t.run == r.no) & (t.generation == r.generation)))
+        .where(r.finished_at.is_(None), r.project.concat("") == project)  # the project: as above
+        .limit(most)
+        .subquery()
+    )
+    counted = select(met.c.state, func.count()).group_by(met.c.state)
+    return {row.state: row[1] for row in connection.execute(counted)}
+
+
 def newest_versions(
     connection: Connection,
     project: str,
