@@ -64,10 +64,11 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]
             *accumulator._pending_batches,
             *(each for lane in accumulator._batches.values() for each in lane),
         ]
+        # One that waits to be sent again is not among those under way, from where its own callback will take it.
+        accumulator._pending_batches.update(left)
         accumulator.fail_all(ProducerClosed())
-        for (
-            batch
-        ) in left:  # its failure is seen here, or asyncio would tell of it when the batch is forgotten
+        for batch in left:
+            # Its failure is seen here, or asyncio would tell of it when the batch is forgotten.
             if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
                 batch._drain_waiter.exception()
         sender = self._sender.sender_task
