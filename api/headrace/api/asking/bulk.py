@@ -8,14 +8,12 @@ for each share of it has a key of its own; so one that was cut off in the middle
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import zlib
 from collections import Counter
 from itertools import pairwise
-from typing import NamedTuple
 
 import msgspec
 
@@ -50,7 +48,6 @@ SAMPLE, TOLD = 20, 100
 _LOOKED_AT = 1_000
 """Runs read at a time."""
 _UNPACKED = 4 * 1024 * 1024
-_AT_ONCE = 16
 _CHECK = 8
 
 
@@ -168,25 +165,12 @@ async def _all(office: Office, project: str, wanted: RunFilter) -> list[RunRow]:
         before = rows[-1].no
 
 
-class _Looked(NamedTuple):
-    number: int
-    row: RunRow | None
-
-
 async def _fit(office: Office, packed: _Packed) -> tuple[list[RunRow], list[Unmoved]]:
-    """The plan's runs as they are now: those that the action fits, and why not the others."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def look(number: int) -> _Looked:
-        async with places:
-            return _Looked(number, await office.store.run(number))
-
+    """The plan's runs as they are now, newest first: those that the action fits, and why not the others."""
     rows: list[RunRow] = []
     skipped: list[Unmoved] = []
-    for looked in await asyncio.gather(*map(look, packed.numbers)):
-        row = looked.row
-        if row is None or row.project != packed.project:
-            continue
+    found = await office.store.runs_of(packed.project, packed.numbers)
+    for row in sorted(found, key=lambda row: row.no, reverse=True):
         why = unfit(packed.action, row)
         if why is None:
             rows.append(row)

@@ -323,6 +323,9 @@ class Store(Owning, Registry, DeadLetters, Roster, Settings, Protocol):
     # reading (anyone) ------------------------------------------------------------------------------------------
     async def run(self, no: int) -> RunRow | None: ...
 
+    async def runs_of(self, project: str, numbers: Sequence[int]) -> list[RunRow]:
+        """Those of these numbers that are runs of the project, in no order. Not checked, so that none hides the others."""
+
     async def existing(self, runs: Sequence[int]) -> list[int]:
         """Those of these numbers that are runs, live or ended."""
 

@@ -133,6 +133,9 @@ class SharedStore(ABC):
     async def run_asked_for(self, project: str, idempotency: str) -> RunRow | None:
         return await self._read(reads.run_asked_for, project, idempotency)
 
+    async def runs_of(self, project: str, numbers: Sequence[int]) -> list[RunRow]:
+        return await self._read(reads.runs_of, project, numbers) if numbers else []
+
     async def existing(self, runs: Sequence[int]) -> list[int]:
         return await self._read(reads.existing, runs) if runs else []
 

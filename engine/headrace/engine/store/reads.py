@@ -137,6 +137,13 @@ def listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
     return [rows.run_row(row, check=False) for row in connection.execute(query)]
 
 
+def runs_of(connection: Connection, project: str, numbers: Sequence[int]) -> list[RunRow]:
+    """Those of these numbers that are runs of the project."""
+    r = tables.runs.c
+    query = RUN.where(r.project == project)
+    return [row for chunk in _chunks(numbers) for row in listed(connection, query.where(r.no.in_(chunk)))]
+
+
 def find_runs(connection: Connection, project: str, prefix: str, limit: int = 10) -> list[RunRow]:
     """Runs whose id begins with `prefix`, newest first. An id holds digits, a to f and dashes. Who gives a whole one means that run,
     which is checked. Raises RowDamaged."""
