@@ -89,9 +89,7 @@ def test_what_only_a_spot_knows_is_known_there() -> None:
         Task("a", CALL, poll=Poll(HOUR, "output.done")),
         Task("b", CALL, compensate=Task("undo", CALL, with_={"n": "${{ output.id }}"})),
         Task("c", Signal("s", match="payload.n == 1")),
-        Task(
-            "d", Group(ONE, loop=Loop("loop.index > 2 && output.ok", 3), output="${{ tasks.x.output }}")
-        ),
+        Task("d", Group(ONE, loop=Loop("loop.index > 2 && output.ok", 3), output="${{ tasks.x.output }}")),
         Task("e", CALL, map=Map(over=[1]), with_={"n": "${{ item + item_index }}"}),
         Task("f", CALL, retry=Retry(3, rules=(RetryRule("error.kind == 'x'"),))),
     )
