@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.plan import Plan
 from headrace.engine.ports.artifacts import Artifacts
 from headrace.engine.ports.broker import EngineSide
-from headrace.engine.ports.ownership import Ownership
 from headrace.engine.ports.store import RunRow, Store, StoreUnavailable
 from headrace.engine.shell.children import (
     CheckParams,
@@ -48,6 +47,7 @@ from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
 from headrace.engine.shell.settings import EngineSettings
 from headrace.engine.shell.telling import Teller
+from headrace.engine.shell.tenure import Tenure
 from headrace.engine.shell.turning import Turner
 from headrace.engine.shell.upkeep import Upkeep
 from headrace.engine.shell.values import ValueCache
@@ -103,7 +103,7 @@ class Engine:
         if part is None:  # limits act across engines: one part grants, the others ask it
             pools = ClaimedPools(holdings, claims)
             holdings.admission = ClaimedAdmission(holdings.timers, claims)
-        self._memory = memory = Memory(
+        memory = Memory(
             holdings,
             Fleet(engine_id, fresh=settings.fresh_seconds, patience=settings.patience_seconds),
             Line(one=settings.any_queue),
@@ -140,6 +140,7 @@ class Engine:
             Reactor(memory, children, self.plans, picked=settings.picked),
             self._committer,
         )
+        self._tenure = Tenure(memory, self._turner, loader, clock)
         self.outlook = Outlook(memory, self._turner, broker, clock)
         self._membership: Membership | None = None
         self._upkeep = Upkeep(store, memory.fleet, clock, settings.retention_seconds)
@@ -164,7 +165,7 @@ class Engine:
             live = await self._store.live_runs(self._fixed)
             if self._settings.leave_live:
                 self._reach.leave(live)
-            self._adopt(owned, [run for run in live if await self._reach.includes(run)])
+            self._tenure.adopt(owned, [run for run in live if await self._reach.includes(run)])
         if self._settings.quiet_gc:
             self._collector.begin()
 
@@ -354,7 +355,7 @@ class Engine:
         self._require_parts()
         await self._turner.receive(timeout)
         if self._membership is not None:
-            self._change_hands(self._membership)
+            self._tenure.change_hands(self._membership)
         try:
             committed = await self._turner.turn()
         except BaseException:
@@ -370,45 +371,15 @@ class Engine:
         if self._fixed is not None and not self._holdings.parts:
             raise PartLost(f"part {self._fixed} belongs to another engine now, or was never claimed.")
 
-    # -- parts that come and go ----------------------------------------------------------------------------------
-
-    def _change_hands(self, membership: Membership) -> None:
-        """What the look at the other engines has brought, between two batches."""
-        if (fault := membership.broken()) is not None:
-            raise fault
-        changes = membership.changes()
-        if changes is None:
-            return
-        for number in (*changes.lost, *changes.unwanted):
-            part = self._holdings.parts.get(number)
-            if part is not None:
-                self._drop(part)
-        for number in changes.unwanted:
-            membership.let_go(number)
-        for taken in changes.taken:
-            self._adopt(taken.owned, taken.live)
-
-    def _adopt(self, owned: Ownership, live: Sequence[int]) -> None:
-        before = self._holdings.parts.get(owned.part)
-        if before is not None:  # an epoch of ours that is over, though no fence has shown it yet
-            self._drop(before)
-        self._turner.adopt(self._holdings.adopt(owned, live, self._clock.steady()))
+    # -- parts that go -------------------------------------------------------------------------------------------
 
     def _lose(self, part: Part) -> None:
         """The fence has shown it: another engine owns the part."""
-        self._drop(part)
+        self._tenure.drop(part)
         if self._membership is not None:
             self._membership.lost(part.number, part.epoch)
 
-    def _drop(self, part: Part) -> None:
-        """Forget everything of one part."""
-        self._turner.leave(part)
-        self._memory.drop(part)
-        self._loader.forget()
-
     def _forget(self) -> None:
-        """Forget everything: the parts are lost, or given up, or memory and store no longer agree."""
-        self._turner.clear()
-        self._memory.clear()
-        self._loader.forget()
+        """No part is left, and nothing in flight."""
+        self._tenure.clear()
         self._settled.set()
