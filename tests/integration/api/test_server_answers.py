@@ -300,6 +300,8 @@ async def test_every_route_is_described_with_its_errors_and_its_role(api: Api) -
         wanted |= {"404"} if "{" in path else set()
         wanted |= {"413", "415", "422"} if "requestBody" in operation else set()
         assert wanted <= operation["responses"].keys(), where
+        said = set(re.findall(r"\b(?:20\d|4\d\d|50\d)\b", operation["description"]))
+        assert said <= operation["responses"].keys(), (where, said)
         for status, response in operation["responses"].items():
             if status in ("400", "401", "403", "404", "500"):
                 assert response == {"$ref": response["$ref"]}, (where, status)

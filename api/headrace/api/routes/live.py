@@ -45,7 +45,10 @@ def _stream(about: str) -> dict[int, ResponseSpec]:
     "/runs/{run:str}/events",
     opt=VIEWER,
     summary="What happens to a run, as it happens",
-    responses=_stream("Events run, task, gap and end; comments while nothing happens"),
+    responses={
+        **_stream("Events run, task, gap and end; comments while nothing happens"),
+        204: ResponseSpec(None, description="The client has had everything: it need not come again"),
+    },
 )
 async def run_events(
     office: NamedDependency[Office],

@@ -127,7 +127,7 @@ async def get_plan(
 
 @get(
     "/runs/{run:str}/output",
-    opt=OPERATOR,
+    opt={**OPERATOR, "errors": (409,)},
     summary="The output of a run",
     responses={
         200: ResponseSpec(Any, description="The output, whatever JSON it is", generate_examples=False)
