@@ -74,8 +74,8 @@ coverage: setup ## lines and branches of the core that the fast tests reach; fai
 	@$(BIN)/coverage run -m pytest -q tests/unit/core tests/unit/expressions tests/unit/shell tests/properties
 	@$(BIN)/coverage report
 
-fuzz: setup ## 50,000 random requests to a real server, held against its own description; a quarter of an hour
-	@$(BIN)/python -m tests.acceptance.api.fuzzing 600
+fuzz: setup ## 50,000 random requests to a real server, held against its own description; a quarter of an hour, or longer
+	@$(BIN)/python -m tests.acceptance.api.fuzzing
 
 bench: setup ## how fast it is here, beside the barest loop
 	@$(BIN)/python -m bench
