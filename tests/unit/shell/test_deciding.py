@@ -28,7 +28,7 @@ async def test_of_several_generations_the_newest_value_counts(bench: Rig) -> Non
     assert bench.worker.seen[-1].inputs["with"] == {"n": 1}
     await bench.command(row.no, "rerun", RerunBody("ann", ["a"]))
     await bench.settle()
-    bench.engine._memory.values.clear()
+    bench.engine._turner._decider._values.clear()
     await bench.worker.finish("gate")
     await bench.settle()
     assert bench.worker.seen[-1].inputs["with"] == {"n": 2}
@@ -100,7 +100,7 @@ async def test_a_turn_that_lost_a_part_says_nothing_of_its_runs(bench: Rig) -> N
     bench.worker.body = lambda d: HOLD
     row = await bench.submit(flow(py("a")))
     await bench.settle()
-    live = bench.engine._memory.holdings.runs[row.no]
+    live = bench.engine._holdings.runs[row.no]
     turn = Turn(1.0, 1.0)
     turn.add(live, Continued(1.0))
     turn.portion(live.part).settle_offset()

@@ -289,6 +289,17 @@ def test_pause_takes_out_of_the_line_what_stands_in_it() -> None:
     assert later.ready == []
 
 
+def test_what_ends_while_it_stands_in_the_line_leaves_it_and_makes_room() -> None:
+    pilot = Pilot(flow(py("a"), py("b"), limits=Limits(active_tasks=1)))
+    decision = Decision()
+    pilot._decide(decision, [e.Started(0.0)])
+    assert [ready.key for ready in decision.ready] == [Key(0)]
+    later = Decision()
+    pilot._decide(later, [e.TaskAsked(1.0, "ann", Key(0), "skip")])
+    assert later.withdrawn == [Key(0)]
+    assert [ready.key for ready in later.ready] == [Key(1)]
+
+
 def test_what_is_paused_already_or_has_ended_is_not_paused() -> None:
     pilot = begun(Pilot(flow(py("a"))))
     assert pilot.feed(e.ResumeAsked(0.0, "ann")).stale == 1
