@@ -17,7 +17,7 @@ from headrace.testing.simulation.running import run
 from headrace.testing.simulation.script import Asked
 from headrace.testing.simulation.shrinking import kind_of, shrink
 
-SEEDS = int(os.environ.get("HEADRACE_SEEDS", "1200"))
+SEEDS = int(os.environ.get("HEADRACE_SEEDS", "600"))
 """Of each of the two tests, which go to two processes."""
 
 

@@ -31,6 +31,9 @@ S, F, K, U, C = (
     TaskState.CANCELLED,
 )
 FAILED = (F, U, C)
+REMEMBERED_SECONDS = 600.0
+"""So long a worker knows what it has executed."""
+
 PROMPT_SECONDS = 0.3
 """Virtual. In a calm world the end of an attempt is committed within so long."""
 
@@ -148,6 +151,10 @@ class Judge:
         known = self._known.get(key[:4])
         if known is None or known.attempt < key[4]:
             self.fault(f"I2: attempt {key[4]} of {self._name(key[:4])} was executed before it was committed")
+        for other in self._bodies.executions[key]:
+            same = other is not execution and other.incarnation == execution.incarnation
+            if same and execution.began - other.began < REMEMBERED_SECONDS:
+                self.fault(f"W3: {execution.by} executes attempt {key[4]} of {self._name(key[:4])} again")
         self.note(execution.by, "starts", self._name(key[:4]), "attempt", key[4])
 
     def ended(self, attempt: Attempt, execution: Execution) -> None:
