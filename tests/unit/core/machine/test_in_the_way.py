@@ -157,6 +157,18 @@ def test_a_redelivery_gives_the_stored_inputs_and_none_where_there_are_none() ->
     assert pilot.flying[0].inputs.value == {}
 
 
+@pytest.mark.parametrize("given", [None, {"n": 2}])
+def test_a_redelivery_of_inputs_that_are_never_stored_gives_them_too(given: dict[str, int] | None) -> None:
+    """As written, or as a rerun gave them in their place."""
+    pilot = Pilot(flow(py("a", with_={"n": 1}))).fly()
+    pilot.feed(e.RerunAsked(5.0, "ann", (Key(0),), given))
+    (first,) = pilot.flying
+    assert first.inputs.value["with"] == (given or {"n": 1})
+    pilot.flying.clear()
+    pilot.feed(e.Redelivered(6.0, first.key, "w2", 1, 99))
+    assert pilot.flying[0].inputs.value == first.inputs.value
+
+
 def test_what_a_person_ended_while_its_inputs_were_looked_up_is_not_sent() -> None:
     plan = flow(py("a", retry=tries(2, 1.0), with_={"n": "${{ params.n }}"}), params={"n": {}})
     for fails in (0, 1):
