@@ -303,9 +303,9 @@ def test_what_ends_while_it_stands_in_the_line_leaves_it_and_makes_room() -> Non
 def test_what_is_paused_already_or_has_ended_is_not_paused() -> None:
     pilot = begun(Pilot(flow(py("a"))))
     assert pilot.feed(e.ResumeAsked(0.0, "ann")).stale == 1
-    pilot.feed(e.PauseAsked(0.0, "ann"))
+    assert pilot.feed(e.PauseAsked(0.0, "ann")).stale == 0
     assert pilot.feed(e.PauseAsked(1.0, "ann")).stale == 1
-    pilot.feed(e.ResumeAsked(2.0, "ann"))
+    assert pilot.feed(e.ResumeAsked(2.0, "ann")).stale == 0
     pilot.fly()
     for late in (
         e.PauseAsked(9.0, "ann"),
