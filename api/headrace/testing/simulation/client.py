@@ -57,6 +57,9 @@ class Client(Process):
         self._runs: dict[int, NewRun] = {}
         self._open: list[tuple[str, Act]] = []
         self._said = 0
+        self._requeues: dict[
+            str, list[Requeue]
+        ] = {}  # what was asked for and not acknowledged, as it was asked for
         self.accepted: dict[int, int] = {}
 
     @property
@@ -142,6 +145,10 @@ class Client(Process):
         self._nudge(row.part)
 
     async def _requeue(self, store: SimulatedStore, by: str, no: int) -> None:
+        asked = self._requeues.get(by)
+        if asked is not None:
+            await store.requeue(asked, by, self.ground.database.now())
+            return
         letters = [
             letter for letter in await store.dead_letters(DEFAULT_PROJECT, state="open") if letter.run == no
         ]
@@ -151,7 +158,7 @@ class Client(Process):
         tasks = sorted({written(letter.task_id, letter.map) for letter in letters})
         body = msgspec.json.encode({"by": by, "from": tasks})
         command = InboxRow(0, row.part, no, "rerun", body, self.ground.database.now())
-        wanted = [Requeue(tuple(letter.id for letter in letters), command)]
+        wanted = self._requeues[by] = [Requeue(tuple(letter.id for letter in letters), command)]
         await store.requeue(wanted, by, self.ground.database.now())
         self._nudge(row.part)
 

@@ -278,6 +278,8 @@ class Judge:
             for event in past.events:
                 if isinstance(event, RerunAsked):
                     asked[run, event.by] = asked.get((run, event.by), 0) + 1
+            for refusal in past.refused:
+                asked[run, refusal.by] = asked.get((run, refusal.by), 0) + 1
             for move in past.transitions:
                 key = run, past.generation, move.key.task, move.key.map
                 before = last.get(key, TaskState.PENDING if past.generation == 1 else move.before)
@@ -303,7 +305,7 @@ class Judge:
                 last[key] = move.after
         for (run, by), times in asked.items():
             if times > 1:
-                self.fault(f"I3: the rerun that {by} asked for in run {run} was made {times} times")
+                self.fault(f"I3: what {by} asked for in run {run} was answered {times} times")
 
     def executed_once(self) -> None:
         """Where only engines fail no attempt is executed twice."""

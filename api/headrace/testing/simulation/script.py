@@ -12,7 +12,7 @@ from typing import NamedTuple
 from headrace.testing.simulation.faults import CALM, Act, Weather
 from headrace.testing.simulation.shapes import CHILDREN, SHAPES
 
-COMMANDS = ("cancel", "kill_run", "pause", "resume", "rerun", "rerun_task", "task", "requeue")
+COMMANDS = ("cancel", "kill_run", "pause", "resume", "rerun", "rerun_task", "task", "requeue", "requeue")
 TROUBLES = (
     "kill_engine",
     "kill_engine",
