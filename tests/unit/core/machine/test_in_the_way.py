@@ -13,7 +13,7 @@ from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.machine.explaining import Explanation, outlook
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.verdicts import FAILED, SKIPPED, SUCCEEDED, Verdict
-from headrace.engine.core.workflow import Case, Pool, Sleep, Switch, Task
+from headrace.engine.core.workflow import Case, Limits, Pool, Sleep, Switch, Task
 from tests.support.flows import child, flow, gate, group, noop, over, py, tries
 from tests.support.pilot import Outcome, Pilot, script
 
@@ -170,7 +170,9 @@ def test_a_redelivery_of_inputs_that_are_never_stored_gives_them_too(given: dict
 
 
 def test_what_a_person_ended_while_its_inputs_were_looked_up_is_not_sent() -> None:
-    plan = flow(py("a", retry=tries(2, 1.0), with_={"n": "${{ params.n }}"}), params={"n": {}})
+    """And its place among `active_tasks` is free again."""
+    task = py("a", retry=tries(2, 1.0), with_={"n": "${{ params.n }}"})
+    plan = flow(task, params={"n": {}}, limits=Limits(active_tasks=1))
     for fails in (0, 1):
         pilot = Pilot(plan, script({"a": Outcome(fails=fails)}), {"n": 1})
         decision = Decision()
@@ -185,6 +187,13 @@ def test_what_a_person_ended_while_its_inputs_were_looked_up_is_not_sent() -> No
         pilot._decide(decision, [e.Picked(9.0, Key(0), "w1", 1, 9), e.TaskAsked(9.0, "ann", Key(0), "skip")])
         pilot._commit(decision)
         assert (pilot.states(), len(pilot.started)) == ({"a": "skipped"}, sent)
+        assert pilot.machine.board.busy == 0
+
+
+@pytest.mark.parametrize(("rule", "state"), [("== 2", "succeeded"), ("== 3", "skipped"), ("> 2", "skipped")])
+def test_a_group_counts_each_of_its_leaves_once(rule: str, state: str) -> None:
+    plan = flow(group("g", noop("x"), noop("y")), py("z", trigger_rule=f'count(g, "succeeded") {rule}'))
+    assert Pilot(plan).fly().states()["z"] == state
 
 
 def test_a_person_cannot_change_what_has_ended() -> None:
