@@ -148,6 +148,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """Exceptions that nobody has taken."""
         self._timeline = timeline
         self._turns: deque[Turn] = deque()
+        self._left: set[asyncio.Task[Any]] = set()
         self._waits = False  # the timeline knows that there is something to do
         timeline.loops.append(self)
 
@@ -207,7 +208,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """kill -9: nothing of this process runs any more."""
         if not self.dead:
             self.dead = True
-            self._turns.clear()
+            self._left = asyncio.all_tasks(
+                self
+            )  # nobody else may hold them, and to be dropped would end them in order
             self._timeline.sleep(self)
             for told in self.on_death:
                 told()
@@ -233,7 +236,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def bury(self) -> None:
         """The simulation is over: end what is left of its tasks without running them."""
         self.dead = True
-        for task in asyncio.all_tasks(self):
+        for task in asyncio.all_tasks(self) | self._left:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine = task.get_coro()
             if isinstance(coroutine, Coroutine):
@@ -242,6 +245,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                 except BaseException:  # it wanted to wait for something: that is over too
                     continue
         self._turns.clear()
+        self._left.clear()
 
     # what asyncio asks of a loop ----------------------------------------------------------------------------------
 
