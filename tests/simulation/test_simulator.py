@@ -46,6 +46,7 @@ FOUND = {
     "a grant dies with its owner": 3960,
     "that a run was loaded stands in no row": 257,
     "a slot is given back before the ledger has read that it is held": 13161,
+    "a slot is given back twice before the inbox was read to its end": 3198,
 }
 """What the simulator has found, by the seed that showed it then. Seeds grow other worlds when the simulator learns more; each has a
 test of its own besides."""

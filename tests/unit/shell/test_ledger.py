@@ -77,3 +77,11 @@ def test_what_frees_nothing_leaves_the_inbox() -> None:
     inbox.post(FREED, claim(2))
     inbox.read(ledger)
     assert not inbox.rows
+
+
+def test_what_is_freed_twice_before_the_inbox_was_read_to_its_end_leaves_it() -> None:
+    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox.post(FREED, claim(1))
+    inbox.post(FREED, claim(1))
+    inbox.read(ledger)
+    assert not inbox.rows

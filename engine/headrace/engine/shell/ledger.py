@@ -172,7 +172,8 @@ class Ledger:
         limit.wanted.pop(claimant, None)
         held = limit.held.pop(claimant, 0)
         limit.used -= held
-        if self._strike(limit, claimant, batch) or (self.complete and not held):
+        struck = self._strike(limit, claimant, batch)
+        if struck or claimant in limit.freed or (self.complete and not held):
             batch.inbox_done.append(row)
             return
         limit.freed[claimant] = row
