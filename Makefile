@@ -43,7 +43,7 @@ down: ## end what `make up` started; the data stay
 	@cp .env.example .env
 
 test: setup ## every test; the servers it needs come up by themselves; the last line is the runner's own
-	@$(BIN)/pytest -n 2 --dist worksteal --durations=25 $(TESTS)
+	@$(BIN)/pytest -n 3 --dist worksteal --durations=25 $(TESTS)
 
 lint: setup ## ruff: rules and formatting
 	@$(BIN)/ruff check .

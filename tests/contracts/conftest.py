@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.engine.broker.kafka.settings import KafkaSettings
+from headrace.engine.ports.ownership import Ownership
 from headrace.engine.ports.store import Store
 from headrace.engine.store import open_store
 from tests.support.postgres import TEMPLATE, Postgres, postgres
@@ -75,6 +76,12 @@ def database(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture
 async def store(database: Database) -> Store:
     return await database.open()
+
+
+@pytest.fixture
+async def owned(store: Store) -> Ownership:
+    """Part 0, of an engine."""
+    return await store.claim(0, "engine-1")
 
 
 @pytest.fixture

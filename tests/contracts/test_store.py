@@ -24,11 +24,6 @@ from tests.contracts.samples import (
 )
 
 
-@pytest.fixture
-async def owned(store: Store) -> Ownership:
-    return await store.claim(0, "engine-1")
-
-
 class TestWorkflows:
     async def test_versions_count_up_and_the_newest_is_found(self, store: Store) -> None:
         first = await store.register(version(plan="a", description="one", tags=("sales", "eu")))

@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.letters import DeadLetterRow, Requeue
 from headrace.engine.ports.ownership import Ownership
@@ -16,11 +14,6 @@ from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.ports.store import CacheRow, Created, Store
 from tests.contracts.conftest import Database
 from tests.contracts.samples import PROJECT, batch, command, history, new_run, run_update, task_row
-
-
-@pytest.fixture
-async def owned(store: Store) -> Ownership:
-    return await store.claim(0, "engine-1")
 
 
 def letter(run: int, task_id: str = "load", message: str = "no row 1", **fields: object) -> DeadLetterRow:

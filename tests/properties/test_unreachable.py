@@ -12,7 +12,7 @@ from tests.support.strategies import workflows
 
 
 @settings(
-    max_examples=400,
+    max_examples=200,
     derandomize=True,
     database=None,
     deadline=None,
@@ -25,6 +25,4 @@ def test_what_never_runs_does_not_run(workflow: Workflow, seed: int) -> None:
         return
     flight = Flight(workflow, seed, Course(mischief=5))
     flight.fly()
-    for name, state in flight.pilot.states().items():
-        if name.split("[")[0] in told:
-            assert state not in ("succeeded", "failed"), f"{name} has run"
+    assert [name for name in flight.pilot.started if name.split("[")[0] in told] == []

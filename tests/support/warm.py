@@ -17,6 +17,7 @@ import contextlib
 import inspect
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -77,9 +78,14 @@ class Zygote:
 
         Raises OSError about the folder, as `subprocess.Popen` does.
         """
-        text = json.dumps(
-            {"command": list(command), "environment": dict(environment), "session": session, "group": group}
-        ).encode()
+        given = {
+            "command": list(command),
+            "environment": dict(environment),
+            "session": session,
+            "group": group,
+        }
+        interruptible = signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+        text = json.dumps({**given, "interruptible": interruptible}).encode()
         at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with self._lock:

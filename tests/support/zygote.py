@@ -137,6 +137,8 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     for number, each in enumerate(streams):  # which came as higher numbers: 0, 1 and 2 were never closed here
         os.dup2(each, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    # Whoever is started behind a shell's back ignores it, and tests may change that for themselves at any time.
+    signal.signal(signal.SIGINT, signal.default_int_handler if request["interruptible"] else signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()

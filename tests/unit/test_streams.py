@@ -13,9 +13,10 @@ from faststream.kafka.parser import AioKafkaBatchParser
 from faststream.kafka.security import parse_security
 
 from headrace.engine.broker.kafka.settings import KafkaSettings, Mechanism
+from headrace.engine.broker.streams.letters import DeadLetters
 from headrace.engine.broker.streams.messages import Unreadable, decode_lines, encode_letter, encode_lines
 from headrace.engine.broker.streams.streams import Reading, Streams, _parsed, _Reach
-from headrace.engine.ports.letters import DeadLetter, OutgoingLetter
+from headrace.engine.ports.letters import DeadLetter, Outgoing, OutgoingLetter
 from headrace.engine.ports.messages import Log
 
 
@@ -51,6 +52,24 @@ async def test_headers_that_are_no_text_cost_nothing() -> None:
     parsed = await _parsed(batch, parser.parse_batch)  # type: ignore[arg-type]
     assert [each.value for each in parsed.raw_message] == [b"1", b"2"]
     assert batch[1].headers == (("c", b"ok"),)
+
+
+async def test_letters_end_though_a_new_one_comes_in_the_same_moment() -> None:
+    """Python 3.11's `wait_for` answers with what it waited for and forgets that it was cancelled meanwhile."""
+    box = SimpleNamespace(take_unpublished=_nothing, published=_nothing)
+    letters = DeadLetters(box, _nothing, lambda: 0.0)  # type: ignore[arg-type]
+    task = asyncio.create_task(letters.run())
+    await asyncio.sleep(0.01)  # it waits
+    letters.look()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(10):
+            await task
+
+
+async def _nothing(*given: Any) -> Outgoing:
+    return Outgoing([], [])
 
 
 class Message:

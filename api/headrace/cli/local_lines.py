@@ -79,7 +79,8 @@ class LocalLines:
         try:
             while until is None or time.monotonic() < until or not lines.empty():
                 try:
-                    line = await asyncio.wait_for(lines.get(), LOOK_EVERY)
+                    async with asyncio.timeout(LOOK_EVERY):
+                        line = await lines.get()
                 except TimeoutError:
                     if reading.done():
                         await reading

@@ -227,7 +227,8 @@ class Worker:
             if attempt.state == RUNNING:
                 self._sentry.give_up(attempt)
         with suppress(TimeoutError):  # the broker is gone: what is left goes to disk, or the leases end
-            await asyncio.wait_for(self._settled(), KILL_MARGIN)
+            async with asyncio.timeout(KILL_MARGIN):
+                await self._settled()
         await self._close()
 
     def hurry(self) -> None:

@@ -204,7 +204,8 @@ class FileLogs:
                     looked()
                 await asyncio.sleep(LOOK_APART)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(follower.event.wait(), LOOK_ELSEWHERE)
+                    async with asyncio.timeout(LOOK_ELSEWHERE):
+                        await follower.event.wait()
         finally:
             self._followers.discard(follower)
 

@@ -156,7 +156,8 @@ class Announcer:
                     )
                     self._go_on(number, part, {})
             try:
-                await asyncio.wait_for(self._due.wait(), LOOK_EVERY)
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._due.wait()
             except TimeoutError:
                 continue
             self._due.clear()

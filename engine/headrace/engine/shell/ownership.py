@@ -196,7 +196,8 @@ class Membership:
                     _logger.warning("engine %s cannot see the other engines: %s", self._engine, problem)
                 self._blind = True
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), self._every)
+                async with asyncio.timeout(self._every):
+                    await self._look.wait()
             self._look.clear()
 
     async def _follow(self, survey: Survey) -> None:
@@ -274,7 +275,8 @@ class Membership:
 
     async def _flushed(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._flush(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._flush()
         except TimeoutError:
             _logger.warning(
                 "what was sent is not acknowledged after %.0f s; the part goes to the next engine", seconds

@@ -119,7 +119,8 @@ class PatientStore:
                     _logger.error("the store cannot be used, waiting for it: %s", problem)
                 self.trouble = str(problem)
                 try:
-                    await asyncio.wait_for(self._stopped.wait(), wait * random.uniform(0.5, 1.0))
+                    async with asyncio.timeout(wait * random.uniform(0.5, 1.0)):
+                        await self._stopped.wait()
                 except TimeoutError:
                     wait = min(wait * 2, LONGEST_WAIT)
                 else:

@@ -285,7 +285,8 @@ class Publisher:
             producer = self._producer
             assert producer is not None
             try:
-                partitions = await asyncio.wait_for(producer.partitions_of(lane.topic), ACKNOWLEDGED_WITHIN)
+                async with asyncio.timeout(ACKNOWLEDGED_WITHIN):
+                    partitions = await producer.partitions_of(lane.topic)
             except (KafkaError, OSError, TimeoutError):
                 since = monotonic()  # the cluster is not there: that says nothing about the topic
             else:

@@ -56,7 +56,8 @@ class DeadLetters:
             except Exception:  # a fault of ours: later letters may have none
                 _logger.exception("dead letters could not be published; they are tried again")
             try:
-                await asyncio.wait_for(self._wanted.wait(), LOOK_EVERY)
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._wanted.wait()
             except TimeoutError:
                 continue
             self._wanted.clear()

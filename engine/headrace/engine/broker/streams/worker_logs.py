@@ -167,7 +167,8 @@ class KafkaLogs:
                     break
             if not self._waiting or self._sent >= SENT:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), self._grace if self._closing else None)
+                    async with asyncio.timeout(self._grace if self._closing else None):
+                        await bell.wait()
             if not self._closing and self._held < SENT:
                 await asyncio.sleep(LINGER)
         await publisher.stop(max(0.1, until - time.monotonic()))
@@ -186,7 +187,8 @@ class KafkaLogs:
             if self._closing:
                 return None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closed(bell), wait)
+                async with asyncio.timeout(wait):
+                    await self._closed(bell)
             wait = min(wait * 2, LAST_TRY)
 
     async def _closed(self, bell: asyncio.Event) -> None:
