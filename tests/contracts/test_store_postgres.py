@@ -308,14 +308,17 @@ async def test_an_engine_id_is_used_once(postgres_database: Database, owned: Own
 
 
 async def test_hot_updates_stay_in_their_page(store: PostgresStore, owned: Ownership, other: Any) -> None:
-    """No index covers what changes, so PostgreSQL updates rows of task_runs in place."""
+    """No index covers what changes, so PostgreSQL updates rows of task_runs in place.
+
+    All versions find room in one page: whether it could prune some of them is no question of ours.
+    """
     run = await store.create_run(new_run())
     for seq in range(1, 6):
-        rows = [task_row(run.no, i, output=b"%d" % seq, started_at=float(seq)) for i in range(20)]
+        rows = [task_row(run.no, i, output=b"%d" % seq, started_at=float(seq)) for i in range(6)]
         assert await store.commit([batch(owned.epoch, seq, tasks=rows)]) == []
     await store.close()  # its statistics are flushed with its connection
     query = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'task_runs'"
-    while (found := await other.fetchrow(query))["n_tup_upd"] < 80:
+    while (found := await other.fetchrow(query))["n_tup_upd"] < 24:
         pass
     assert found["n_tup_hot_upd"] == found["n_tup_upd"]
     assert await other.fetchval("SELECT count(*) FROM pg_indexes WHERE tablename = 'task_runs'") == 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import os
 import shutil
@@ -21,16 +22,21 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from headrace.engine import store
 from headrace.lab import Lab
 from headrace.lab.postgres import Postgres
 from headrace.lab.processes import Process
 
-TEMPLATE = "headrace_template"
-"""A database with Headrace's tables, which new ones are copied from."""
+_SCHEMA = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(store.__path__[0]).rglob("*.py")))
+)
+TEMPLATE = f"headrace_template_{_SCHEMA.hexdigest()[:12]}_{date.today():%Y%m%d}"
+"""A database with the tables of this source and the partitions of today, which new ones are copied from."""
 STANDING = "HEADRACE_TEST_LAB"
 _PREFIX = "headrace-lab-"
 _LOCK = Path(tempfile.gettempdir()) / f"{_PREFIX}users-{os.geteuid()}.lock"
@@ -114,14 +120,20 @@ class Servers:
         return self._postgres.url(self._lab.ports("postgres"), database)
 
     def make_template(self) -> None:
-        """Of today's schema, once for all who share the lab. Upgrading it again changes nothing."""
-        from headrace.engine.store import upgrade  # takes a second, which tests of Kafka alone need not spend
+        """Of today's schema, once for all who share the lab.
 
+        It is made under another name and then renamed, and from there on nobody may connect to it: PostgreSQL copies no
+        database that anybody is connected to, and those who share the lab come here at their own times.
+        """
+        making = f"{TEMPLATE}_making"
         with _locked(self._lab.folder / "template.lock"):
             if not self.query(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
-                self.query(f'CREATE DATABASE "{TEMPLATE}"')
-            with ThreadPoolExecutor(1) as thread:  # the caller may be inside an event loop
-                thread.submit(lambda: asyncio.run(upgrade(self._url(TEMPLATE)))).result()
+                self.query(f'DROP DATABASE IF EXISTS "{making}" WITH (FORCE)')
+                self.query(f'CREATE DATABASE "{making}"')
+                with ThreadPoolExecutor(1) as thread:  # the caller may be inside an event loop
+                    thread.submit(lambda: asyncio.run(store.upgrade(self._url(making)))).result()
+                self.query(f'ALTER DATABASE "{making}" ALLOW_CONNECTIONS false')
+                self.query(f'ALTER DATABASE "{making}" RENAME TO "{TEMPLATE}"')
         self._template = True
 
 
