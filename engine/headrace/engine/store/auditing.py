@@ -18,7 +18,9 @@ from headrace.engine.store import tables
 T = TypeVar("T")
 LOCK = 0x4845414441554449  # of the advisory lock under which PostgreSQL's lines are chained
 
-_A, _H = tables.audit.c, tables.audit_heads.c
+_A, _H, _O = tables.audit.c, tables.audit_heads.c, tables.once.c
+_USED = select(_O.digest, _O.object).where(_O.key == bindparam("key"))
+_IN_FORCE = _USED.where(_O.until > bindparam("now"))
 _LINE = select(*(_A[name] for name in AuditLine._fields))
 
 
@@ -51,15 +53,13 @@ def claim(connection: Connection, act: Act) -> None:
     key, digest, until = act.once
     values = {"key": key, "digest": digest, "object": act.object, "until": until}
     if connection.scalar(_claim(connection.dialect.name), {**values, "now": act.at}) is None:
-        o = tables.once.c
-        used = connection.execute(select(o.digest, o.object).where(o.key == key)).one()
+        used = connection.execute(_USED, {"key": key}).one()
         raise Repeated(used.object, used.digest == digest)
 
 
 def recall(connection: Connection, once: Once, now: float) -> None:
     """Raises Repeated when the key was used and has not expired."""
-    o = tables.once.c
-    used = connection.execute(select(o.digest, o.object).where(o.key == once.key, o.until > now)).first()
+    used = connection.execute(_IN_FORCE, {"key": once.key, "now": now}).first()
     if used is not None:
         raise Repeated(used.object, used.digest == once.digest)
 
@@ -75,13 +75,12 @@ def _claim(dialect: str) -> Insert:
         from sqlalchemy.dialects import postgresql
 
         into = postgresql.insert(tables.once)
-    o = tables.once.c
     into = into.values({name: bindparam(name) for name in ("key", "digest", "object", "until")})
     statement: Insert = into.on_conflict_do_update(
         index_elements=["key"],
         set_={name: into.excluded[name] for name in ("digest", "object", "until")},
-        where=o.until <= bindparam("now"),
-    ).returning(o.key)
+        where=_O.until <= bindparam("now"),
+    ).returning(_O.key)
     return statement
 
 
@@ -89,8 +88,7 @@ def note(connection: Connection, act: Act, object: str | None = None) -> None:
     """Append the act's line; with `object`, about that one, which is also what the act's key will answer with."""
     about = act.object if object is None else object
     if act.once is not None and about != act.object:
-        o = tables.once
-        connection.execute(update(o).where(o.c.key == act.once.key).values(object=about))
+        connection.execute(update(tables.once).where(_O.key == act.once.key).values(object=about))
     line = {name: getattr(act, name) for name in SAID}
     connection.execute(insert(tables.audit), {**line, "object": about})
 

@@ -1,6 +1,7 @@
 """What anyone may read, as functions over a SQLAlchemy connection: the same statements for SQLite and PostgreSQL.
 
-A function runs in one transaction of the caller's, so that several statements see one state of the database.
+A function runs in one transaction of the caller's, so that several statements see one state of the database. What is asked
+often is built once, when the module is read: to build a statement costs more than to execute it.
 """
 
 from __future__ import annotations
@@ -62,9 +63,17 @@ class PlanDamaged(RowDamaged):
 
 # workflows -----------------------------------------------------------------------------------------------------
 
-VERSION = select(*rows.VERSION_COLUMNS, tables.plans.c.document_crc).join_from(
-    tables.versions, tables.plans, tables.versions.c.plan == tables.plans.c.plan
+_V, _P, _R, _H = tables.versions.c, tables.plans.c, tables.runs.c, tables.history.c
+_PROJECT: BindParameter[str] = bindparam("project")
+_NAME: BindParameter[str] = bindparam("name")
+_NO: BindParameter[int] = bindparam("no")
+VERSION = select(*rows.VERSION_COLUMNS, _P.document_crc).join_from(
+    tables.versions, tables.plans, _V.plan == _P.plan
 )
+_OF_WORKFLOW = VERSION.where(_V.project == _PROJECT, _V.name == _NAME)
+_NEWEST = _OF_WORKFLOW.order_by(_V.version.desc()).limit(1)
+_NUMBERED = _OF_WORKFLOW.where(_V.version == _NO)
+_PLAN = select(_P.document, _P.document_crc).where(_P.plan == bindparam("plan"))
 
 
 def version_row(row: Any) -> VersionRow:
@@ -77,26 +86,23 @@ def version_row(row: Any) -> VersionRow:
 
 def version(connection: Connection, project: str, name: str, number: int | None) -> VersionRow | None:
     """That version of a workflow, or its newest."""
-    v = tables.versions.c
-    query = VERSION.where(v.project == project, v.name == name)
-    query = query.order_by(v.version.desc()).limit(1) if number is None else query.where(v.version == number)
-    row = connection.execute(query).first()
+    asked = {"project": project, "name": name}
+    query, given = (_NEWEST, asked) if number is None else (_NUMBERED, {**asked, "no": number})
+    row = connection.execute(query, given).first()
     return None if row is None else version_row(row)
 
 
 def versions(connection: Connection, project: str, name: str | None) -> list[VersionRow]:
     """Every version of one workflow or of all, by name, oldest first."""
-    v = tables.versions.c
-    query = VERSION.where(v.project == project).order_by(v.name, v.version)
+    query = VERSION.where(_V.project == project).order_by(_V.name, _V.version)
     if name is not None:
-        query = query.where(v.name == name)
+        query = query.where(_V.name == name)
     return [version_row(row) for row in connection.execute(query)]
 
 
 def plan(connection: Connection, digest: str) -> bytes | None:
     """The canonical document of that hash. Raises PlanDamaged."""
-    p = tables.plans.c
-    row = connection.execute(select(p.document, p.document_crc).where(p.plan == digest)).first()
+    row = connection.execute(_PLAN, {"plan": digest}).first()
     if row is None:
         return None
     document: bytes = row.document
@@ -108,75 +114,78 @@ def plan(connection: Connection, digest: str) -> bytes | None:
 # runs ----------------------------------------------------------------------------------------------------------
 
 RUN = select(*rows.RUN_COLUMNS)
+_RUN = RUN.where(_R.no == _NO)
+_ASKED_FOR = RUN.where(_R.project == _PROJECT, _R.idempotency == bindparam("idempotency"))
+_RUNS: BindParameter[Any] = bindparam("runs", expanding=True)
+_EXISTING = select(_R.no).where(_R.no.in_(_RUNS))
+_CHILDREN = RUN.where(_R.parent_run == _NO).order_by(_R.no)
+_LIVE = select(_R.no).where(_R.part == bindparam("part"), _R.finished_at.is_(None)).order_by(_R.no)
+_BEGUN = select(_R.created_at - EARLIER).where(_R.no == _NO).scalar_subquery()
+_HISTORY = (
+    select(_H.run, _H.seq, _H.at, _H.body, _H.body_crc)
+    .where(_H.run == _NO, _H.seq > bindparam("after"), _H.at >= func.coalesce(_BEGUN, 0.0))
+    .order_by(_H.seq)
+)
+_PAGE_OF_HISTORY = _HISTORY.limit(bindparam("most", type_=Integer))
 WHOLE_ID = 36
 """Characters of a run's id."""
 
 
 def run(connection: Connection, no: int) -> RunRow | None:
     """The run, whole and checked. Raises RowDamaged."""
-    row = connection.execute(RUN.where(tables.runs.c.no == no)).first()
+    row = connection.execute(_RUN, {"no": no}).first()
     return None if row is None else rows.run_row(row, check=True)
 
 
 def run_asked_for(connection: Connection, project: str, idempotency: str) -> RunRow | None:
     """The run of that idempotency key, whole and checked. Raises RowDamaged."""
-    r = tables.runs.c
-    row = connection.execute(RUN.where(r.project == project, r.idempotency == idempotency)).first()
+    row = connection.execute(_ASKED_FOR, {"project": project, "idempotency": idempotency}).first()
     return None if row is None else rows.run_row(row, check=True)
 
 
 def existing(connection: Connection, numbers: Sequence[int]) -> list[int]:
     """Those that are runs."""
-    no = tables.runs.c.no
-    query = select(no).where(no.in_(bindparam("runs", expanding=True)))
-    return [found for chunk in _chunks(numbers) for found in connection.scalars(query, {"runs": list(chunk)})]
+    return [
+        found for chunk in _chunks(numbers) for found in connection.scalars(_EXISTING, {"runs": list(chunk)})
+    ]
 
 
-def listed(connection: Connection, query: Select[Any]) -> list[RunRow]:
+def listed(connection: Connection, query: Select[Any], **given: Any) -> list[RunRow]:
     """The runs that a query over RUN finds. Not checked, so that one that is damaged does not hide the others."""
-    return [rows.run_row(row, check=False) for row in connection.execute(query)]
+    return [rows.run_row(row, check=False) for row in connection.execute(query, given)]
 
 
 def runs_of(connection: Connection, project: str, numbers: Sequence[int]) -> list[RunRow]:
     """Those of these numbers that are runs of the project."""
-    r = tables.runs.c
-    query = RUN.where(r.project == project)
-    return [row for chunk in _chunks(numbers) for row in listed(connection, query.where(r.no.in_(chunk)))]
+    query = RUN.where(_R.project == project)
+    return [row for chunk in _chunks(numbers) for row in listed(connection, query.where(_R.no.in_(chunk)))]
 
 
 def find_runs(connection: Connection, project: str, prefix: str, limit: int = 10) -> list[RunRow]:
     """Runs whose id begins with `prefix`, newest first. An id holds digits, a to f and dashes. Who gives a whole one means that run,
     which is checked. Raises RowDamaged."""
-    r = tables.runs.c
-    wanted = RUN.where(r.project == project, r.id >= prefix, r.id < prefix + "g")
+    wanted = RUN.where(_R.project == project, _R.id >= prefix, _R.id < prefix + "g")
     if len(prefix) == WHOLE_ID:
         return [rows.run_row(row, check=True) for row in connection.execute(wanted)]
-    return listed(connection, wanted.order_by(r.no.desc()).limit(limit))
+    return listed(connection, wanted.order_by(_R.no.desc()).limit(limit))
 
 
 def children(connection: Connection, no: int) -> list[RunRow]:
     """The runs that task runs of this one have started, oldest first."""
-    r = tables.runs.c
-    return listed(connection, RUN.where(r.parent_run == no).order_by(r.no))
+    return listed(connection, _CHILDREN, no=no)
 
 
 def live_runs(connection: Connection, part: int) -> list[int]:
     """Numbers of the part's runs that have not finished, in order."""
-    r = tables.runs.c
-    query = select(r.no).where(r.part == part, r.finished_at.is_(None)).order_by(r.no)
-    return list(connection.scalars(query))
+    return list(connection.scalars(_LIVE, {"part": part}))
 
 
 def history(connection: Connection, no: int, after: int, limit: int | None = None) -> list[HistoryRow]:
     """A run's history after `after`, in order, at most `limit` rows. Raises RowDamaged."""
-    h = tables.history.c
     found = []
-    begun = select(tables.runs.c.created_at - EARLIER).where(tables.runs.c.no == no).scalar_subquery()
-    query = select(h.run, h.seq, h.at, h.body, h.body_crc).where(
-        h.run == no, h.seq > after, h.at >= func.coalesce(begun, 0.0)
-    )
-    query = query.order_by(h.seq).limit(limit)
-    for *fields, crc in connection.execute(query):
+    asked = {"no": no, "after": after}
+    query, given = (_HISTORY, asked) if limit is None else (_PAGE_OF_HISTORY, {**asked, "most": limit})
+    for *fields, crc in connection.execute(query, given):
         row = HistoryRow._make(fields)
         verify(no, f"history row {row.seq}", crc, row.body)
         found.append(row)
@@ -191,9 +200,12 @@ _TASK_KEY = (
     tables.task_runs.c.task,
     tables.task_runs.c.map,
 )
-_TASKS = select(*(tables.task_runs.c[name] for name in rows.TASK_WRITTEN)).order_by(*_TASK_KEY)
-_RUNS: BindParameter[Any] = bindparam("runs", expanding=True)
-_LOADED_RUNS = RUN.where(tables.runs.c.no.in_(_RUNS))
+_TASKS = (
+    select(*(tables.task_runs.c[name] for name in rows.TASK_WRITTEN))
+    .where(tables.task_runs.c.run == _NO)
+    .order_by(*_TASK_KEY)
+)
+_LOADED_RUNS = RUN.where(_R.no.in_(_RUNS))
 _LOADED_TASKS = select(*rows.LOADED_COLUMNS).where(tables.task_runs.c.run.in_(_RUNS)).order_by(*_TASK_KEY)
 _LOADED_TIMERS = select(*(tables.timers.c[name] for name in Timer._fields)).where(
     tables.timers.c.run.in_(_RUNS)
@@ -202,7 +214,7 @@ _LOADED_TIMERS = select(*(tables.timers.c[name] for name in Timer._fields)).wher
 
 def task_rows(connection: Connection, no: int) -> list[TaskRow]:
     """Every task run of the run, whole and checked. Raises RowDamaged."""
-    return [rows.task_row(row) for row in connection.execute(_TASKS.where(tables.task_runs.c.run == no))]
+    return [rows.task_row(row) for row in connection.execute(_TASKS, {"no": no})]
 
 
 def load(connection: Connection, numbers: Sequence[int]) -> list[Loaded]:
@@ -251,17 +263,19 @@ def values(connection: Connection, keys: Sequence[RunKey]) -> list[StoredValue]:
     return [rows.stored_value(row) for row in connection.execute(_values(), asked)]
 
 
+_C = tables.cache.c
+_CACHED = select(_C.key, _C.output, _C.artifact, _C.output_crc).where(
+    _C.project == _PROJECT, _C.key.in_(bindparam("keys", expanding=True)), _C.expires_at > bindparam("now")
+)
+
+
 def cached(
     connection: Connection, project: str, keys: Sequence[str], now: float
 ) -> dict[str, tuple[bytes | None, bytes | None]]:
     """Unexpired entries. A damaged one is no entry: the work is done again."""
-    c = tables.cache.c
-    query = select(c.key, c.output, c.artifact, c.output_crc).where(
-        c.project == project, c.key.in_(bindparam("keys", expanding=True)), c.expires_at > now
-    )
     found = {}
     for chunk in _chunks(keys):
-        for row in connection.execute(query, {"keys": list(chunk)}):
+        for row in connection.execute(_CACHED, {"project": project, "keys": list(chunk), "now": now}):
             if checksum(row.output, row.artifact) == row.output_crc:
                 found[row.key] = (row.output, row.artifact)
             else:
@@ -279,10 +293,14 @@ def inbox_of(part: Any, after: Any) -> Select[Any]:
     return select(*columns, i.body_crc).where(i.part == part, i.id > after).order_by(i.id)
 
 
+_WAITING = inbox_of(bindparam("part"), 0).where(
+    tables.inbox.c.run == bindparam("run"), tables.inbox.c.kind == bindparam("kind")
+)
+
+
 def waiting_for(connection: Connection, part: int, run: int, kind: str) -> list[InboxRow]:
     """The commands of one kind for one run."""
-    i = tables.inbox.c
-    return inbox_rows(connection.execute(inbox_of(part, 0).where(i.run == run, i.kind == kind)))
+    return inbox_rows(connection.execute(_WAITING, {"part": part, "run": run, "kind": kind}))
 
 
 def unapplied(connection: Connection, kind: str, most: int) -> int:
@@ -333,8 +351,13 @@ def snapshot(connection: Connection) -> str:
     return str(connection.scalar(text(SNAPSHOT)))
 
 
+_PART = tables.parts.c
+_PART_STATE = select(_PART.part, _PART.epoch, _PART.seq).where(
+    _PART.part.in_(bindparam("parts", expanding=True))
+)
+
+
 def part_state(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Of each part its epoch and its counter."""
-    p = tables.parts.c
-    query = select(p.part, p.epoch, p.seq).where(p.part.in_(numbers))
-    return {row.part: (row.epoch, row.seq) for row in connection.execute(query)}
+    found = connection.execute(_PART_STATE, {"parts": list(numbers)})
+    return {row.part: (row.epoch, row.seq) for row in found}

@@ -37,7 +37,6 @@ VERSION_COLUMNS = tuple(
     plans.c.document if name == "document" else versions.c[name] for name in VersionRow._fields
 )
 
-_RUN_FIELDS = tuple(name for name in RunRow._fields if name not in ("parent", "seq"))
 _PARENT = ("parent_run", "parent_generation", "parent_task", "parent_map")
 _CRC = ("given_crc", "output_crc", "generations_crc")
 _LAST_SEQ = (
@@ -46,24 +45,23 @@ _LAST_SEQ = (
     .correlate(runs)
     .scalar_subquery()
 )
-RUN_COLUMNS = (*(runs.c[name] for name in (*_RUN_FIELDS, *_PARENT, *_CRC)), _LAST_SEQ.label("seq"))
+_RUN_COLUMNS = {**runs.c, "parent": null().label("parent"), "seq": _LAST_SEQ.label("seq")}
+RUN_COLUMNS = tuple(_RUN_COLUMNS[name] for name in (*RunRow._fields, *_PARENT, *_CRC))
+"""The fields of a run in their order, its parent in parts, and the checksums."""
 
 RUN_UPDATED = (*RunUpdate._fields, "output_crc", "generations_crc")
 TASK_WRITTEN = (*TaskRow._fields, "result_crc", "inputs_crc")
 
 
-def run_row(row: Any, *, check: bool) -> RunRow:
+def run_row(row: Sequence[Any], *, check: bool) -> RunRow:
     """The run in a row of RUN_COLUMNS. Raises RowDamaged when `check`."""
+    *fields, parent_run, generation, task, path, given_crc, output_crc, generations_crc = row
+    run = RunRow._make(fields)
     if check:
-        verify(row.no, "parameters", row.given_crc, row.params, row.trigger, row.event)
-        verify(row.no, "output", row.output_crc, row.output, row.artifact)
-        verify(row.no, "reruns", row.generations_crc, row.generations)
-    parent = None if row.parent_run is None else tuple(row._mapping[name] for name in _PARENT)
-    return RunRow(
-        **{name: row._mapping[name] for name in _RUN_FIELDS},
-        parent=parent,
-        seq=row.seq,
-    )
+        verify(run.no, "parameters", given_crc, run.params, run.trigger, run.event)
+        verify(run.no, "output", output_crc, run.output, run.artifact)
+        verify(run.no, "reruns", generations_crc, run.generations)
+    return run if parent_run is None else run._replace(parent=(parent_run, generation, task, path))
 
 
 def task_row(row: Sequence[Any]) -> TaskRow:

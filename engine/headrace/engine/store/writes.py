@@ -1,7 +1,7 @@
 """What anyone may write, as functions over a SQLAlchemy connection: each runs in one transaction of the caller's.
 
 Two callers at once are told apart by unique indexes alone: the loser's insert does nothing, and it then reads what the
-winner wrote.
+winner wrote. What is asked with every run is built once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache as once
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Select, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Insert, bindparam, func, insert, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.store import Created, InboxRow, KeyTaken, NewRun, VersionRow
@@ -20,6 +21,23 @@ from headrace.engine.store.checksums import checksum
 
 START = "start"
 EMPTY = b"{}"
+
+_R = tables.runs.c
+_PROJECT: BindParameter[str] = bindparam("project")
+_FOUND = select(_R.no, _R.id)
+_SAME_CALL = _FOUND.where(_R.id == bindparam("id"))
+_SAME_REQUEST = _FOUND.where(_R.project == _PROJECT, _R.idempotency == bindparam("idempotency"))
+_SAME_KEY = (
+    _FOUND.where(
+        _R.project == _PROJECT,
+        _R.workflow == bindparam("workflow"),
+        _R.key == bindparam("key"),
+        _R.finished_at.is_(None),
+    )
+    .order_by(_R.no)
+    .limit(1)
+)
+_POST = insert(tables.inbox).returning(tables.inbox.c.id)
 
 
 @once
@@ -32,6 +50,12 @@ def insert_absent(dialect: str, table: Any) -> Insert:
     from sqlalchemy.dialects import postgresql
 
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+@once
+def _begin(dialect: str) -> ReturningInsert[Any]:
+    """Answers with the number and the id of each run that was not there."""
+    return insert_absent(dialect, tables.runs).returning(_R.no, _R.id)
 
 
 def inbox_values(row: InboxRow) -> dict[str, Any]:
@@ -52,8 +76,7 @@ def post(connection: Connection, row: InboxRow) -> int:
     """
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock_shared(INBOX_LOCK, row.part)))
-    query = insert(tables.inbox).values(inbox_values(row)).returning(tables.inbox.c.id)
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_POST, inbox_values(row)).scalar_one())
 
 
 def post_all(connection: Connection, rows: Sequence[InboxRow]) -> list[int]:
@@ -119,8 +142,7 @@ def create_run(connection: Connection, run: NewRun, on_conflict: str, act: Act |
 
 def _same_call(connection: Connection, run: NewRun) -> Created | None:
     """What an earlier try of the same call has made, whose answer was lost."""
-    r = tables.runs.c
-    no = connection.scalar(select(r.no).where(r.id == run.id))
+    no = connection.scalar(_SAME_CALL, {"id": run.id})
     return None if no is None else Created(no, run.id, False)
 
 
@@ -130,8 +152,7 @@ def _created(connection: Connection, run: NewRun, on_conflict: str) -> Created:
         existing = _same_call(connection, run) or _existing(connection, run, on_conflict)
         if existing is not None:
             return existing
-        query = insert_absent(connection.dialect.name, tables.runs).returning(tables.runs.c.no)
-        no = connection.execute(query, values).scalar()
+        no = connection.scalar(_begin(connection.dialect.name), values)
         if no is not None:
             break
     post(connection, InboxRow(0, run.part, no, START, EMPTY, run.created_at))
@@ -142,8 +163,8 @@ def create_runs(connection: Connection, runs: Sequence[NewRun]) -> list[Created]
     """Many runs without a business key, with their `start` commands. Those of which an id or an idempotency key is there
     already are left out of the answer. In the order of the unique keys, so that two who create the same do not wait in a ring."""
     values = [rows.run_values(run) for run in sorted(runs, key=lambda run: (run.idempotency or "", run.id))]
-    query = insert_absent(connection.dialect.name, tables.runs).returning(tables.runs.c.no, tables.runs.c.id)
-    numbers = {row.id: row.no for row in connection.execute(query, values)}
+    found = connection.execute(_begin(connection.dialect.name), values)
+    numbers = {row.id: row.no for row in found}
     begun = sorted((run for run in runs if run.id in numbers), key=lambda run: run.part)
     if begun:
         if connection.dialect.name != "sqlite":
@@ -155,16 +176,14 @@ def create_runs(connection: Connection, runs: Sequence[NewRun]) -> list[Created]
 
 
 def _existing(connection: Connection, run: NewRun, on_conflict: str) -> Created | None:
-    r = tables.runs.c
-    found: Select[Any] = select(r.no, r.id)
     if run.idempotency is not None:
-        same = (r.project == run.project, r.idempotency == run.idempotency)
-        row = connection.execute(found.where(*same)).first()
+        same = {"project": run.project, "idempotency": run.idempotency}
+        row = connection.execute(_SAME_REQUEST, same).first()
         if row is not None:
             return Created(row.no, row.id, True)
     if run.key is not None:
-        live = (r.project == run.project, r.workflow == run.workflow, r.key == run.key)
-        row = connection.execute(found.where(*live, r.finished_at.is_(None)).order_by(r.no).limit(1)).first()
+        live = {"project": run.project, "workflow": run.workflow, "key": run.key}
+        row = connection.execute(_SAME_KEY, live).first()
         if row is not None:
             if on_conflict == "reject":
                 raise KeyTaken(run.key, row.id)
