@@ -38,5 +38,5 @@ class EngineSettings:
     @classmethod
     def shared(cls, **changed: Any) -> EngineSettings:
         """For one of several engines, whose workers live in other processes: what others write is announced by nudges, so
-        that a look each second is enough."""
-        return cls(**{"sole": False, "poll_seconds": 1.0} | changed)
+        that a look each second is enough; and while workers are about the first of many attempts, the next ones are decided."""
+        return cls(**{"sole": False, "poll_seconds": 1.0, "picked": 500} | changed)
