@@ -36,6 +36,8 @@ from headrace.testing.simulation.timeline import ProcessLoop
 
 T = TypeVar("T")
 AGAIN_AFTER = 0.4
+LOOK_EVERY = 1.0
+"""So often somebody who wants to requeue looks whether the run has ended."""
 FOREVER = 1e12
 
 
@@ -66,6 +68,10 @@ class Client(Process):
     def busy(self) -> bool:
         """Whether something was asked for and is not acknowledged."""
         return len(self.accepted) < len(self._asked) or bool(self._open)
+
+    def wants(self, what: str) -> bool:
+        """Whether such a command was given and is not acknowledged."""
+        return any(act.what == what for _, act in self._open)
 
     def command(self, act: Act) -> None:
         """Somebody gives a command; it is given again until it is acknowledged."""
@@ -115,12 +121,19 @@ class Client(Process):
             await asyncio.sleep(AGAIN_AFTER)
         numbers = sorted(self.accepted)
         place = numbers[act.whom % len(numbers)]
+        await self._give(loop, by, act, place)
+        if act.seconds:  # whoever asked has not heard of it
+            await asyncio.sleep(act.seconds)
+            await self._give(loop, by, act, place)
+        self._open = [intent for intent in self._open if intent[0] != by]
+
+    async def _give(self, loop: ProcessLoop, by: str, act: Act, place: int) -> None:
         no, store = self.accepted[place], SimulatedStore(self.ground.database, loop)
         if act.what == "requeue":
-            await _until(lambda: self._requeue(store, by, no))
+            while not await _until(lambda: self._requeue(store, by, no)):  # noqa: ASYNC110 - people look now and then
+                await asyncio.sleep(LOOK_EVERY)
         else:
             await _until(lambda: self._post(store, by, act, no, self._shapes[place]))
-        self._open = [intent for intent in self._open if intent[0] != by]
 
     async def _post(self, store: SimulatedStore, by: str, act: Act, no: int, shape: Shape) -> None:
         row = await store.run(no)
@@ -144,23 +157,26 @@ class Client(Process):
             await store.post(told, act=self._done(by, kind, row.id))
         self._nudge(row.part)
 
-    async def _requeue(self, store: SimulatedStore, by: str, no: int) -> None:
+    async def _requeue(self, store: SimulatedStore, by: str, no: int) -> bool:
+        """Whether it is done, or nothing is left to do: the run has ended."""
         asked = self._requeues.get(by)
         if asked is not None:
             await store.requeue(asked, by, self.ground.database.now())
-            return
-        letters = [
-            letter for letter in await store.dead_letters(DEFAULT_PROJECT, state="open") if letter.run == no
-        ]
+            return True
         row = await store.run(no)
-        if not letters or row is None or not RunState(row.state).final:
-            return
+        if row is None or not RunState(row.state).final:
+            return row is None
+        found = await store.dead_letters(DEFAULT_PROJECT, state="open")
+        letters = [letter for letter in found if letter.run == no]
+        if not letters:
+            return True
         tasks = sorted({written(letter.task_id, letter.map) for letter in letters})
         body = msgspec.json.encode({"by": by, "from": tasks})
         command = InboxRow(0, row.part, no, "rerun", body, self.ground.database.now())
         wanted = self._requeues[by] = [Requeue(tuple(letter.id for letter in letters), command)]
         await store.requeue(wanted, by, self.ground.database.now())
         self._nudge(row.part)
+        return True
 
     def _done(self, by: str, kind: str, run: str) -> Done:
         at = self.ground.database.now()

@@ -45,7 +45,8 @@ class Act(NamedTuple):
     - to all: `dark` (the broker brings nothing for `seconds`), `away` (the store refuses everything for `seconds`), `power`
       (every process dies at once and comes back).
     - to clocks: `step` (wall time jumps by `seconds`, on one worker, or for engines that start from then on).
-    - by a client: `cancel kill_run pause resume rerun task requeue`.
+    - by a client: `cancel kill_run pause resume rerun rerun_task task requeue`; with `seconds` the same is asked for again so much later, for whoever asked
+      never heard that it was done. Who requeues waits for the run's end.
     """
 
     at: float

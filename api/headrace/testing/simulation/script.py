@@ -73,6 +73,8 @@ class Script:
     """Nothing goes wrong but engines: no attempt may be executed twice."""
     orderly: bool = False
     """At the end every process is told to stop, and must."""
+    prompt: float = 0.5
+    """The share of the database's calls and answers that need no other turn, where the weather says nothing else."""
 
     @property
     def calm(self) -> bool:
@@ -133,7 +135,8 @@ def script(seed: int) -> Script:
     horizon = random.choice((1.0, 3.0, 8.0))
     for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
         what = random.choice(COMMANDS)
-        acts.append(Act(round(draw() * horizon, 3), what, random.randrange(12), random.randrange(64)))
+        again = round(draw() * 2, 3) if draw() < 0.3 else 0.0
+        acts.append(Act(round(draw() * horizon, 3), what, random.randrange(12), random.randrange(64), again))
     if not quiet:
         troubles = ENGINE_TROUBLES if only_engines else TROUBLES
         count = random.choice((0, 1, 1, 2, 2, 3, 4))
@@ -152,6 +155,7 @@ def script(seed: int) -> Script:
         survey_seconds=random.choice((1.0, 2.0, 4.0)),
         only_engines=only_engines,
         orderly=draw() < 0.3,
+        prompt=random.choice((0.1, 0.5, 0.9)),
     )
 
 

@@ -28,10 +28,12 @@ from headrace.testing.simulation.faults import Weather
 from headrace.testing.simulation.timeline import ProcessLoop, Timeline
 
 T = TypeVar("T")
-PRAGMAS: Mapping[str, object] = {"foreign_keys": 1, "temp_store": 2}
+PRAGMAS: Mapping[str, object] = {
+    "page_size": 1024,  # most tables are empty: less to look through for what must not be there
+    "foreign_keys": 1,
+    "temp_store": 2,
+}
 LEASE_SECONDS, RENEW_SECONDS = 10.0, 2.5
-PROMPT = 0.4
-"""The share of calls that are answered in the same turn, where the weather says nothing else."""
 
 
 class Onlooker(Protocol):
@@ -78,8 +80,9 @@ class Database:
         self.on_claim: Callable[[str], None] = lambda owner: None
         """Called with whoever has just claimed a part."""
 
-    def open(self, timeline: Timeline, parts: int, weather: Weather, wall: float) -> None:
-        """Empty, with that many parts. `wall`: seconds since the epoch at the timeline's beginning."""
+    def open(self, timeline: Timeline, parts: int, weather: Weather, wall: float, prompt: float) -> None:
+        """Empty, with that many parts. `wall`: seconds since the epoch at the timeline's beginning; `prompt`: the share of calls, and of
+        answers, that need no other turn."""
         raw = self.lane.raw
         if raw.in_transaction:
             raw.execute("ROLLBACK")
@@ -96,6 +99,7 @@ class Database:
         self.parts = parts
         self.weather = weather
         self.wall = wall
+        self.prompt = prompt
         self.away_until = 0.0
         self.posted = 0
         self.sessions = {}
@@ -146,15 +150,15 @@ class SimulatedStore(SharedStore):
 
     async def _through(self, work: Callable[[], T], lost: type[Exception] | None) -> T:
         """`lost`: what is raised where the work was done and the answer lost; None: it is a look, and is not."""
-        weather, draw = self._database.weather, self._draw
-        if draw() >= PROMPT:
+        weather, draw, prompt = self._database.weather, self._draw, self._database.prompt
+        if draw() >= prompt:
             await self._wait(weather)
         if self._database.away_until > self._timeline.now:
             raise StoreUnavailable("The database is away.")
         if weather.refused and draw() < weather.refused:
             raise StoreUnavailable("The database refuses.")
         result = work()
-        if draw() >= PROMPT:
+        if draw() >= prompt:
             await self._wait(weather)
         if lost is not None and weather.unanswered and draw() < weather.unanswered:
             raise lost("The connection was lost after it was sent.")

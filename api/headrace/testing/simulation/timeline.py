@@ -21,6 +21,9 @@ from headrace.testing.simulation.faults import Livelock
 T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")
 
+MANY_TASKS = 256
+"""Of a process; with more, those that ended are let go."""
+
 EXECUTOR_SECONDS = 0.002
 """Virtual: what is given to an executor is done within so long, in a later turn of the same process."""
 
@@ -148,7 +151,10 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """Exceptions that nobody has taken."""
         self._timeline = timeline
         self._turns: deque[Turn] = deque()
-        self._left: set[asyncio.Task[Any]] = set()
+        self._tasks: list[
+            asyncio.Task[Any]
+        ] = []  # all that may not have ended; asyncio would look at those of every loop
+        self._many = MANY_TASKS
         self._waits = False  # the timeline knows that there is something to do
         timeline.loops.append(self)
 
@@ -208,9 +214,6 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """kill -9: nothing of this process runs any more."""
         if not self.dead:
             self.dead = True
-            self._left = asyncio.all_tasks(
-                self
-            )  # nobody else may hold them, and to be dropped would end them in order
             self._timeline.sleep(self)
             for told in self.on_death:
                 told()
@@ -236,7 +239,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def bury(self) -> None:
         """The simulation is over: end what is left of its tasks without running them."""
         self.dead = True
-        for task in asyncio.all_tasks(self) | self._left:
+        for task in self._tasks:
+            if task.done():
+                continue
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine = task.get_coro()
             if isinstance(coroutine, Coroutine):
@@ -245,7 +250,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                 except BaseException:  # it wanted to wait for something: that is over too
                     continue
         self._turns.clear()
-        self._left.clear()
+        self._tasks.clear()
 
     # what asyncio asks of a loop ----------------------------------------------------------------------------------
 
@@ -288,7 +293,12 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        return asyncio.Task(coro, loop=self, name=name or "task", context=context)
+        task = asyncio.Task(coro, loop=self, name=name or "task", context=context)
+        self._tasks.append(task)  # held, for to be dropped would end it in order, which no kill -9 does
+        if len(self._tasks) > self._many:
+            self._tasks = [task for task in self._tasks if not task.done()]
+            self._many = MANY_TASKS + 2 * len(self._tasks)
+        return task
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any

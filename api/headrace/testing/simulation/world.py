@@ -43,8 +43,8 @@ WALL = 1_900_000_000.0
 """Seconds since the epoch at the beginning of every world."""
 
 PATIENCE = 1_500.0
-BACK_AFTER = 0.5
-"""Seconds until a supervisor starts a process again that ended by itself."""
+BACK_AFTER = 1.0
+"""Within so many seconds a supervisor starts a process again that ended by itself."""
 
 
 class Verdict(NamedTuple):
@@ -91,7 +91,7 @@ class World:
         for number in sorted({child for each in shapes for child in each.children}):
             named[f"w{number}"] = shape(number)
         self.database = _database()
-        self.database.open(self.timeline, script.parts, script.weather, WALL)
+        self.database.open(self.timeline, script.parts, script.weather, WALL, script.prompt)
         self.database.register((version_of(each), checksum(each.document)) for each in named.values())
         self.network = Network(self.timeline, script.weather, self.loop)
         self.broker = MemoryBroker(script.parts, INBOXES, links=self.network)
@@ -248,15 +248,14 @@ class World:
         self.loop.call_later(BACK_AFTER, self._supervise)
 
     def _resume(self) -> None:
-        paused = self.database.lane.raw.execute(
-            "SELECT no, generation FROM runs WHERE paused AND finished_at IS NULL"
-        ).fetchall()
-        for no, _ in paused:
-            if int(self.timeline.now) % 3 == 0:
-                places = [place for place, number in self.client.accepted.items() if number == no]
-                if places and not self.client.busy:
-                    index = sorted(self.client.accepted).index(places[0])
-                    self.client.command(Act(self.timeline.now, "resume", index))
+        if int(self.timeline.now) % 3 or self.client.wants("resume"):
+            return
+        paused = self.database.lane.raw.execute("SELECT no FROM runs WHERE paused AND finished_at IS NULL")
+        for (no,) in paused.fetchall():
+            places = [place for place, number in self.client.accepted.items() if number == no]
+            if places:
+                index = sorted(self.client.accepted).index(places[0])
+                self.client.command(Act(self.timeline.now, "resume", index))
 
     def _heal(self) -> None:
         self.judge.note("*** all is well from now on")
