@@ -44,6 +44,7 @@ def changes(store: ApiStore) -> dict[str, Do]:
         "reopen": lambda act: store.reopen([1], 1.0, act=act),
         "discard_poison": lambda act: store.discard_poison([1], "ada", "known", 1.0, act=act),
         "set_workflow": lambda act: store.set_workflow(PROJECT, "etl", 1.0, paused=True, act=act),
+        "set_schedule": lambda act: store.set_schedule(PROJECT, "s", 1.0, paused=True, by="ada", act=act),
     }
 
 

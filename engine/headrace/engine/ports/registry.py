@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.engine.ports.acts import Act
+from headrace.engine.ports.schedules import NewSchedule
 
 if TYPE_CHECKING:
     from headrace.engine.ports.store import VersionRow
@@ -13,9 +15,16 @@ if TYPE_CHECKING:
 class Registry(Protocol):
     """Anyone may register and read. Acts: as in `ports.store`."""
 
-    async def register(self, version: VersionRow, *, act: Act | None = None) -> VersionRow:
+    async def register(
+        self,
+        version: VersionRow,
+        *,
+        schedules: Sequence[NewSchedule] | None = None,
+        act: Act | None = None,
+    ) -> VersionRow:
         """A new version, or the existing one with the same hash (its description and tags updated). `version.version` is ignored.
-        Two at once with the same hash: one version, both get it."""
+        Two at once with the same hash: one version, both get it. `schedules`: those that the workflow has from now on, its others
+        end; None leaves them as they are."""
 
     async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
         """That version, or the newest."""

@@ -15,6 +15,7 @@ from headrace.engine.ports.letters import DeadLetterRow, DeadLetters, PoisonRow
 from headrace.engine.ports.ownership import Owning
 from headrace.engine.ports.registry import Registry
 from headrace.engine.ports.roster import Roster
+from headrace.engine.ports.schedules import Schedules
 from headrace.engine.ports.workflow_settings import Settings
 
 DEFAULT_PROJECT = "default"
@@ -264,7 +265,7 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Owning, Registry, DeadLetters, Roster, Settings, Protocol):
+class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...

@@ -18,6 +18,7 @@ from headrace.engine.ports.letters import (
     Requeued,
 )
 from headrace.engine.ports.roster import WorkerRow
+from headrace.engine.ports.schedules import DueSchedule, NewSchedule, ScheduleRow, ScheduleStep
 from headrace.engine.ports.store import (
     Created,
     HistoryRow,
@@ -37,6 +38,7 @@ from headrace.engine.store import (
     listing,
     outgoing,
     reads,
+    scheduling,
     settings,
     writes,
 )
@@ -84,8 +86,14 @@ class SharedStore(ABC):
 
     # writing from outside ------------------------------------------------------------------------------------------
 
-    async def register(self, version: VersionRow, *, act: Act | None = None) -> VersionRow:
-        return await self._change(act, writes.register, version)
+    async def register(
+        self,
+        version: VersionRow,
+        *,
+        schedules: Sequence[NewSchedule] | None = None,
+        act: Act | None = None,
+    ) -> VersionRow:
+        return await self._change(act, scheduling.register, version, schedules)
 
     async def create_run(
         self, run: NewRun, on_conflict: str = "use_existing", *, act: Act | None = None
@@ -292,6 +300,43 @@ class SharedStore(ABC):
         act: Act | None = None,
     ) -> WorkflowSettings:
         return await self._change(act, settings.change, project, name, at, paused, priority)
+
+    # schedules -----------------------------------------------------------------------------------------------------
+
+    async def schedules(
+        self,
+        project: str,
+        *,
+        workflow: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[ScheduleRow]:
+        return await self._read(scheduling.listed, project, workflow, after, limit)
+
+    async def schedule(self, project: str, id: str) -> ScheduleRow | None:
+        return await self._read(scheduling.one, project, id)
+
+    async def set_schedule(
+        self,
+        project: str,
+        id: str,
+        at: float,
+        *,
+        paused: bool,
+        by: str,
+        why: str | None = None,
+        act: Act | None = None,
+    ) -> ScheduleRow | None:
+        return await self._change(act, scheduling.set_paused, project, id, at, paused, by, why)
+
+    async def due_schedules(self, now: float, limit: int) -> list[DueSchedule]:
+        return await self._read(scheduling.due, now, limit)
+
+    async def next_schedule(self) -> float | None:
+        return await self._read(scheduling.next_due)
+
+    async def advance(self, steps: Sequence[ScheduleStep]) -> list[ScheduleStep]:
+        return await self._write(scheduling.advance, steps) if steps else []
 
     # what somebody did ---------------------------------------------------------------------------------------------
 

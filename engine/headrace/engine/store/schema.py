@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -31,6 +31,7 @@ STEPS = {
     "0004": "dead letters that are published",
     "0005": "room for second versions of task runs",
     "0006": "users, tokens, audit, settings of workflows",
+    "0007": "schedules",
 }
 """Every revision and what it brings."""
 

@@ -346,6 +346,38 @@ cache = Table(
     Column("expires_at", Double, nullable=False),
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("no", Identity, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("trigger", LargeBinary, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("paused_by", Text),
+    Column("paused_why", Text),
+    Column("cursor", Double, nullable=False),
+    Column("due_at", Double),
+    Column("waiting", Text, nullable=False),
+    Column("running", Text, nullable=False),
+    Column("waits_for", RunId),
+    Column("failures", Integer, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("last_at", Double),
+    Column("last_run", RunId),
+    Column("problem", Text),
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Index("schedules_id", "project", "id", unique=True),
+    Index("schedules_of_workflow", "project", "workflow"),
+    Index("schedules_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
+    Index("schedules_waits_for", "waits_for", sqlite_where=text("waits_for IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+"""`waiting` and `running` are lists as JSON."""
+
 FILLFACTOR = {"engines": "50", "parts": "50", "runs": "70", "task_runs": "40", "workers": "50"}
 """How full PostgreSQL packs a page, so that an updated row finds room beside its old version."""
 
