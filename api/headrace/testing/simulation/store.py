@@ -25,6 +25,7 @@ from headrace.engine.store import reads, schema, sqlite_batch
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.lane import Lane
 from headrace.testing.simulation.faults import Weather
+from headrace.testing.simulation.script import Script
 from headrace.testing.simulation.timeline import ProcessLoop, Timeline
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ PRAGMAS: Mapping[str, object] = {
     "temp_store": 2,
 }
 LEASE_SECONDS, RENEW_SECONDS = 10.0, 2.5
+NOT_DONE = 0.3
+"""The share of what is not answered that was not done either."""
 
 
 class Onlooker(Protocol):
@@ -80,9 +83,8 @@ class Database:
         self.on_claim: Callable[[str], None] = lambda owner: None
         """Called with whoever has just claimed a part."""
 
-    def open(self, timeline: Timeline, parts: int, weather: Weather, wall: float, prompt: float) -> None:
-        """Empty, with that many parts. `wall`: seconds since the epoch at the timeline's beginning; `prompt`: the share of calls, and of
-        answers, that need no other turn."""
+    def open(self, timeline: Timeline, script: Script, wall: float) -> None:
+        """Empty, for the world of the script. `wall`: seconds since the epoch at the timeline's beginning."""
         raw = self.lane.raw
         if raw.in_transaction:
             raw.execute("ROLLBACK")
@@ -92,14 +94,15 @@ class Database:
         raw.execute("DELETE FROM sqlite_sequence")
         raw.executemany(
             "INSERT INTO parts (part, epoch, owner, next_offset, seq) VALUES (?, 0, NULL, 0, 0)",
-            [(part,) for part in range(parts)],
+            [(part,) for part in range(script.parts)],
         )
         raw.execute("COMMIT")
         self.timeline = timeline
-        self.parts = parts
-        self.weather = weather
+        self.parts = script.parts
+        self.weather = script.weather
+        self.prompt = script.prompt
+        self.calm = script.calm
         self.wall = wall
-        self.prompt = prompt
         self.away_until = 0.0
         self.posted = 0
         self.sessions = {}
@@ -149,7 +152,7 @@ class SimulatedStore(SharedStore):
     # how everything below runs ------------------------------------------------------------------------------------
 
     async def _through(self, work: Callable[[], T], lost: type[Exception] | None) -> T:
-        """`lost`: what is raised where the work was done and the answer lost; None: it is a look, and is not."""
+        """`lost`: what is raised where nobody can know whether the work was done; None: it is a look, and is not."""
         weather, draw, prompt = self._database.weather, self._draw, self._database.prompt
         if draw() >= prompt:
             await self._wait(weather)
@@ -157,11 +160,14 @@ class SimulatedStore(SharedStore):
             raise StoreUnavailable("The database is away.")
         if weather.refused and draw() < weather.refused:
             raise StoreUnavailable("The database refuses.")
+        unanswered = lost is not None and weather.unanswered and draw() < weather.unanswered
+        if lost is not None and unanswered and draw() < NOT_DONE:
+            raise lost("The connection was lost on the way there.")
         result = work()
         if draw() >= prompt:
             await self._wait(weather)
-        if lost is not None and weather.unanswered and draw() < weather.unanswered:
-            raise lost("The connection was lost after it was sent.")
+        if lost is not None and unanswered:
+            raise lost("The connection was lost on the way back.")
         return result
 
     async def _wait(self, weather: Weather) -> None:
@@ -268,11 +274,18 @@ class SimulatedStore(SharedStore):
                 if not lost:
                     for batch in batches:
                         sqlite_batch.write(raw, batch)
-            if not lost and self._database.onlooker is not None:
-                self._database.onlooker.committed(self._process, batches)
+            if not lost:
+                self._written(batches)
             return lost
 
         return await self._through(write, OutcomeUnknown)
+
+    def _written(self, batches: Sequence[Batch]) -> None:
+        database = self._database
+        if not database.calm and any(batch.inbox_new or batch.runs_new for batch in batches):
+            database.posted += 1  # where nothing goes wrong, whoever it is for must have been told
+        if database.onlooker is not None:
+            database.onlooker.committed(self._process, batches)
 
     async def settle(self, batches: Sequence[Batch]) -> bool:
         parts = [batch.part for batch in batches]

@@ -91,7 +91,7 @@ class World:
         for number in sorted({child for each in shapes for child in each.children}):
             named[f"w{number}"] = shape(number)
         self.database = _database()
-        self.database.open(self.timeline, script.parts, script.weather, WALL, script.prompt)
+        self.database.open(self.timeline, script, WALL)
         self.database.register((version_of(each), checksum(each.document)) for each in named.values())
         self.network = Network(self.timeline, script.weather, self.loop)
         self.broker = MemoryBroker(script.parts, INBOXES, links=self.network)
