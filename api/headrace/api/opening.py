@@ -16,11 +16,14 @@ from headrace.api.asking.room import MOST, Room
 from headrace.api.office import ApiStore, Office
 from headrace.engine.artifacts import open_artifacts, open_logs
 from headrace.engine.cache import PREFIX, open_cache
+from headrace.engine.calendars import IanaCalendar
 from headrace.engine.expressions import CelEvaluator
 from headrace.engine.ports.broker import BrokerUnavailable
 from headrace.engine.ports.cache import Degraded
 from headrace.engine.shell.clock import SystemClock
 from headrace.engine.shell.plans import Plans
+from headrace.engine.shell.schedules.firing import Firing
+from headrace.engine.shell.schedules.ticking import Ticker
 from headrace.engine.shell.telling import Teller
 from headrace.engine.store import open_store
 from headrace.runners import authored
@@ -109,7 +112,23 @@ async def open_embedded(
             folders={} if folders is None else folders,
             secrets=(*await Secrets.usual(secrets_dir).values(), *hidden),
         )
-        yield office, opened
+        async with _ticking(office):
+            yield office, opened
+
+
+@asynccontextmanager
+async def _ticking(office: Office) -> AsyncIterator[None]:
+    """Schedules fire meanwhile."""
+    firing = Firing(
+        office.plans, IanaCalendar(), office.evaluator, office.check, 1, folder_of=office.folder_of
+    )
+    ticker = Ticker(office.store, firing, SystemClock(), office.nudge)
+    ticking = asyncio.create_task(ticker.run(), name="headrace-schedules")
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from headrace.cli.watched import MetricsFlag, watch
 from headrace.cli.where import HERE, Where, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from headrace.cli.settings import Settings
     from headrace.engine.ports.store import Store
@@ -92,7 +92,7 @@ async def _serve(settings: Settings, name: str, grace: float, intake: bool) -> i
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     async with AsyncExitStack() as closing:
-        made, beside = await _made(settings, name, closing)
+        made, beside = await _made(settings, name, closing, intake=intake)
         await watch(settings.metrics, closing, of_engine=made.outlook)
         starting = asyncio.create_task(made.start())
         interrupted = asyncio.create_task(ending.wait())
@@ -104,7 +104,7 @@ async def _serve(settings: Settings, name: str, grace: float, intake: bool) -> i
             return Status.OK
         await starting
         try:
-            await _until(made, interrupted, settings, beside if intake else None)
+            await _until(made, interrupted, settings, beside)
             if ending.is_set():
                 say(
                     f"Engine {made.id} gives up {_counted(len(made.parts), 'part')}; {grace:g} s for what is on its way. "
@@ -116,34 +116,39 @@ async def _serve(settings: Settings, name: str, grace: float, intake: bool) -> i
 
 
 async def _until(
-    made: Engine, interrupted: asyncio.Task[bool], settings: Settings, beside: Beside | None
+    made: Engine, interrupted: asyncio.Task[bool], settings: Settings, beside: Sequence[Beside]
 ) -> None:
-    """Let the engine run, and say so, until it is interrupted or fails. `beside` begins when it has joined the others."""
+    """Let the engine run, and say so, until it is interrupted or fails. What is `beside` begins when it has joined the others."""
     turning = asyncio.create_task(made.run(), name="headrace-engine")
     joined = asyncio.create_task(made.joined())
     await asyncio.wait((turning, joined, interrupted), return_when=asyncio.FIRST_COMPLETED)
-    serving: asyncio.Task[None] | None = None
+    serving: list[asyncio.Task[None]] = []
     if joined.done():
         say(_introduced(made, settings))
-        if beside is not None:
-            serving = asyncio.create_task(beside(), name="headrace-beside")
+        serving = [asyncio.create_task(one(), name="headrace-beside") for one in beside]
     joined.cancel()
     await asyncio.wait((turning, interrupted), return_when=asyncio.FIRST_COMPLETED)
-    if serving is not None:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    for one in serving:
+        one.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
     if turning.done():
         await turning
 
 
-async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> tuple[Engine, Beside]:
+async def _made(
+    settings: Settings, name: str, closing: AsyncExitStack, *, intake: bool
+) -> tuple[Engine, Sequence[Beside]]:
     """The engine, and what it does beside the hot path."""
     from headrace.cli.beside import serve
     from headrace.engine.artifacts import open_artifacts
     from headrace.engine.broker.kafka.engine_side import KafkaEngineSide
+    from headrace.engine.calendars import IanaCalendar
     from headrace.engine.expressions import CelEvaluator
     from headrace.engine.shell.clock import SystemClock
     from headrace.engine.shell.engine import Engine
+    from headrace.engine.shell.plans import Plans
+    from headrace.engine.shell.schedules.firing import Firing
+    from headrace.engine.shell.schedules.ticking import Ticker
     from headrace.engine.shell.settings import EngineSettings
     from headrace.engine.store import open_store
     from headrace.runners import authored
@@ -174,7 +179,11 @@ async def _made(settings: Settings, name: str, closing: AsyncExitStack) -> tuple
         from headrace.cli.announcing import announce
 
         await announce(made, settings, store, closing)
-    return made, partial(serve, settings, name, store, made.plans, check, side.nudge, clock)
+    firing = Firing(Plans(store), IanaCalendar(), evaluator, check, await store.parts())
+    beside: list[Beside] = [Ticker(store, firing, clock, side.nudge).run]
+    if intake:
+        beside.append(partial(serve, settings, name, store, made.plans, check, side.nudge, clock))
+    return made, beside
 
 
 async def _check_topics(settings: Settings, store: Store) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from headrace.cli.output import say
 
 if TYPE_CHECKING:
     from headrace.dsl.source import Planned
+    from headrace.engine.ports.schedules import NewSchedule
     from headrace.engine.ports.store import Store
 
 EVERY = 1.0
@@ -35,7 +36,7 @@ class Flows:
         self._store = store
         self._project = project
         self._stamps: Stamps = {}
-        self._registered: dict[str, str] = {}
+        self._registered: dict[str, tuple[str, Sequence[NewSchedule]]] = {}
         self._folders = folders
         self._told: dict[str, str] = {}
 
@@ -45,6 +46,7 @@ class Flows:
 
     async def register(self) -> None:
         """Register what is there and differs from what was registered before."""
+        from headrace.engine.shell.schedules.reading import by_time
         from headrace.runners.authored import version_row
 
         self._stamps = await asyncio.to_thread(_stamps, self._folder)
@@ -52,12 +54,15 @@ class Flows:
             plan = planned.plan
             name = plan.workflow.name
             self._folders[name] = planned.source.folder or str(self._folder)
-            if self._registered.get(name) == plan.hash:
+            schedules = by_time(name, plan.workflow.triggers)
+            known = self._registered.get(name)
+            if known == (plan.hash, schedules):
                 continue
-            kept = await self._store.register(version_row(plan, self._project, time.time()))
-            if name in self._registered:
-                say(f"{name}: version {kept.version}")
-            self._registered[name] = plan.hash
+            row = version_row(plan, self._project, time.time())
+            kept = await self._store.register(row, schedules=schedules)
+            if known is not None:
+                say(f"{name}: version {kept.version}" if known[0] != plan.hash else f"{name}: its schedules")
+            self._registered[name] = plan.hash, schedules
 
     async def follow(self, wait: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Until cancelled."""

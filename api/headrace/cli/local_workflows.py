@@ -68,11 +68,13 @@ class LocalWorkflows:
     async def register(self, plan: Plan) -> VersionEntry:
         from headrace.api.shapes.workflows import version_entry
         from headrace.cli.acts import act
+        from headrace.engine.shell.schedules.reading import by_time
         from headrace.runners.authored import version_row
 
         row = version_row(plan, self._project, time.time())
         line = act(self._settings, "workflow.register", f"workflow {row.name}", {"plan": plan.hash})
-        return version_entry(await self._store.register(row, act=line))
+        schedules = by_time(row.name, plan.workflow.triggers)
+        return version_entry(await self._store.register(row, schedules=schedules, act=line))
 
     async def _versions(self, name: str) -> Sequence[VersionRow]:
         """All versions, oldest first. Raises Stop when there is no such workflow, with the nearest name."""

@@ -30,6 +30,7 @@ class Version(msgspec.Struct, frozen=True):
     document: bytes
     description: str | None
     tags: tuple[str, ...]
+    triggers: tuple[dict[str, Any], ...]
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ def check(data: bytes, json: bool) -> Checked:
         canonical_json(to_document(workflow)),
         workflow.description,
         workflow.tags,
+        tuple(dict(trigger) for trigger in workflow.triggers),
     )
     return Checked(validation_report((), planned.warnings[:TOLD], [made]), version)
 

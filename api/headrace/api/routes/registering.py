@@ -24,6 +24,7 @@ from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.workflows import Registered, Verdict, Warned, registered
 from headrace.engine.ports.acts import Repeated
 from headrace.engine.ports.store import VersionRow
+from headrace.engine.shell.schedules.reading import by_time
 
 YAML = frozenset(("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"))
 JSON = "application/json"
@@ -85,7 +86,7 @@ async def register_workflow(
     dry_run: FromQuery[bool] = False,
 ) -> Response[Any]:
     """YAML or JSON, by the content type. The answer is 201 with a new version; 200 with the version that the same plan is
-    already, its description, tags and triggers renewed; 422 with the problems of `headrace validate --json`. With
+    already, its description, tags and schedules renewed; 422 with the problems of `headrace validate --json`. With
     `dry_run` nothing is registered. Nothing of the text is run here: Python tasks are found where workers have them."""
     checked = await office.desk.check(body, json=is_json(request))
     if checked.version is None:
@@ -98,7 +99,7 @@ async def register_workflow(
     act = asker.act("workflow.register", f"workflow {version.name}", detail, asked(request, body))
     headers: dict[str, str] = {}
     try:
-        kept = await office.store.register(row, act=act)
+        kept = await office.store.register(row, schedules=by_time(version.name, version.triggers), act=act)
     except Repeated as repeated:
         if not repeated.same:
             raise key_reused() from None

@@ -24,6 +24,7 @@ from headrace.dsl.language.shapes import (
     Schema,
     Shape,
     Text,
+    Whole,
     Word,
     one_of,
 )
@@ -31,18 +32,10 @@ from headrace.dsl.language.spot import Spot
 from headrace.dsl.words import PARAMETER_NAME, WORKFLOW_NAME, show
 from headrace.engine.core.expressions import check_names, parse_expression
 from headrace.engine.core.problems import did_you_mean
+from headrace.engine.core.schedules.timetable import WORDS
 from headrace.engine.core.units import format_duration
 from headrace.engine.core.workflow import Json
 
-CRON_WORDS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 _SAMPLE = datetime(
     2000, 1, 1
 )  # before a leap day, so that even `0 0 29 2 *` comes within the years looked at
@@ -59,8 +52,8 @@ class _Cron(Shape):
             return value
         written = " ".join(value.split())
         if written.startswith("@"):
-            if written not in CRON_WORDS:
-                hint = did_you_mean(written[:50], CRON_WORDS) or f"It is {one_of(list(CRON_WORDS))}."
+            if written not in WORDS:
+                hint = did_you_mean(written[:50], WORDS) or f"It is {one_of(list(WORDS))}."
                 at.tell("invalid_schedule", f"{show(written)} is no schedule.", hint)
             return written
         if len(written) > 200 or len(written.split(" ")) not in (5, 6):
@@ -80,16 +73,12 @@ class _Cron(Shape):
 
 
 def _unusable(line: str) -> str | None:
-    from cronsim import CronSim, CronSimError
+    from headrace.engine.calendars import IanaCalendar
 
     try:
-        next(CronSim(line, _SAMPLE))
-    except CronSimError as problem:
-        text = str(problem)
-        return f"{text[:1].lower()}{text[1:]}"
-    except StopIteration:
-        return "it never comes"
-    return None
+        return None if any(IanaCalendar().walls(line, _SAMPLE)) else "it never comes"
+    except ValueError as problem:
+        return str(problem)
 
 
 class _Zone(Shape):
@@ -110,15 +99,13 @@ class _Zone(Shape):
 
 
 def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
+    from headrace.engine.calendars import IanaCalendar
 
-    if name == "UTC":
-        return True
     try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # not there, a folder, or a path that leads out
+        IanaCalendar().zone(name)
+    except ValueError:
         return False
-    return bool(re.fullmatch(r"[\w+/-]{1,64}", name, re.ASCII))
+    return True
 
 
 class Written(Shape):
@@ -173,6 +160,7 @@ _TIMED = (
         ),
         "What happens where the clock changes; {gap: after, overlap: first} unless given.",
     ),
+    Key("pause_after", Whole(1), "Failures in a row after which it is paused; never unless given."),
 )  # fmt: skip
 _TOLD = (
     Key("when", Condition(), "Which events count; a condition over `event` and `message`."),

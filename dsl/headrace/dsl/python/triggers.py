@@ -28,7 +28,7 @@ class Trigger(Policy):
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Trigger):
     """What triggers by time share. `jitter` spreads the starts; `overlap` says what happens while a run is going on,
-    `catchup` what happens to moments that were missed."""
+    `catchup` what happens to moments that were missed; after `pause_after` failures in a row it is paused."""
 
     writes: ClassVar[Mapping[str, Write]] = {
         "start": as_moment,
@@ -45,6 +45,7 @@ class Schedule(Trigger):
     overlap: Overlap | None = None
     catchup: Catchup | None = None
     dst: Mapping[str, str] | None = None
+    pause_after: int | None = None
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,11 @@ def new_run(
     key: str | None = None,
     idempotency: str | None = None,
     scheduled_at: float | None = None,
+    event: Json = None,
     entropy: Entropy = os.urandom,
 ) -> NewRun:
     """The run to create. `now`: seconds since the epoch; `parts`: how many the database has; `scheduled_at`: the moment that
-    the run is for, `now` when it is None.
+    the run is for, `now` when it is None; `event`: what the trigger saw. The trigger may give the day in its own zone as `date`.
 
     Raises InvalidWorkflow (invalid_parameter) with all that is wrong.
     """
@@ -52,7 +53,7 @@ def new_run(
     moment = now if scheduled_at is None else scheduled_at
     given: Mapping[str, Json] = {}
     if params or plan.workflow.params:
-        given = check(plan, params, _scope(plan, version, identity, moment, trigger))
+        given = check(plan, params, _scope(plan, version, identity, moment, trigger, event))
     return NewRun(
         id=identity,
         project=version.project,
@@ -65,6 +66,7 @@ def new_run(
         created_at=now,
         scheduled_at=moment,
         priority=priority or plan.workflow.priority.value,
+        event=None if event is None else msgspec.json.encode(event),
         key=key,
         idempotency=idempotency,
         folder=folder,
@@ -74,7 +76,7 @@ def new_run(
 
 
 def _scope(
-    plan: Plan, version: VersionRow, identity: str, moment: float, trigger: Mapping[str, Json]
+    plan: Plan, version: VersionRow, identity: str, moment: float, trigger: Mapping[str, Json], event: Json
 ) -> dict[str, Json]:
     """What defaults of parameters are judged over."""
     return {
@@ -84,10 +86,10 @@ def _scope(
             "version": version.version,
             "trigger": str(trigger["kind"]),
             "scheduled_at": rfc3339(moment),
-            "date": day_of(moment),
+            "date": trigger.get("date") or day_of(moment),
             "started_at": None,
         },
-        "event": None,
+        "event": event,
     }
 
 

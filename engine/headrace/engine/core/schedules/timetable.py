@@ -63,6 +63,20 @@ class Timetable:
                 return
             yield moment
 
+    def before(self, calendar: Calendar, instant: float, *, near: float, since: float) -> float | None:
+        """The last moment before an instant and after `since`. Looks back from there, first by `near` seconds and then each time
+        further, so that a year of seconds is not walked through."""
+        while True:
+            low = max(since, instant - near)
+            last = None
+            for moment in self.moments(calendar, low):
+                if moment >= instant:
+                    break
+                last = moment
+            if last is not None or low <= since:
+                return last
+            near *= 4
+
     def _from(self, calendar: Calendar, after: float) -> Iterator[float]:
         if self.cron is not None:
             return _Walk(self, calendar).after(after)
