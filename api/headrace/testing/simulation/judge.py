@@ -279,7 +279,8 @@ class Judge:
                 if isinstance(event, RerunAsked):
                     asked[run, event.by] = asked.get((run, event.by), 0) + 1
             for refusal in past.refused:
-                asked[run, refusal.by] = asked.get((run, refusal.by), 0) + 1
+                if refusal.kind == "rerun":
+                    asked[run, refusal.by] = asked.get((run, refusal.by), 0) + 1
             for move in past.transitions:
                 key = run, past.generation, move.key.task, move.key.map
                 before = last.get(key, TaskState.PENDING if past.generation == 1 else move.before)
