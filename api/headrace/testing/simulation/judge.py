@@ -69,7 +69,7 @@ class Judge:
         self._plans = {shape.plan.hash: shape.plan for shape in shapes.values()}
         self._calm = calm
         self._told = told
-        self._ended: dict[_RunKey, tuple[int, float]] = {}  # attempts that ended and are not committed
+        self._ended: dict[_RunKey, tuple[Attempt, float]] = {}  # attempts that ended and are not committed
         self._digest = blake2b(digest_size=8)
         self._known: dict[_RunKey, Known] = {}
         self._of_run: dict[int, Plan] = {}
@@ -121,7 +121,7 @@ class Judge:
                 if task.attempt > 1 or before is None:
                     self._tried(task)
                 if self._ended and task.state not in FLYING:
-                    self._noticed(key)
+                    self._noticed(key, batch.epoch)
                 if (
                     task.state == TaskState.DISPATCHED
                     and task.attempt == 1
@@ -160,12 +160,16 @@ class Judge:
     def ended(self, attempt: Attempt, execution: Execution) -> None:
         """A worker has executed one to its end. Where nothing goes wrong, that is soon committed."""
         if self._calm:
-            self._ended[attempt.key[:4]] = attempt.key[4], self._timeline.now
+            self._ended[attempt.key[:4]] = attempt, self._timeline.now
 
-    def _noticed(self, key: _RunKey) -> None:
-        attempt, at = self._ended.pop(key, (0, self._timeline.now))
-        if self._timeline.now - at > PROMPT_SECONDS:
-            late = self._timeline.now - at
+    def _noticed(self, key: _RunKey, epoch: int) -> None:
+        """By whoever owned the part all the time: a part that changes hands may wait for the next look of its new owner."""
+        ended = self._ended.pop(key, None)
+        if ended is None or ended[0].epoch != epoch:
+            return
+        late = self._timeline.now - ended[1]
+        if late > PROMPT_SECONDS:
+            attempt = ended[0].key[4]
             self.fault(
                 f"late: the end of attempt {attempt} of {self._name(key)} was noticed after {late:.3f} s"
             )
