@@ -9,7 +9,6 @@ import sys
 import time
 
 from tests.simulation.protocol.checker import TooLarge
-from tests.simulation.protocol.model import check, told
 from tests.simulation.protocol.worlds import DAILY, LARGE
 
 MOST = 12_000_000
@@ -20,7 +19,7 @@ def main(word: str = "") -> int:
     """Explore; answer with the exit status."""
     print(f"{'world':70} {'states':>11} {'steps':>11} {'depth':>5} {'seconds':>7}")
     states = worst = 0
-    for name, sizes in (*DAILY, *LARGE):
+    for name, sizes, check, told in (*DAILY, *LARGE):
         if word not in name:
             continue
         began = time.perf_counter()

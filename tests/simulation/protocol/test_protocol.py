@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.protocol.model import check, told
 from tests.simulation.protocol.worlds import DAILY, Named
 
 
 @pytest.mark.parametrize("world", DAILY, ids=lambda world: world.name)
 def test_every_order_of_events(world: Named) -> None:
     """faults 17, 19, 20, 23, 24, 26, 28, 32, 48, 53, 54, 56; I3, I7, I8, and I9 without its time"""
-    verdict = check(**world.sizes)
-    assert verdict.sound, told(verdict)
+    verdict = world.check(**world.sizes)
+    assert verdict.sound, world.told(verdict)
     assert verdict.states > 1

@@ -36,6 +36,7 @@ ONE_OF_EACH: list[e.Event] = [
     e.TimerFired(2.0, None, "deadline", 1.9),
     e.TimerFired(2.0, KEY, "retry", 1.9),
     e.SlotsGranted(2.0, KEY),
+    e.SlotsGranted(2.0, KEY, 2),
     e.ChildEnded(2.0, KEY, "child", "succeeded", b"[1]", None, None),
     e.ChildEnded(2.0, KEY, "child", "failed", None, ARTIFACT, "it failed"),
     e.ChildRefused(2.0, KEY, ERROR),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace.engine.ports.store import Batch, InboxRow
-from headrace.engine.shell.claims import FREED, GRANTED, HELD, WANTED, Claim, encode
+from headrace.engine.shell.claims import FREED, GRANTED, HELD, WANTED, Claim, Granted, encode
 from headrace.engine.shell.ledger import Ledger
 
 PART = 3
 
 
-def claim(run: int) -> bytes:
-    return encode(Claim("p", "pool:narrow", PART, run, 1, 0, 0))
+def claim(run: int, attempt: int = 0) -> bytes:
+    return encode(Claim("p", "pool:narrow", PART, run, 1, 0, 0, attempt=attempt))
 
 
 class Inbox:
@@ -19,6 +21,7 @@ class Inbox:
     def __init__(self) -> None:
         self.rows: dict[int, InboxRow] = {}
         self.granted: list[int | None] = []
+        self.attempts: list[int | None] = []
         self._next = 1
 
     def post(self, kind: str, body: bytes, run: int | None = None) -> None:
@@ -37,6 +40,7 @@ class Inbox:
         for new in batch.inbox_new:
             if new.kind == GRANTED:
                 self.granted.append(new.run)
+                self.attempts.append(msgspec.json.decode(new.body, type=Granted).attempt)
             else:
                 self.post(new.kind, new.body, new.run)
 
@@ -67,6 +71,30 @@ def test_a_new_owner_that_reads_what_frees_before_what_holds_holds_nothing() -> 
     inbox.read(ledger)
     assert not inbox.rows
     assert ledger.used("p", "pool:narrow") == 0
+
+
+def test_a_request_that_stands_before_what_frees_does_not_hide_what_holds() -> None:
+    """It was granted, asked for again by a new owner of the run, and given back, all before the grant was committed."""
+    inbox = Inbox()
+    for kind in (WANTED, FREED, HELD):
+        inbox.post(kind, claim(1))
+    ledger = Ledger({"narrow": 1})
+    inbox.read(ledger)
+    assert not inbox.rows
+    assert ledger.used("p", "pool:narrow") == 0
+
+
+def test_who_asks_again_keeps_its_place_and_is_answered_for_the_attempt_that_asks_now() -> None:
+    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox.post(HELD, claim(1))
+    for run, attempt in ((2, 1), (3, 1), (2, 2)):
+        inbox.post(WANTED, claim(run, attempt))
+    inbox.read(ledger)
+    assert [inbox.rows[row].kind for row in sorted(inbox.rows)] == [HELD, WANTED, WANTED]
+    inbox.post(FREED, claim(1))
+    inbox.read(ledger)
+    assert inbox.granted == [2]
+    assert inbox.attempts == [2]
 
 
 def test_what_frees_nothing_leaves_the_inbox() -> None:

@@ -146,8 +146,11 @@ class TimerFired(NamedTuple):
 
 
 class SlotsGranted(NamedTuple):
+    """`attempt`: the one that asked, where the answer may come so late that another one has asked since."""
+
     at: float
     key: Key
+    attempt: int | None = None
 
 
 class ChildEnded(NamedTuple):

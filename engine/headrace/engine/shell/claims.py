@@ -34,7 +34,7 @@ RUN_ITSELF = -1
 
 class Claim(msgspec.Struct, frozen=True):
     """`limit`: `pool:name`, or `runs:workflow`; `size`: what the limit is, where the claimant knows it. (run, generation, task,
-    map) names the claimant, who lives in `part`."""
+    map) names the claimant, who lives in `part`; `attempt`: the one for which it asks, which the answer names again."""
 
     project: str
     limit: str
@@ -46,6 +46,7 @@ class Claim(msgspec.Struct, frozen=True):
     cost: int = 1
     priority: int = 1
     size: int | None = None
+    attempt: int | None = None
 
     @property
     def claimant(self) -> tuple[int, int, int, int]:
@@ -58,6 +59,7 @@ class Granted(msgspec.Struct, frozen=True):
     generation: int
     task: int
     map: int
+    attempt: int | None = None
 
 
 encode = msgspec.json.Encoder().encode
@@ -72,7 +74,7 @@ def granted(row: InboxRow, live: LiveRun, at: float) -> Event | None:
         return Started(at)
     if body.generation != live.machine.generation:
         return None
-    return SlotsGranted(at, Key(body.task, body.map))
+    return SlotsGranted(at, Key(body.task, body.map), body.attempt)
 
 
 class Claims:
@@ -135,6 +137,7 @@ class ClaimedPools:
             key.map,
             cost,
             priority,
+            attempt=live.machine.attempt_of(key),
         )
         self._claims.post(live, kind, claim)
 

@@ -138,6 +138,7 @@ class Ledger:
             batch.inbox_done.append(row)
             batch.inbox_new.append(_told(claim, batch.at))
         elif claimant in limit.wanted:
+            limit.wanted[claimant] = claim
             batch.inbox_done.append(row)
         else:
             limit.wanted[claimant] = claim
@@ -167,13 +168,14 @@ class Ledger:
         self._rows[row] = None
 
     def _free(self, limit: _Limit, claimant: Claimant, row: int, batch: Batch) -> None:
-        """The row stays as long as the one that holds the claim may stand behind it: whoever reads both after us must not take
-        what was given back for held."""
+        """The row stays as long as one that holds the claim may stand behind it: whoever reads both after us must not take what
+        was given back for held. Behind a claim that still waits there may be one too, of an owner before us, until the inbox
+        was read to its end."""
         limit.wanted.pop(claimant, None)
         held = limit.held.pop(claimant, 0)
         limit.used -= held
         struck = self._strike(limit, claimant, batch)
-        if struck or claimant in limit.freed or (self.complete and not held):
+        if claimant in limit.freed or (struck if held else self.complete):
             batch.inbox_done.append(row)
             return
         limit.freed[claimant] = row
@@ -200,5 +202,5 @@ class Ledger:
 
 
 def _told(claim: Claim, at: float) -> InboxRow:
-    body = encode(Granted(claim.generation, claim.task, claim.map))
+    body = encode(Granted(claim.generation, claim.task, claim.map, claim.attempt))
     return InboxRow(0, claim.part, claim.run, GRANTED, body, at)

@@ -57,6 +57,23 @@ def test_every_attempt_asks_for_its_slots(by_hand: bool) -> None:
     assert told(pilot) == ATTEMPT * 2
 
 
+def test_an_answer_that_is_told_twice_is_none_to_the_next_attempt() -> None:
+    """The first attempt has given its slots back; the second must wait for slots of its own."""
+    pilot = begun(flow(py("a", pool=POOL, retry=tries(2))), {"a": Outcome(fails=1)})
+    first = pilot.machine.attempt_of(Key(0))
+    pilot.feed(e.SlotsGranted(pilot.now, Key(0), first))
+    pilot.land()
+    pilot.fire()
+    stale = pilot.feed(e.SlotsGranted(pilot.now, Key(0), first)).stale
+    assert stale == 1
+    assert pilot.states() == {"a": "queued"}
+    assert not pilot.flying
+    pilot.crash()
+    pilot.feed(e.SlotsGranted(pilot.now, Key(0), pilot.machine.attempt_of(Key(0))))
+    pilot.land()
+    assert pilot.state == "succeeded"
+
+
 def test_a_retry_that_fell_due_while_nobody_ran_it_asks_for_its_slots() -> None:
     pilot = begun(flow(py("a", pool=POOL, retry=tries(2))), {"a": Outcome(fails=1)})
     grant(pilot)

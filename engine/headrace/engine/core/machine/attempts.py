@@ -369,6 +369,9 @@ def granted(board: Board, event: SlotsGranted) -> bool:
     spot = board.locate(event.key)
     if spot is None or spot[0].state[spot[1]] != TaskState.QUEUED:
         return False
+    live = board.live.get(event.key)
+    if event.attempt is not None and live is not None and event.attempt != live.attempt:
+        return False  # told twice, and what was held has been given back since
     line.ready(board, *spot)
     return True
 

@@ -100,6 +100,11 @@ class RunMachine:
         spot = self.board.locate(key)
         return None if spot is None else TaskState(spot[0].state[spot[1]])
 
+    def attempt_of(self, key: Key) -> int:
+        """The attempt that a task run makes or waits to make; 0 before its first."""
+        live = self.board.live.get(key)
+        return 0 if live is None else live.attempt
+
     def can_rerun(self, keys: tuple[Key, ...] | None) -> bool:
         """Whether a rerun of these task runs (None: of what failed) would run anything."""
         return bool(reruns.chosen(self.board, keys)[1])
