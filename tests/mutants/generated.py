@@ -1,226 +1,253 @@
-"""Mutants that nobody thought of: every small change of a kind, at every place of a module; a sample of them is tried.
+"""The command: try the small changes of `changes` out, one by one, and say which no test notices.
 
     python -m tests.mutants.generated --count 200 --seed 6 MODULE ...
 
-The kinds: another comparison, `and` for `or`, a condition turned around, a constant next to it, a statement left out, the other
-sign. Each trial is a fork of one process that has imported everything but what may be changed, so it costs the tests alone:
-first the unit tests of the machine, and, for what survives them, the properties. docs/design/mutation.md has what it found.
+One process imports and collects everything once. Each trial is a fork of it, in which the code of one function is replaced; it
+runs those tests that call the function, the quickest first, and ends with the first that fails. So a trial takes a fraction of
+a second. What survives the examples is tried against the properties. docs/design/mutation.md has what this found.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
+import gc
+import json
 import os
 import random
-import signal
+import resource
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
-from time import monotonic, sleep
+from time import perf_counter, process_time
+from types import CodeType, FrameType, FunctionType
+from typing import Any
 
-from tests.mutants.mutant import MACHINE, ROOT
-from tests.mutants.trial import PARTS, bench
+import pytest
+from hypothesis.errors import HypothesisException
 
-FIRST = ("tests/unit/core/machine",)
-SECOND = ("tests/properties/test_machine_found.py", "tests/properties/test_machine.py")
-PATIENCE = 90
-"""Seconds for one trial of one of the two; who hangs is caught."""
+from tests.mutants.changes import Change, changes
+from tests.mutants.mutant import CORE, ROOT
+
+EXAMPLES = (
+    "tests/unit/core/machine",
+    "tests/unit/core/test_semantic_cases.py",
+    "tests/properties/test_machine_found.py",
+)
+PROPERTIES = "tests/properties/test_machine.py"
+PATIENCE = 30
+"""Seconds of computing; who needs more is caught, and an example that takes a tenth of it is left out."""
+MEMORY = 4 << 30
+"""Bytes; who needs more is caught."""
+
+_PYTEST = ("-q", "--no-header", "-s", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 MODULES = (
-    "attempts",
-    "branching",
-    "control",
-    "ending",
-    "judging",
-    "line",
-    "machine",
-    "maps",
-    "readiness",
-    "reruns",
-    "restoring",
-    "rule_expressions",
-    "tallies",
+    "machine/attempts",
+    "machine/branching",
+    "machine/control",
+    "machine/ending",
+    "machine/judging",
+    "machine/line",
+    "machine/machine",
+    "machine/maps",
+    "machine/readiness",
+    "machine/reruns",
+    "machine/restoring",
+    "machine/rule_expressions",
+    "machine/tallies",
 )
-"""Those of core/machine that decide."""
-
-_PYTEST = ("-x", "-q", "--no-header", "--tb=no", "-W", "ignore::pytest.PytestAssertRewriteWarning")
-
-_COMPARED: dict[type[ast.cmpop], str] = {
-    ast.Eq: "!=",
-    ast.NotEq: "==",
-    ast.Lt: "<=",
-    ast.LtE: "<",
-    ast.Gt: ">=",
-    ast.GtE: ">",
-    ast.Is: "is not",
-    ast.IsNot: "is",
-    ast.In: "not in",
-    ast.NotIn: "in",
-}
-_SIGNS: dict[type[ast.cmpop], str] = {
-    ast.Eq: "==",
-    ast.NotEq: "!=",
-    ast.Lt: "<",
-    ast.LtE: "<=",
-    ast.Gt: ">",
-    ast.GtE: ">=",
-    ast.Is: "is",
-    ast.IsNot: "is not",
-    ast.In: "in",
-    ast.NotIn: "not in",
-}
+"""Those that decide, below engine/core."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Characters `start` to `end` of a module's text become `new`."""
-
-    module: str
-    line: int
-    start: int
-    end: int
-    new: str
-
-    def told(self, text: str) -> str:
-        return f"{self.module}:{self.line}: {text[self.start : self.end]!r} → {self.new!r}"
+class Verdict(Enum):
+    CAUGHT = "caught"
+    BY_PROPERTIES = "caught by properties"
+    SURVIVED = "SURVIVED"
+    UNFIT = "cannot be put in"
 
 
-def changes(module: str, text: str) -> Iterator[Change]:
-    """Every change of the text, each of which can be read."""
-    lines = [0]
-    for line in text.encode().splitlines(keepends=True):
-        lines.append(lines[-1] + len(line))
-    data = text.encode()
+class Trials:
+    """A plugin of pytest: in place of one run of the tests, one for each change. `tell` hears what became of it."""
 
-    def at(line: int, column: int) -> int:
-        return len(data[: lines[line - 1] + column].decode())
+    def __init__(self, chosen: Sequence[Change], tell: Callable[[Change, Verdict], None]) -> None:
+        self._chosen = chosen
+        self._tell = tell
+        self._examples: list[pytest.Item] = []
+        self._properties: list[pytest.Item] = []
+        self._calling: dict[str, list[pytest.Item]] = defaultdict(list)
+        self._functions: dict[str, list[FunctionType]] = defaultdict(list)
+        self.sound = False
 
-    def change(node: ast.expr | ast.stmt, start: int, end: int, new: str) -> Change:
-        return Change(module, node.lineno, start, end, new)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        for item in session.items:
+            if item.nodeid.startswith(PROPERTIES):
+                self._properties.append(item)
+                _end_at_the_first_failure(item)
+            else:
+                self._examples.append(item)
+        self.sound = self._look() and not _fails(self._properties)
+        if self.sound:
+            for each in gc.get_objects():
+                if isinstance(each, FunctionType):
+                    self._functions[_place(each.__code__)].append(each)
+            gc.freeze()
+            for change in self._chosen:
+                self._tell(change, self._verdict(change))
+        return True
 
-    def span(node: ast.expr | ast.stmt) -> tuple[int, int]:
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return at(node.lineno, node.col_offset), at(node.end_lineno, node.end_col_offset)
+    def _look(self) -> bool:
+        """Run the examples once, in a fork, and see which of them call what; the quickest come first. Whether they pass."""
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            _quiet()
+            with os.fdopen(write, "w") as pipe:
+                json.dump([_called(item) for item in self._examples], pipe)
+            os._exit(self._examples[0].session.testsfailed and 1)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            seen = json.load(pipe)
+        passed = os.waitpid(child, 0)[1] == 0
+        for seconds, number in sorted((each[0], number) for number, each in enumerate(seen)):
+            if seconds < PATIENCE / 10:
+                for function in seen[number][1]:
+                    self._calling[function].append(self._examples[number])
+        return passed
 
-    for node in _executed(ast.parse(text)):
-        match node:
-            case ast.Compare(left=left, ops=[sign], comparators=[right]):
-                start, end = span(left)[1], span(right)[0]
-                between = text[start:end]
-                old = _SIGNS[type(sign)]
-                if between.count(old) == 1:
-                    place = start + between.index(old)
-                    yield change(node, place, place + len(old), _COMPARED[type(sign)])
-            case ast.BoolOp(op=op, values=[first, second, *_]):
-                start, end = span(first)[1], span(second)[0]
-                old, new = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
-                if text[start:end].count(old) == 1:
-                    place = start + text[start:end].index(old)
-                    yield change(node, place, place + len(old), new)
-            case ast.UnaryOp(op=ast.Not()):
-                start = span(node)[0]
-                yield change(node, start, start + len("not"), "")
-            case ast.Constant(value=bool() as value):
-                yield change(node, *span(node), str(not value))
-            case ast.Constant(value=int() as number):
-                yield change(node, *span(node), str(number + 1))
-            case ast.AugAssign(op=ast.Add() | ast.Sub() as op, target=target, value=value):
-                start, end = span(target)[1], span(value)[0]
-                yield change(node, start, end, " -= " if isinstance(op, ast.Add) else " += ")
-            case ast.If(test=test) | ast.While(test=test):
-                yield change(node, *span(test), f"not ({text[slice(*span(test))]})")
-            case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Continue():
-                yield change(node, *span(node), "pass")
-            case ast.Break():
-                yield change(node, *span(node), "continue")
+    def _verdict(self, change: Change) -> Verdict:
+        path = _path(change.module)
+        code = change.code(path.read_text(encoding="utf-8"), path)
+        place = f"{path}:{code.co_firstlineno}"
+        functions = self._functions[place]
+        if not functions or any(each.__code__.co_freevars != code.co_freevars for each in functions):
+            return Verdict.UNFIT
 
+        def put_in() -> None:
+            for function in functions:
+                function.__code__ = code
 
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but annotations, assertions and what raises."""
-    yield node
-    for name, field in ast.iter_fields(node):
-        if name in ("annotation", "returns"):
-            continue
-        for child in field if isinstance(field, list) else [field]:
-            if isinstance(child, ast.AST) and not isinstance(child, ast.Assert | ast.Raise):
-                yield from _executed(child)
-
-
-def sample(modules: Sequence[str], count: int, seed: int) -> list[Change]:
-    """So many changes, in no order, so that a run that is cut short has seen all modules."""
-    found = [
-        change
-        for module in modules
-        for change in changes(module, (ROOT / MACHINE / f"{module}.py").read_text(encoding="utf-8"))
-    ]
-    return random.Random(seed).sample(found, min(count, len(found)))
+        if _fails(self._calling[place], put_in):
+            return Verdict.CAUGHT
+        return Verdict.BY_PROPERTIES if _fails(self._properties, put_in) else Verdict.SURVIVED
 
 
-def survives(tests: Sequence[str]) -> bool:
-    """Whether the tests pass, in a fork that ends with them."""
+def _fails(items: Sequence[pytest.Item], first: Callable[[], None] = lambda: None) -> bool:
+    """Whether one of the tests fails, in a fork that begins with `first` and ends with the first failure."""
     child = os.fork()
     if not child:
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
-        code = 70
+        _quiet()
+        resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE, PATIENCE))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        first()
+        for item in items:
+            _run(item)
+            if item.session.testsfailed:
+                os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] != 0
+
+
+def _run(item: pytest.Item) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+
+
+def _quiet() -> None:
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+
+
+def _end_at_the_first_failure(item: pytest.Item) -> None:
+    """Hypothesis would look for a smaller example."""
+    property_ = item.obj.hypothesis  # type: ignore[attr-defined]
+    inner = property_.inner_test
+
+    def test(*given: Any, **named: Any) -> None:
         try:
-            code = int(import_module("pytest").main([*_PYTEST, *tests]))
-        finally:
-            os._exit(code)
-    ends = monotonic() + PATIENCE
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status) == 0
-        if monotonic() > ends:  # a property that fails looks for a smaller example for long
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return False
-        sleep(0.05)
+            inner(*given, **named)
+        except HypothesisException:
+            raise
+        except Exception:
+            os._exit(1)
+
+    property_.inner_test = test
+
+
+def _called(item: pytest.Item) -> tuple[float, list[str]]:
+    """Run a test: the seconds that it computes, and the functions of the core that it calls."""
+    codes: set[CodeType] = set()
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            codes.add(frame.f_code)
+
+    began = process_time()
+    sys.setprofile(watch)
+    try:
+        _run(item)
+    finally:
+        sys.setprofile(None)
+    core = str(ROOT / CORE)
+    return process_time() - began, [_place(code) for code in codes if code.co_filename.startswith(core)]
+
+
+def _place(code: CodeType) -> str:
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _path(module: str) -> Path:
+    return ROOT / CORE / f"{module}.py"
+
+
+def sample(modules: Sequence[str], count: int | None, seed: int) -> list[Change]:
+    """So many changes, or all, in no order, so that a run that is cut short has seen all modules."""
+    found = [
+        change for module in modules for change in changes(module, _path(module).read_text(encoding="utf-8"))
+    ]
+    return random.Random(seed).sample(found, min(count or len(found), len(found)))
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.mutants.generated", description="A sample of small changes."
+        prog="python -m tests.mutants.generated", description="Small changes of the core, at every place."
     )
-    parser.add_argument("modules", nargs="*", default=MODULES, metavar="MODULE", help="of core/machine")
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument(
+        "modules",
+        nargs="*",
+        default=MODULES,
+        metavar="MODULE",
+        help="below engine/core, such as machine/maps",
+    )
+    parser.add_argument("--count", type=int, help="none: all of them")
     parser.add_argument("--seed", type=int, default=6)
-    parser.add_argument("--flights", help="of each property; fewer than the tests make, for a first look")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="so many of them: to go on with a run that was cut short"
+    )
+    parser.add_argument("--flights", default="60", help="of each property; the tests make more")
     asked = parser.parse_args(arguments)
-    if asked.flights is not None:
-        os.environ["HEADRACE_FLIGHTS"] = asked.flights
-    chosen = sample(asked.modules, asked.count, asked.seed)
-    left = []
-    with bench() as at:
-        os.chdir(at.root)
-        sys.path[:0] = [str(at.root), *(str(at.root / part) for part in PARTS)]
-        # what no change touches is imported once, for all forks
-        for name in ("pytest", "hypothesis.strategies", "networkx", "msgspec"):
-            import_module(name)
-        if not (survives(FIRST) and survives(SECOND)):
-            print("The tests fail although nothing is wrong.")
+    os.environ["HEADRACE_FLIGHTS"] = asked.flights
+    began = perf_counter()
+    became: Counter[Verdict] = Counter()
+
+    def tell(change: Change, verdict: Verdict) -> None:
+        became[verdict] += 1
+        what = change.told(_path(change.module).read_text(encoding="utf-8"))
+        print(
+            f"{became.total():4} {perf_counter() - began:6.0f} s  {verdict.value:20} {what}",
+            file=out,
+            flush=True,
+        )
+
+    trials = Trials(sample(asked.modules, asked.count, asked.seed)[asked.skip :], tell)
+    with os.fdopen(os.dup(1), "w") as out:
+        pytest.main([*_PYTEST, *EXAMPLES, PROPERTIES], [trials])
+        if not trials.sound:
+            print("The tests fail although nothing is wrong.", file=out)
             return 1
-        began = monotonic()
-        for number, change in enumerate(chosen, 1):
-            path = Path(at.root, MACHINE, f"{change.module}.py")
-            text = path.read_text(encoding="utf-8")
-            path.write_text(text[: change.start] + change.new + text[change.end :], encoding="utf-8")
-            os.utime(path, (number, number))
-            verdict = "caught"
-            if survives(FIRST):
-                verdict = "caught by properties"
-                if survives(SECOND):
-                    verdict = "SURVIVED"
-                    left.append(change)
-            path.write_text(text, encoding="utf-8")
-            print(f"{number:4} {monotonic() - began:6.0f} s  {verdict:20} {change.told(text)}", flush=True)
-    print(f"{len(chosen) - len(left)} of {len(chosen)} caught")
+        print(", ".join(f"{became[verdict]} {verdict.value}" for verdict in Verdict), file=out)
     return 0
 
 
