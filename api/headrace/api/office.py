@@ -80,6 +80,10 @@ class Office:
         object.__setattr__(self, "attempts", AttemptBook(self.store))
         object.__setattr__(self, "live", Live(self.store, self.plans, self.cache, self.logs, self.secrets))
 
+    async def parts(self) -> int:
+        """On how many parts runs are spread: an engine in this process decides for one alone."""
+        return 1 if self.embedded else await self.store.parts()
+
     def folder_of(self, workflow: str) -> str | None:
         """Where a run of the workflow looks for modules and children."""
         return self.folders.get(workflow, self.folder)

@@ -17,6 +17,7 @@ from headrace.cli.failure import Stop
 from headrace.cli.local_letters import LocalLetters
 from headrace.cli.local_lines import LocalLines
 from headrace.cli.local_runs import LocalRuns
+from headrace.cli.local_schedules import LocalSchedules
 from headrace.cli.local_workflows import LocalWorkflows
 from headrace.cli.references import find_run, is_whole_id, short
 from headrace.cli.refusals import paused
@@ -61,6 +62,7 @@ class LocalStation:
         self._home, self._cache = home, cache
         self._runs = LocalRuns(store, settings.project)
         self.workflows = LocalWorkflows(settings, store)
+        self.schedules = LocalSchedules(settings, store, self)
         self.lines = LocalLines(store, self._runs, lambda: self.logs)
         self.letters = LocalLetters(settings, store, home)
 

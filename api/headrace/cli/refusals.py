@@ -30,6 +30,14 @@ def paused(name: str) -> Stop:
     )
 
 
+def no_schedule(id: str, known: set[str]) -> Stop:
+    """There is no such schedule; the nearest id."""
+    return Stop(
+        f'there is no schedule "{id}".',
+        hint=did_you_mean(id, known) or "headrace schedules list shows them.",
+    )
+
+
 def no_letter(number: int) -> Stop:
     """There is no such letter."""
     return Stop(f"there is no dead letter {number}.", hint="headrace dlq list --state all")

@@ -27,6 +27,7 @@ from headrace.cli.refusals import paused
 from headrace.cli.remote_letters import RemoteLetters
 from headrace.cli.remote_lines import RemoteLines
 from headrace.cli.remote_refusals import invalid, refused
+from headrace.cli.remote_schedules import RemoteSchedules
 from headrace.cli.remote_workflows import RemoteWorkflows
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
 
@@ -69,6 +70,7 @@ class RemoteStation:
         self._from: dict[str, int] = {}
         """Of runs that were begun here, and begun again, the generation from whose beginning they are watched."""
         self.workflows = RemoteWorkflows(client)
+        self.schedules = RemoteSchedules(client)
         self.lines = RemoteLines(client)
         self.letters = RemoteLetters(client)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         WorkerEntry,
     )
     from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus
+    from headrace.api.shapes.schedules import Preview, ScheduleEntry
     from headrace.api.shapes.tasks import TaskRun, TaskWhy
     from headrace.api.shapes.workflows import VersionDetail, VersionDiff, VersionEntry, WorkflowEntry
     from headrace.cli.progress import Change
@@ -134,12 +135,35 @@ class Workflows(Protocol):
         """A new version of the workflow, or the one that has the same plan."""
 
 
+class Schedules(Protocol):
+    """What starts workflows by time, at a station. Raises Stop for what is not there or refused."""
+
+    async def list(self, workflow: str | None) -> Sequence[ScheduleEntry]:
+        """By id, of one workflow or of all."""
+
+    async def get(self, id: str) -> ScheduleEntry:
+        """How it stands."""
+
+    async def preview(self, id: str, count: int, after: str | None) -> Preview:
+        """The next moments after now, or after a time (RFC 3339)."""
+
+    async def set_paused(self, id: str, paused: bool, reason: str | None) -> ScheduleEntry:
+        """Let it start nothing, or go on with its next moment."""
+
+    async def trigger(self, id: str, folder: str) -> RunEntry:
+        """A run for this moment. `folder`: where its code lies, for a process that runs it here."""
+
+
 class Station(Protocol):
     """Runs of one project, and what belongs to them. What is refused or not there is a Stop."""
 
     @property
     def workflows(self) -> Workflows:
         """The project's workflows."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """The project's schedules."""
 
     @property
     def lines(self) -> Lines:

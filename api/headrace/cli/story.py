@@ -11,6 +11,7 @@ from headrace.cli.output import SIGNS, coloured, moment, paint, printable, say, 
 from headrace.cli.references import short, written_of
 
 if TYPE_CHECKING:
+    from headrace.api.shapes.runs import RunEntry
     from headrace.api.shapes.tasks import TaskRun
     from headrace.cli.station import Lines, Seen
 
@@ -35,6 +36,8 @@ async def tell(seen: Seen, lines: Lines, *, brief: bool = False) -> None:
     say(f"{sign}{why}  {run.workflow}  run {run.run}{took}")
     if brief:
         return
+    if (by := scheduled(run)) is not None:
+        say(f"by {by}")
     failed = [task for task in seen.tasks if task.state == "failed"]
     for task in failed[:FAILURES]:
         await _failure(run.run, task, lines)
@@ -55,6 +58,12 @@ async def tell(seen: Seen, lines: Lines, *, brief: bool = False) -> None:
         say(f"  headrace runs rerun {short(run.run)} --from failed")
     if state == "succeeded" and run.output is not None:
         say(f"output: {_shortened(msgspec.json.encode(run.output))}")
+
+
+def scheduled(run: RunEntry) -> str | None:
+    """Which schedule has started the run, and for which moment; None for any other run."""
+    schedule = run.trigger.get("schedule")
+    return None if schedule is None else printable(f"schedule {schedule}, for {run.scheduled_at}")
 
 
 async def _failure(run: str, task: TaskRun, lines: Lines) -> None:

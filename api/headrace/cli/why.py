@@ -10,6 +10,7 @@ from headrace.cli.documents import why_document
 from headrace.cli.here import go, looking
 from headrace.cli.output import State, paint, print_json, printable
 from headrace.cli.references import short, written_of
+from headrace.cli.story import scheduled
 from headrace.cli.telling import aside
 from headrace.cli.where import ANYWHERE, Anywhere, RunRef, TaskName
 
@@ -44,6 +45,8 @@ async def _why(where: Anywhere, text: str, task: str | None, json: bool) -> int:
         alone = task is not None and len(answers) == 1
         print_json((answers[0] if alone else {"items": answers, "next": None}) | set_aside)
         return 0
+    if (by := scheduled(told.run)) is not None:
+        print(f"run {short(told.run.run)}, by {by}")
     if told.aside is not None:
         print(aside(told.run.run, told.aside))
     if not told.tasks:

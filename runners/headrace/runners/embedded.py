@@ -263,6 +263,7 @@ class Embedded:
         file: str | None = None,
         priority: str | None = None,
         key: str | None = None,
+        event: Json = None,
         act: Act | None = None,
     ) -> RunRow:
         """Check the parameters and start a run; `act` is noted about it. Raises InvalidWorkflow (invalid_parameter) with all that is
@@ -281,6 +282,7 @@ class Embedded:
             file=file,
             priority=priority,
             key=key,
+            event=event,
         )
         created = await self._watches.starting(self.store.create_run(new, act=about(act, new)))
         if self._engine is not None:

@@ -103,6 +103,7 @@ class Outside:
         file: str | None = None,
         priority: str | None = None,
         key: str | None = None,
+        event: Json = None,
         act: Act | None = None,
     ) -> RunRow:
         """Check the parameters and ask for a run. Code and files are found where each worker has them: folders of this
@@ -119,6 +120,7 @@ class Outside:
             check=self._check,
             priority=priority,
             key=key,
+            event=event,
         )
         created = await self.store.create_run(new, act=about(act, new))
         self._nudge(new.part)

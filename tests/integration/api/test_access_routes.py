@@ -21,6 +21,7 @@ CANARY = "canary-of-default"
 FLOW = f"""\
 workflow: guarded
 description: {CANARY}
+triggers: [{{id: nightly, cron: "0 6 * * *"}}]
 params: {{word: {{type: string, default: {CANARY}}}}}
 tasks:
   say: {{shell: 'echo "$WORD"; exit 1', env: {{WORD: "${{{{ params.word }}}}"}}}}
@@ -68,6 +69,7 @@ async def theirs(shared: Secured) -> dict[str, str]:
         "version": "1",
         "letter": str(letters[0]["id"]),
         "id": tokens[0]["id"],
+        "schedule": "guarded.nightly",
     }
 
 
@@ -268,6 +270,7 @@ NOWHERE = {
     "version": "1",
     "letter": "999999",
     "id": "0123456789abcdef",
+    "schedule": "no.such",
 }
 
 

@@ -56,17 +56,29 @@ async def start(
 
     Raises Problem: 409 key_taken, 422 invalid_parameter, not_supported_yet, idempotency_key_reused; 503 no_room.
     """
-    if office.room is not None:
-        await office.room.require()
     new = await _new(office, asker, version, body, priority)
     detail = {"workflow": version.name, "version": version.version, "key": body.key}
+    return await begin_run(office, asker, new, detail, asked, body.on_conflict)
+
+
+async def begin_run(
+    office: Office,
+    asker: Asker,
+    new: NewRun,
+    detail: dict[str, Json],
+    asked: bytes,
+    on_conflict: str = "reject",
+) -> Started:
+    """Begin the run; `detail` goes into the audit. Raises Problem: 409 key_taken, 422 idempotency_key_reused; 503 no_room."""
+    if office.room is not None:
+        await office.room.require()
     act = asker.act("run.start", f"run {new.id}", detail, asked)
     try:
-        created = await _begun(office, asker, new, body.on_conflict, act)
+        created = await _begun(office, asker, new, on_conflict, act)
     except Repeated as repeated:
         return await _again(office, asker, repeated)
     except KeyTaken as taken:
-        raise _key_taken(taken, body.on_conflict) from None
+        raise _key_taken(taken, on_conflict) from None
     if not created.existed:
         return Started(new_row(new, created.no), existed=False)
     return Started(await run_of(office, asker.project, created.id), existed=True)
@@ -93,10 +105,8 @@ async def _new(
             version,
             body.params,
             now=asker.now,
-            parts=1
-            if office.embedded
-            else await office.store.parts(),  # one engine decides for one part alone
-            trigger={"kind": "manual", "by": asker.actor, **carried(), **_once(asker)},
+            parts=await office.parts(),
+            trigger={"kind": "manual", **by(asker)},
             check=office.check,
             folder=office.folder_of(version.name),
             priority=body.priority or priority,
@@ -141,6 +151,11 @@ async def _begun(office: Office, asker: Asker, new: NewRun, on_conflict: str, ac
             office.nudge(new.part)
             return Created(row.no, row.id, False)
     raise AssertionError
+
+
+def by(asker: Asker) -> dict[str, Json]:
+    """What a run's trigger keeps of who asked for it, and in which trace."""
+    return {"by": asker.actor, **carried(), **_once(asker)}
 
 
 def _once(asker: Asker) -> dict[str, Json]:

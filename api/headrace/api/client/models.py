@@ -26,6 +26,7 @@ from headrace.api.shapes.people import (
     UserEntry,
 )
 from headrace.api.shapes.runs import BulkApplied, BulkPlan, RunDetail, RunEntry, RunStatus
+from headrace.api.shapes.schedules import Moment, Preview, ScheduleEntry
 from headrace.api.shapes.tasks import (
     AttemptEntry,
     LogLine,
@@ -70,9 +71,11 @@ __all__ = [
     "LogPage",
     "LoginAnswer",
     "Me",
+    "Moment",
     "Moved",
     "PlanDetail",
     "PoisonEntry",
+    "Preview",
     "QueueEntry",
     "Registered",
     "RequeueAnswer",
@@ -81,6 +84,7 @@ __all__ = [
     "RunEvent",
     "RunGraph",
     "RunStatus",
+    "ScheduleEntry",
     "Stats",
     "TaskCommanded",
     "TaskInputs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,10 +15,9 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import AUTHOR, OPERATOR
 from headrace.api.asking.authoring import row_of
 from headrace.api.asking.finding import version_of
-from headrace.api.asking.settings import settings_of
+from headrace.api.asking.settings import startable
 from headrace.api.asking.starting import Started, recall, start
 from headrace.api.office import Office
-from headrace.api.problems import Problem
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.runs import InlineBody, RunEntry, StartBody, begun_entry, run_entry
 from headrace.api.veiling import Veil
@@ -46,13 +46,11 @@ async def start_run(
     gets the same answer and starts nothing."""
     whole = asked(request, body)
     if again := await recall(office, asker, whole):
-        return _answer(request, office, asker, again)
+        return answered(request, office, asker, again)
     version = await version_of(office, asker.project, name, data.version)
-    settings = await settings_of(office, asker.project, name)
-    if settings.paused:
-        raise paused(name)
+    settings = await startable(office, asker.project, name)
     started = await start(office, asker, version, data, whole, settings.priority)
-    return _answer(request, office, asker, started)
+    return answered(request, office, asker, started)
 
 
 @post(
@@ -73,33 +71,25 @@ async def start_inline_run(
     started as that one would be."""
     whole = asked(request, body)
     if again := await recall(office, asker, whole):
-        return _answer(request, office, asker, again)
+        return answered(request, office, asker, again)
     if isinstance(data.workflow, str):
         checked, _ = await office.desk.accept(data.workflow.encode(), json=False)
     else:
         checked, _ = await office.desk.accept(msgspec.json.encode(data.workflow), json=True)
-    settings = await settings_of(office, asker.project, checked.name)
-    if settings.paused:
-        raise paused(checked.name)
+    settings = await startable(office, asker.project, checked.name)
     act = asker.act("workflow.register", f"workflow {checked.name}", {"plan": checked.plan})
     version = await office.store.register(row_of(checked, asker.project, asker.now), act=act)
     started = await start(office, asker, version, data.start, whole, settings.priority)
-    return _answer(request, office, asker, started)
+    return answered(request, office, asker, started)
 
 
-def paused(name: str) -> Problem:
-    """409: whoever paused the workflow means it."""
-    return Problem(
-        409, "workflow_paused", f"Workflow {name} is paused: nothing starts it until somebody resumes it."
-    )
-
-
-def _answer(
+def answered(
     request: Request[Any, Any, Any], office: Office, asker: Asker, started: Started
 ) -> Response[RunEntry]:
+    """202 and where the run is, or 200 with the one that there was."""
     veil = Veil(asker.role, office.secrets)
     entry = run_entry if started.existed else begun_entry
-    root = request.scope["path"].partition("/workflows/")[0].removesuffix("/runs")
+    root = re.split("/(?:workflows|schedules)/", request.scope["path"], maxsplit=1)[0].removesuffix("/runs")
     headers = {"Location": f"{root}/runs/{started.row.id}"}
     if started.replayed:
         headers |= REPLAYED

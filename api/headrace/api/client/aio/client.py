@@ -12,6 +12,7 @@ from headrace.api.client.aio.connection import AsyncConnection
 from headrace.api.client.aio.letters import AsyncLetters
 from headrace.api.client.aio.people import AsyncTokens, AsyncUsers
 from headrace.api.client.aio.runs import AsyncRuns
+from headrace.api.client.aio.schedules import AsyncSchedules
 from headrace.api.client.aio.tasks import AsyncTasks
 from headrace.api.client.aio.workflows import AsyncWorkflows
 from headrace.api.client.models import (
@@ -59,6 +60,7 @@ class AsyncClient:
         self.workflows = AsyncWorkflows(connection)
         self.runs = AsyncRuns(connection)
         self.tasks = AsyncTasks(connection)
+        self.schedules = AsyncSchedules(connection)
         self.letters = AsyncLetters(connection)
         self.users = AsyncUsers(connection)
         self.tokens = AsyncTokens(connection)

@@ -21,6 +21,7 @@ from headrace.api.client.sync.connection import Connection
 from headrace.api.client.sync.letters import Letters
 from headrace.api.client.sync.people import Tokens, Users
 from headrace.api.client.sync.runs import Runs
+from headrace.api.client.sync.schedules import Schedules
 from headrace.api.client.sync.tasks import Tasks
 from headrace.api.client.sync.workflows import Workflows
 from headrace.api.client.wire import Retrying
@@ -59,6 +60,7 @@ class Client:
         self.workflows = Workflows(connection)
         self.runs = Runs(connection)
         self.tasks = Tasks(connection)
+        self.schedules = Schedules(connection)
         self.letters = Letters(connection)
         self.users = Users(connection)
         self.tokens = Tokens(connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from headrace.engine.core.evaluation import EvaluationError, Evaluator
 from headrace.engine.core.problems import InvalidWorkflow
@@ -23,6 +24,21 @@ LONGEST_AGO = 10 * 366 * 86_400.0
 
 class CannotFire(Exception):
     """No run can be begun for the moment; the text says why."""
+
+
+class Given(NamedTuple):
+    """What the run of a moment is given; its parameters are not completed and checked yet."""
+
+    params: Mapping[str, Json]
+    trigger: Mapping[str, Json]
+    event: Mapping[str, Json]
+
+
+def given(schedule: Schedule, evaluator: Evaluator, event: Mapping[str, Json]) -> Given:
+    """By a trigger, for the moment of an event (`event_of`). Raises EvaluationError."""
+    filled = evaluator.fill(schedule.params, {"event": event})
+    trigger = {"kind": schedule.kind, "schedule": schedule.rules.id, "date": event["date"]}
+    return Given(filled.value, trigger, event)
 
 
 class Firing:
@@ -61,21 +77,20 @@ class Firing:
         """The run of that moment. `priority`: of the workflow, where the trigger says none; `more`: goes into the run's trigger;
         `once`: it is the one run that the schedule has for the moment. Raises CannotFire."""
         event = self._event(schedule.timetable, moment)
-        id = schedule.rules.id
         try:
             plan = (await self._plans.get(version.plan)).plan
-            filled = self._evaluator.fill(schedule.params, {"event": event})
+            said = given(schedule, self._evaluator, event)
             return new_run(
                 plan,
                 version,
-                filled.value,
+                said.params,
                 now=now,
                 parts=self._parts,
-                trigger={"kind": schedule.kind, "schedule": id, "date": event["date"], **(more or {})},
+                trigger={**said.trigger, **(more or {})},
                 check=self._check,
                 folder=self._folder_of(plan.workflow.name),
                 priority=schedule.priority or priority,
-                idempotency=f"schedule:{id}@{moment:.3f}" if once else None,
+                idempotency=f"schedule:{schedule.rules.id}@{moment:.3f}" if once else None,
                 scheduled_at=moment,
                 event=event,
                 entropy=self._entropy,
