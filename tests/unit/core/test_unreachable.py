@@ -345,6 +345,7 @@ def test_the_rule_and_what_it_waits_for_are_told() -> None:
         ((noop("a"), py("down", teardown_of=("a",))), {}, True),
         ((noop("a"), py("down", teardown_of=("a",), fails_run=True)), {}, False),
         ((Task("g", Group((noop("x"),))),), {}, True),
+        ((Task("g", Group((noop("x"),), "${{ tasks.x.output.rows }}")),), {}, False),
         ((noop("m", map=Map(over=[1])),), {}, False),
     ],
 )

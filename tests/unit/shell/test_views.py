@@ -35,6 +35,31 @@ async def test_what_has_no_row_is_pending_and_groups_are_not_listed(bench: Rig) 
     assert view.counts() == {"dispatched": 1, "pending": 4}
 
 
+async def test_a_group_that_failed_by_its_output_is_listed_for_no_task_tells_of_it(bench: Rig) -> None:
+    bad = "${{ tasks.x.output.rows }}"
+    plan = flow(
+        group("each", noop("x"), output="${{ 1 / item }}", map=over([1, 0])),
+        group("plain", noop("x"), output=bad),
+        group("well", noop("x"), output="${{ tasks.x.output }}"),
+    )
+    view = await bench.run(plan)
+    failed = [t for t in view.tasks if t.state == "failed"]
+    assert [(t.written, t.kind, t.reason) for t in failed] == [
+        ("each[1]", "group", "expression_error"),
+        ("plain", "group", "expression_error"),
+    ]
+    assert failed[1].error is not None
+    assert "rows" in failed[1].error["message"]
+    assert {t.written for t in view.tasks} == {
+        "each[1]",
+        "each.x[0]",
+        "each.x[1]",
+        "plain",
+        "plain.x",
+        "well.x",
+    }
+
+
 async def test_items_are_listed_by_index_and_path_and_empty_maps_once(bench: Rig) -> None:
     plan = flow(
         group("each", py("x"), py("deep", map=over("${{ item }}")), map=over([[1, 2], [], [3]])),

@@ -1,7 +1,8 @@
 """What people are shown of a run: every task run of its plan with its state, and every change as it happens.
 
 A task run without a row is pending: rows are first written when something happens. Groups are not listed themselves,
-their tasks are; a map that has not expanded, is empty or was never entered is one entry without an index.
+their tasks are, except one that failed by its own `output`, which no task tells; a map that has not expanded, is empty or
+was never entered is one entry without an index.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from headrace.engine.core.decision import Decision, Row, Transition
 from headrace.engine.core.events import Event
 from headrace.engine.core.keys import Key, child, unpack, written
+from headrace.engine.core.machine.groups import by_itself, givers
 from headrace.engine.core.machine.restoring import newest
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import RunStatus
@@ -134,6 +136,8 @@ class Layout:
         self._unentered: dict[int, TaskState] = {}
         for node in range(len(plan.ids)):
             if plan.kinds[node] is Kind.GROUP:
+                for path in _failed_by_themselves(plan, current, node):
+                    self._lay(node, path, TaskState.FAILED)
                 continue
             for path, state in _paths(plan, current, node):
                 if state is not None:
@@ -141,9 +145,12 @@ class Layout:
                 else:
                     row = current.get(Key(node, path))
                     state = _PENDING if row is None else row.state
-                self.nodes.append(node)
-                self.paths.append(path)
-                self.states.append(state)
+                self._lay(node, path, state)
+
+    def _lay(self, node: int, path: int, state: TaskState) -> None:
+        self.nodes.append(node)
+        self.paths.append(path)
+        self.states.append(state)
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -258,6 +265,19 @@ def _paths(plan: Plan, rows: Mapping[Key, Row], node: int) -> list[tuple[int, Ta
     if len(maps) > 1:
         found.sort()  # packed indexes order as their paths do; no two are equal
     return found
+
+
+def _failed_by_themselves(plan: Plan, rows: Mapping[Key, Row], group: int) -> Iterator[int]:
+    """The packed indexes at which a group failed although none of its leaves did."""
+    region = plan.regions[plan.items.get(group, plan.home[group])]
+    giver = next((giver for giver in givers(plan)[region.index] if giver.node == group), None)
+    if giver is None:
+        return
+    for path, _ in _paths(plan, rows, group):
+        row = rows.get(Key(group, path))
+        below = (rows.get(Key(region.nodes[leaf], path)) for leaf in giver.leaves)
+        if row is not None and by_itself(row.state, (leaf.state if leaf else _PENDING for leaf in below)):
+            yield path
 
 
 def _unentered(head: Row | None) -> TaskState:

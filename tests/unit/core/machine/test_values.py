@@ -14,6 +14,7 @@ from headrace.engine.core import events as e
 from headrace.engine.core.decision import Decision, Need, StoreCache
 from headrace.engine.core.evaluation import Artifact, Filled
 from headrace.engine.core.keys import Key
+from headrace.engine.core.machine.counting import counts
 from headrace.engine.core.run import Answers
 from headrace.engine.core.workflow import (
     Approval,
@@ -191,6 +192,46 @@ def test_an_output_of_a_group_that_cannot_be_judged_fails_the_group() -> None:
     ).fly()
     assert reason(pilot, "a") == ("failed", "expression_error")
     assert reason(pilot, "a.x") == ("succeeded", None)
+
+
+def test_a_group_that_fails_by_its_own_output_fails_the_run_and_is_told() -> None:
+    """No task says so: its leaves succeeded, and so did whoever waits for them."""
+    bad = group("a", noop("x"), output="${{ tasks.x.output.rows }}")
+    alert = py("alert", with_={"failed": "${{ run.failed }}"})
+    pilot = Pilot(flow(bad, noop("after", "a"), on_failure=[alert])).fly()
+    assert pilot.state == "failed"
+    assert reason(pilot, "after") == ("succeeded", None)
+    assert reason(pilot, "alert") == ("succeeded", None)
+    assert pilot.rows[1, Key(pilot.plan.index["alert"])].inputs == Filled({"with": {"failed": ["a"]}})
+    assert counts(pilot.machine.board) == {"succeeded": 3, "failed": 1}
+
+
+@pytest.mark.parametrize(("tolerate", "state"), [(0, "failed"), (1, "succeeded")])
+def test_an_item_that_fails_by_its_groups_output_fails_the_run_beyond_what_is_tolerated(
+    tolerate: int, state: str
+) -> None:
+    each = group("g", noop("x"), output="${{ 1 / item }}", map=over([1, 0]), tolerate=tolerate)
+    pilot = Pilot(flow(each, noop("after", "g"))).fly()
+    assert pilot.states()["after"] == "succeeded"
+    assert pilot.state == state
+    assert counts(pilot.machine.board) == {"succeeded": 3, "failed": 1}
+
+
+def test_a_group_whose_leaf_failed_is_not_counted_beside_it() -> None:
+    plan = flow(
+        group("a", py("x"), output="${{ tasks.x.output }}"), noop("after", "a", trigger_rule="all_done")
+    )
+    pilot = Pilot(plan, script({"a.x": FAILED})).fly()
+    assert reason(pilot, "a") == ("failed", "leaf_failed")
+    assert pilot.state == "succeeded"  # `after` handles it
+    assert counts(pilot.machine.board) == {"succeeded": 1, "failed": 1}
+
+
+def test_a_handlers_groups_output_does_not_fail_the_run() -> None:
+    close = group("close", noop("x"), output="${{ tasks.x.output.rows }}")
+    pilot = Pilot(flow(noop("a"), finally_=[close])).fly()
+    assert reason(pilot, "close") == ("failed", "expression_error")
+    assert pilot.state == "succeeded"
 
 
 def test_a_retry_rule_that_cannot_be_judged_does_not_match() -> None:

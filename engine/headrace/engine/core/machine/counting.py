@@ -1,5 +1,6 @@
-"""How many task runs of a run are in each state, as people are shown them: groups are not counted, their tasks are; a map
-that has not expanded, is empty or was never entered counts once. Counts whole arrays at a time."""
+"""How many task runs of a run are in each state, as people are shown them: groups are not counted, their tasks are, except
+one that failed by its own `output`; a map that has not expanded, is empty or was never entered counts once. Counts whole
+arrays at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import Board
+from headrace.engine.core.machine.groups import failed_by_themselves
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import TaskState
 from headrace.engine.core.workflow import Kind
@@ -32,7 +34,9 @@ def counts(board: Board) -> dict[str, int]:
     found = [0] * len(_STATES)
     blocks = [board.root]
     while blocks:
-        _count(blocks.pop(), columns, found, blocks)
+        block = blocks.pop()
+        _count(block, columns, found, blocks)
+        found[TaskState.FAILED] += sum(1 for _ in failed_by_themselves(board.plan, block))
     return {_WORDS[state]: found[state] for state in _STATES if found[state]}
 
 

@@ -6,6 +6,7 @@ from headrace.engine.core.decision import ClearTimers
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import DEADLINE, Board
+from headrace.engine.core.machine.groups import failed_by_themselves, givers
 from headrace.engine.core.plan import Section
 from headrace.engine.core.states import RunState, TaskState
 
@@ -27,6 +28,8 @@ def outcome(board: Board) -> tuple[RunState, str | None]:
             return RunState.FAILED, "tasks_failed"
     if any(_fails_run(board, node) for node in board.static.loud):
         return RunState.FAILED, "tasks_failed"
+    if any(_output_failed(board, region) for region, those in enumerate(givers(board.plan)) if those):
+        return RunState.FAILED, "tasks_failed"
     if asked:
         return RunState.CANCELLED, status.reason
     return RunState.SUCCEEDED, None
@@ -38,6 +41,15 @@ def _fails_run(board: Board, node: int) -> bool:
             if block.state[slot] in _FAILED and not _tolerated(block, slot):
                 return True
     return False
+
+
+def _output_failed(board: Board, region: int) -> bool:
+    """Whether a group there, among the main tasks, failed by its `output` alone."""
+    return any(
+        board.plan.sections[giver.node] == Section.MAIN and not _tolerated(block, slot)
+        for block in board.blocks.get(region, ())
+        for giver, slot in failed_by_themselves(board.plan, block)
+    )
 
 
 def _tolerated(block: Block, slot: int) -> bool:

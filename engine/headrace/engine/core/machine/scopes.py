@@ -21,6 +21,7 @@ from headrace.engine.core.keys import written
 from headrace.engine.core.machine import ending, maps
 from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import Board
+from headrace.engine.core.machine.groups import failed_by_themselves
 from headrace.engine.core.machine.needs import names_for
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Section
@@ -190,6 +191,12 @@ class Judge:
                     if block.state[slot] == TaskState.FAILED and slot not in block.children
                 )
                 if not board.static.is_group[key.task]
+            ]
+            scope["failed"] += [
+                written(board.plan.ids[giver.node], block.key(slot).map)
+                for region in sorted(board.blocks)
+                for block in board.blocks[region]
+                for giver, slot in failed_by_themselves(board.plan, block)
             ]
         return scope
 

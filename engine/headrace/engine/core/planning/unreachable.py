@@ -13,7 +13,7 @@ from headrace.engine.core.planning.outcomes import HOLD_ALWAYS, outcomes, surely
 from headrace.engine.core.problems import did_you_mean
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.verdicts import FAILED, UPSTREAM
-from headrace.engine.core.workflow import Gate, Kind, Switch, Task
+from headrace.engine.core.workflow import Gate, Group, Kind, Switch, Task
 
 Tell = Callable[..., None]
 """(code, node, message, hint, *path below the node)."""
@@ -305,7 +305,8 @@ class Unreachable:
         if handlers and plan.workflow.deadline is None:
             loud = [node for node in plan.teardowns if plan.tasks[node].fails_run]
             deciding = [*plan.run_leaves, *loud]
-            if not any(found.possible[node] & (FAILED | UPSTREAM) for node in deciding):
+            gives = any(isinstance(task.work, Group) and task.work.output is not None for task in plan.tasks)
+            if not gives and not any(found.possible[node] & (FAILED | UPSTREAM) for node in deciding):
                 self.tell_of_handlers([plan.ids[node] for node in deciding])
 
     def tell_of_rule(self, node: int, sources: list[str]) -> None:
