@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.headrace-setup
 SOURCES := engine dsl runners api
-TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation tests/integration tests/acceptance)
+TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation tests/integration tests/acceptance tests/chaos)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage simulate fuzz bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage simulate chaos fuzz bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ model: setup ## every order of events of the protocol, in larger worlds than the
 
 simulate: setup ## the whole engine on virtual time, with faults from 50,000 seeds; some minutes
 	@$(BIN)/headrace simulate --seed 10000000 --seeds 50000 --jobs 2
+
+chaos: setup ## real processes and servers, killed, stopped and cut off under load; MINUTES=20 SEED=1
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
 
 mutants: setup ## faults put into a copy of the code on purpose; each must be caught by the test it names; some minutes
 	@$(BIN)/python -m tests.mutants

@@ -20,7 +20,7 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -209,6 +209,16 @@ def lab() -> Iterator[Servers]:
         yield servers
 
 
+@contextlib.contextmanager
+def breakable_servers(arrange: Callable[[Lab], None] = lambda lab: None) -> Iterator[BreakableServers]:
+    """Servers of one's own. `arrange` may change the lab before any of them is started."""
+    folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{uuid.uuid4().hex}"
+    with _in_use(folder):
+        made = Lab(folder, durable=False)
+        arrange(made)
+        yield BreakableServers(made)
+
+
 _BROKEN = pytest.StashKey[BreakableServers]()
 
 
@@ -217,10 +227,8 @@ def breakable_lab(request: pytest.FixtureRequest) -> Iterator[BreakableServers]:
     """Servers that the tests of one module share, each of which finds them whole."""
     module = request.node.getparent(pytest.Module)
     if _BROKEN not in module.stash:
-        folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{uuid.uuid4().hex}"
         stack = contextlib.ExitStack()
-        stack.enter_context(_in_use(folder))
-        module.stash[_BROKEN] = BreakableServers(Lab(folder, durable=False))
+        module.stash[_BROKEN] = stack.enter_context(breakable_servers())
         module.addfinalizer(stack.close)
     servers = module.stash[_BROKEN]
     yield servers

@@ -208,7 +208,7 @@ class Judge:
             if found is None:
                 return
             states += found
-        if not _may(Rule(plan.rules[node]), states):
+        if not may_run(Rule(plan.rules[node]), states):
             told = ", ".join(map(_word, states))
             self.fault(f"I2: {self._name(task[:4])} was dispatched, and upstream is {told}")
 
@@ -363,7 +363,7 @@ def _word(state: int) -> str:
     return TaskState(state).word
 
 
-def _may(rule: Rule, states: Sequence[int]) -> bool:
+def may_run(rule: Rule, states: Sequence[int]) -> bool:
     """Whether a task of this rule may run with its upstreams in these states, by the table of docs/trigger_rules.md."""
     if not states:
         return True
