@@ -93,11 +93,12 @@ def _keep(
     gone = known.keys() - {new.id for new in wanted}
     if gone:
         connection.execute(delete(tables.schedules).where(_S.no.in_([known[id].no for id in gone])))
+    begun = [_begun(project, workflow, new, at) for new in wanted if new.id not in known]
+    if begun:
+        connection.execute(insert(tables.schedules), begun)
     for new in wanted:
         row = known.get(new.id)
-        if row is None:
-            connection.execute(insert(tables.schedules), _begun(project, workflow, new, at))
-        elif row.trigger != new.trigger:
+        if row is not None and row.trigger != new.trigger:
             changed: dict[Any, Any] = {
                 "trigger": new.trigger,
                 "revision": _S.revision + 1,
