@@ -12,9 +12,10 @@ from tests.mutants.attempts import ATTEMPTS
 from tests.mutants.edges import EDGES
 from tests.mutants.engine import ENGINE
 from tests.mutants.graphs import GRAPHS
+from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.runs import RUNS
 
-MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *EDGES)
+MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *LIMITS, *EDGES)
 
 __all__ = ["MUTANTS", "Mutant"]

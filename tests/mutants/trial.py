@@ -1,18 +1,25 @@
-"""Trials: each mutant is put into a copy of the sources, and its test is run there. The checkout is never touched."""
+"""Trials: each mutant is put into a copy of the sources, and its test is run there. The checkout is never touched.
+
+A test is run in a fork of this process, which has imported what takes long and is nobody's mutant: other people's packages.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
+from typing import NoReturn
+
+import pytest
 
 from tests.mutants.mutant import ROOT, Mutant, Rotten
 
@@ -22,6 +29,16 @@ PATIENCE = 120.0
 """Seconds after which a test that has not ended counts as failed: a lost wake-up may show itself so."""
 
 _FAILED, _PASSED = 1, 0  # exit codes of pytest
+_PYTEST = ("-x", "-q", "--no-header", "--tb=line", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_SLOW_TO_IMPORT = (
+    "hypothesis.strategies",
+    "msgspec",
+    "networkx",
+    "schemathesis.pytest",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.ext.asyncio",
+)
 
 
 class Verdict(Enum):
@@ -65,7 +82,7 @@ class Bench:
             code, told = self.run(mutant.test)
         except Rotten as rotten:
             return Result(mutant, Verdict.BROKEN, monotonic() - began, str(rotten))
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             return Result(mutant, Verdict.HUNG, monotonic() - began)
         finally:
             path.write_bytes(sound)
@@ -76,22 +93,49 @@ class Bench:
     def run(self, *tests: str) -> tuple[int, str]:
         """pytest's exit code and its last lines, of tests that see this copy and nothing else.
 
-        Raises subprocess.TimeoutExpired.
+        Raises TimeoutError.
         """
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(str(self.root / part) for part in PARTS),
-            "PYTHONHASHSEED": "0",
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=line", *tests]
-        done = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=PATIENCE
-        )
-        return done.returncode, "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        said = self.root / "said"
+        child = os.fork()
+        if not child:
+            os.setsid()
+            self._become(said, tests)
+        ends = monotonic() + PATIENCE
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                return os.waitstatus_to_exitcode(status), "\n".join(lines[-15:])
+            if monotonic() > ends:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                raise TimeoutError
+            sleep(0.02)
+
+    def _become(self, said: Path, tests: Sequence[str]) -> NoReturn:
+        """In the fork: run the tests, and end."""
+        code = 70
+        try:
+            with open(said, "wb") as to:
+                os.dup2(to.fileno(), 1)
+                os.dup2(to.fileno(), 2)
+            parts = [str(self.root / part) for part in PARTS]
+            os.environ["PYTHONPATH"] = os.pathsep.join(parts)
+            os.chdir(self.root)
+            for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+                del sys.modules[name]
+            sys.path[:0] = [str(self.root), *parts]
+            code = int(pytest.main([*_PYTEST, *tests]))
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
 
 
 @contextmanager
 def bench() -> Iterator[Bench]:
     """A fresh copy, gone afterwards."""
+    for name in _SLOW_TO_IMPORT:
+        import_module(name)
     with TemporaryDirectory(prefix="headrace-mutants-") as folder:
         root = Path(folder)
         for name in COPIED:

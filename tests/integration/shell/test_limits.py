@@ -75,6 +75,29 @@ async def test_who_takes_over_the_home_part_knows_who_holds_and_who_waits(team: 
     await team.agrees(second)
 
 
+async def test_nothing_is_granted_before_the_inbox_was_read_to_its_end(team: Team) -> None:
+    """What waits stands before what holds, for it asked before that was granted."""
+    await team.enter("one")
+    worker = await team.hire(slots=100)
+    worker.body = lambda d: HOLD
+    await team.until(team.settled)
+    plan = flow(py("a"), limits=Limits(active_runs=1))
+    runs = [await team.submit(plan, part) for part in (1, 2)]
+    await team.until(lambda: waiting(team, 1))
+    await team.until(lambda: len(worker.held) == 1)
+    await team.die("one")
+    await team.stores.pop("one").close()
+    await team.enter("two", inbox_rows=1)
+    await team.until(team.settled)
+    for _ in range(30):
+        await team.turn()
+    assert len(worker.held) == 1
+    worker.body = lambda d: Answer()
+    await worker.finish_all()
+    await team.until(lambda: team.ended(*runs))
+    await team.until(lambda: nothing_waits(team))
+
+
 async def test_a_run_that_is_cancelled_while_it_waits_gives_its_claim_up(team: Team) -> None:
     await team.enter("one")
     worker = await team.hire(slots=100)

@@ -115,7 +115,6 @@ class Beside:
         for row in self._rows[before.home.after :][:count]:
             self._ledger.read(row, self._batch)
         if after.home.after == len(before.inbox):
-            self._ledger.complete = True
             self._ledger.grant(0, self._batch)
         new, expected = self._batch.inbox_new, after.commit
         assert sorted(self._batch.inbox_done) == sorted(self._rows[row - 1].id for row in expected.done)

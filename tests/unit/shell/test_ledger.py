@@ -33,7 +33,6 @@ class Inbox:
         batch = Batch(PART, 1, 1, 0.0)
         for row in list(self.rows.values()):
             ledger.read(row, batch)
-        ledger.complete = True
         ledger.grant(PART, batch)
         for done in batch.inbox_done:
             del self.rows[done]
@@ -50,7 +49,6 @@ def test_what_is_freed_before_the_row_that_holds_it_was_read_is_free() -> None:
     inbox.post(WANTED, claim(1))
     batch = Batch(PART, 1, 1, 0.0)
     ledger.read(inbox.rows.pop(1), batch)
-    ledger.complete = True
     ledger.grant(PART, batch)
     inbox.post(FREED, claim(1))  # another part's engine was quicker than this one's commit
     held = next(row for row in batch.inbox_new if row.kind == HELD)
@@ -82,6 +80,15 @@ def test_a_request_that_stands_before_what_frees_does_not_hide_what_holds() -> N
     inbox.read(ledger)
     assert not inbox.rows
     assert ledger.used("p", "pool:narrow") == 0
+
+
+def test_who_asks_for_what_it_holds_is_told_again() -> None:
+    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    for kind in (HELD, WANTED):
+        inbox.post(kind, claim(1))
+    inbox.read(ledger)
+    assert inbox.granted == [1]
+    assert [row.kind for row in inbox.rows.values()] == [HELD]
 
 
 def test_who_asks_again_keeps_its_place_and_is_answered_for_the_attempt_that_asks_now() -> None:

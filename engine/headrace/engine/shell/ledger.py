@@ -69,7 +69,7 @@ class _Limit:
 class Ledger:
     """The limits of one home part. `sizes`: slots of pools by name; a pool that is not there is unlimited.
 
-    Nothing is granted before the inbox was read to its end once: until then it is not known who holds what.
+    Nothing is granted before the inbox was read to its end: until then it is not known who holds what.
     """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
@@ -78,7 +78,7 @@ class Ledger:
         self._rows: dict[int, None] = {}  # claims that were read and stay in the inbox
         self._touched: dict[tuple[str, str], None] = {}
         self._early: dict[Claimant, _Limit] = {}  # freed before the inbox was read to its end
-        self.complete = False
+        self._complete = False  # whether the inbox was read to its end once
 
     def read(self, row: InboxRow, batch: Batch) -> None:
         """Take in a claim. What has had its effect is deleted with `batch`; the rest stays in the inbox."""
@@ -99,9 +99,8 @@ class Ledger:
             self._want(limit, claim, row.id, batch)
 
     def grant(self, part: int, batch: Batch) -> None:
-        """Grant what fits now; told with `batch`."""
-        if not self.complete:
-            return
+        """The inbox was read to its end: grant what fits now, told with `batch`."""
+        self._complete = True
         self._forget_early(batch)
         touched, self._touched = self._touched, {}
         for name in touched:
@@ -175,12 +174,12 @@ class Ledger:
         held = limit.held.pop(claimant, 0)
         limit.used -= held
         struck = self._strike(limit, claimant, batch)
-        if claimant in limit.freed or (struck if held else self.complete):
+        if claimant in limit.freed or (struck if held else self._complete):
             batch.inbox_done.append(row)
             return
         limit.freed[claimant] = row
         self._rows[row] = None
-        if not self.complete:
+        if not self._complete:
             self._early[claimant] = limit
 
     def _forget_early(self, batch: Batch) -> None:

@@ -70,7 +70,6 @@ class Mailbox:
             if part in self._reread:
                 part.read_again()
             if part.ledger is not None and len(page) < self._rows:
-                part.ledger.complete = True
                 part.ledger.grant(part.number, turn.portion(part).batch)
 
     async def _take(self, part: Part, turn: Turn, rows: list[InboxRow]) -> int | None:
