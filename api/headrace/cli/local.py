@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus, run_entry, run_status
-from headrace.api.shapes.tasks import TaskRun, TaskWhy, task_run
+from headrace.api.shapes.tasks import TaskRun, task_run
 from headrace.api.showing.times import instant
-from headrace.api.veiling import Veil
+from headrace.api.veiling import OPEN
 from headrace.cli.failure import Stop
 from headrace.cli.local_letters import LocalLetters
 from headrace.cli.local_lines import LocalLines
 from headrace.cli.local_runs import LocalRuns
 from headrace.cli.local_schedules import LocalSchedules
 from headrace.cli.local_workflows import LocalWorkflows
-from headrace.cli.references import find_run, is_whole_id, short
+from headrace.cli.references import find_run, is_whole_id
 from headrace.cli.refusals import paused
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
 from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.access import Role
 
 if TYPE_CHECKING:
     from headrace.api.shapes.operations import WorkerEntry
@@ -34,12 +33,9 @@ if TYPE_CHECKING:
     from headrace.engine.ports.artifacts import Artifacts, LogReader
     from headrace.engine.ports.cache import Cache
     from headrace.engine.ports.store import RunRow, Store
-    from headrace.engine.shell.views import Change, RunView, TaskView
+    from headrace.engine.shell.views import Change, RunView
     from headrace.runners.embedded import Embedded
     from headrace.runners.outside import Outside
-
-OPEN = Veil(Role.ADMIN)
-"""Whoever reads the database sees everything."""
 
 
 class LocalStation:
@@ -128,20 +124,9 @@ class LocalStation:
         return None if why is None else DegradedCache(why=why.why, since=instant(why.since))
 
     async def explain(self, text: str, task: str | None, most: int | None) -> Explained:
-        from headrace.api.shapes.tasks import task_why
-        from headrace.api.showing.reasons import explained, live_workers, machine_of
-        from headrace.cli.here import has_engines
-        from headrace.engine.shell.views import run_view
+        from headrace.cli.local_reasons import explain
 
-        row = await self._runs.find(text)
-        view = await run_view(self.store, row.no)
-        machine = machine_of(view.plan, view.run, await self.store.task_rows(row.no))
-        workers = await live_workers(self.store) if await has_engines(self.settings, self.store) else None
-        asked = _asked(view, task)
-        told: list[TaskWhy] = [
-            task_why(view.plan, one, explained(machine, one, workers)) for one in asked[:most]
-        ]
-        return Explained(run_entry(view.run, OPEN), told, len(asked) - len(told), view.aside)
+        return await explain(self.settings, self.store, await self._runs.find(text), task, most)
 
     async def plan(self, run: RunEntry) -> Plan | None:
         from headrace.cli.here import plan_of
@@ -257,21 +242,3 @@ def seen(view: RunView) -> Seen:
     output = None if view.run.output is None else codec.loads(view.run.output)
     detail = RunDetail(**fields, output=output)
     return Seen(detail, [TaskRun(**task_run(task)) for task in view.tasks], view.aside)
-
-
-def _asked(view: RunView, task: str | None) -> Sequence[TaskView]:
-    """The task runs that are meant. Raises Stop or Refused for a task that the run does not have."""
-    from headrace.api.showing.documents import FINAL as ENDED
-
-    if task is not None:
-        from headrace.engine.shell.commands import key_of
-
-        key = key_of(view.plan, task)
-        name = view.plan.ids[key.task]
-        exact = [one for one in view.tasks if one.id == name and one.map == key.map]
-        found = exact or [one for one in view.tasks if one.id == name and key.map == 0]
-        if not found:
-            raise Stop(f"run {short(view.run.id)} has no {task}: its map has fewer items.")
-        return found
-    waiting = [one for one in view.tasks if one.state not in ENDED]
-    return waiting or [one for one in view.tasks if one.state not in ("succeeded", "removed")]

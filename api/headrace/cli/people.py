@@ -23,20 +23,18 @@ from headrace.api.shapes.people import (
     token_entry,
     user_entry,
 )
-from headrace.api.veiling import Veil
+from headrace.api.veiling import OPEN
 from headrace.cli.acts import act
 from headrace.cli.failure import Stop
 from headrace.cli.here import me, reading, server
 from headrace.cli.where import prepare
-from headrace.engine.ports.access import EVERY_PROJECT, Role, User, UserChanged
+from headrace.engine.ports.access import EVERY_PROJECT, User, UserChanged
 from headrace.engine.ports.acts import Act, ChainHead
 
 if TYPE_CHECKING:
     from headrace.api.client.aio.client import AsyncClient
     from headrace.api.office import ApiStore
     from headrace.cli.settings import Settings
-
-OPEN = Veil(Role.ADMIN)
 
 
 class People(Protocol):

@@ -50,12 +50,10 @@ async def tell(seen: Seen, lines: Lines, *, brief: bool = False) -> None:
         if stopped:
             say(f"\nstopped by it: {_several(stopped)}")
         first = written_of(failed[0])
-        say(
-            f"\n  headrace logs {short(run.run)} '{first}'"
-            if "[" in first
-            else f"\n  headrace logs {short(run.run)} {first}"
-        )
-        say(f"  headrace runs rerun {short(run.run)} --from failed")
+        look = "why" if failed[0].kind == "group" else "logs"  # a group writes nothing
+        say(f"\n  headrace {look} {short(run.run)} " + (f"'{first}'" if "[" in first else first))
+        if any(task.kind != "group" for task in failed):
+            say(f"  headrace runs rerun {short(run.run)} --from failed")
     if state == "succeeded" and run.output is not None:
         say(f"output: {_shortened(msgspec.json.encode(run.output))}")
 

@@ -129,3 +129,37 @@ def test_why_names_what_decided(headrace: Terminal) -> None:
     assert answer.status == 0, answer.err
     assert "load" in answer.out
     assert "upstream_failed" in answer.out
+
+
+def test_a_groups_own_failure_fails_the_run_and_is_told(headrace: Terminal) -> None:
+    headrace.write(
+        "g.yaml",
+        """
+        workflow: g
+        tasks:
+          load:
+            tasks: {read: {noop: {}}}
+            output: "${{ tasks.read.output.rows }}"
+          report: {noop: {}, depends_on: load}
+        """,
+    )
+    ran = headrace("run", "g.yaml")
+    assert ran.status == 1
+    assert "✗ load failed (expression_error)" in ran.err
+    assert "headrace why" in ran.err
+    assert "rerun" not in ran.err  # nothing to run again failed
+    assert "load " in headrace("runs", "show", "last").out
+    told = headrace("why", "last", "load")
+    assert told.status == 0
+    assert told.out.startswith("load  ✗ failed")
+    assert "rows" in told.out
+    assert headrace("why", "last").out.startswith("load  ✗ failed")
+
+
+def test_why_knows_a_group(headrace: Terminal) -> None:
+    headrace.write("g.yaml", "{workflow: g, tasks: {load: {tasks: {read: {shell: exit 3, retry: 1}}}}}")
+    assert headrace("run", "g.yaml").status == 1
+    told = headrace("why", "last", "load")
+    assert told.status == 0
+    assert told.out.startswith("load  ✗ failed")
+    assert "load.read" in told.out

@@ -73,12 +73,14 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with all its task runs, in the plan's order. `aside`: why no engine goes on with it, where one has said so."""
+    """A run with all its task runs, in the plan's order. `aside`: why no engine goes on with it, where one has said so.
+    `groups`: those of groups that something is stored of and that are not listed among the tasks."""
 
     run: RunRow
     plan: Plan
     tasks: tuple[TaskView, ...]
     aside: str | None = None
+    groups: tuple[TaskView, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """How many task runs are in each state that occurs."""
@@ -109,13 +111,13 @@ async def run_view(
     if kept is not None and artifacts is not None:
         row = row._replace(output=await artifacts.get(kept))
     aside = None if RunState(row.state).final else await set_aside(store, row)
-    return RunView(row, plan, tuple(task_views(plan, run_status(row), await store.task_rows(run_no))), aside)
+    layout = Layout(plan, run_status(row), await store.task_rows(run_no))
+    return RunView(row, plan, tuple(layout.views()), aside, tuple(layout.groups()))
 
 
 def task_views(plan: Plan, status: RunStatus, rows: Sequence[TaskRow]) -> Iterator[TaskView]:
     """Every task run there is, in the plan's order and, within a map, by index."""
-    layout = Layout(plan, status, rows)
-    return map(layout.view, range(len(layout)))
+    return Layout(plan, status, rows).views()
 
 
 class Layout:
@@ -154,6 +156,17 @@ class Layout:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def views(self) -> Iterator[TaskView]:
+        """All, in order."""
+        return map(self.view, range(len(self)))
+
+    def groups(self) -> Iterator[TaskView]:
+        """Those of groups that something is stored of and that are not among the rest, in the plan's order."""
+        kinds = self.plan.kinds
+        for key in sorted(key for key in self._current if kinds[key.task] is Kind.GROUP):
+            if self.find(*key) is None:
+                yield self._seen(*key, None)
 
     def after(self, node: int, path: int) -> int:
         """The place of the first task run behind that one, whether or not that one is there."""
