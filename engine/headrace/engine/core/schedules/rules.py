@@ -12,6 +12,8 @@ from headrace.engine.core.schedules.timetable import Calendar, Timetable
 
 PATIENCE = 60.0
 """Seconds after which a moment that nobody came to was missed."""
+FEW = 8
+"""Missed moments that are walked through before the last one is looked for from the other end."""
 AT_ONCE = 100
 """Moments that are dealt with in one step; the rest follow in the next."""
 
@@ -42,11 +44,17 @@ class Rules:
             moment = following
 
     def missed(self, calendar: Calendar, cursor: float, before: float) -> float | None:
-        """The last moment after the cursor that was due before an instant. Looks back from there, each time further, so that a year
-        of seconds is not walked through."""
-        first = next(self.fires(calendar, cursor), None)
-        if first is None or first.due >= before:
-            return None
+        """The last moment after the cursor that was due before an instant. After a few it looks back from there, each time further,
+        so that a year of seconds is not walked through."""
+        last = None
+        for number, fire in enumerate(self.fires(calendar, cursor)):
+            if fire.due >= before:
+                return last
+            if number == FEW:
+                break
+            last = fire.at
+        else:
+            return last
         reach = PATIENCE
         while True:
             low = max(cursor, before - self.jitter - reach)
@@ -55,7 +63,7 @@ class Rules:
                 if fire.due >= before:
                     break
                 last = fire.at
-            if last is not None or low <= cursor:
+            if last is not None:
                 return last
             reach *= 4
 
