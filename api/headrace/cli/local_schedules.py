@@ -93,7 +93,8 @@ class LocalSchedules:
 
     async def _shown(self, row: ScheduleRow) -> ScheduleEntry:
         from headrace.api.showing.schedules import schedule_entry
+        from headrace.api.veiling import OPEN
         from headrace.engine.calendars import IanaCalendar
 
         settings = await self._store.workflow_settings(self._project, [row.workflow])
-        return schedule_entry(row, settings.get(row.workflow), IanaCalendar(), time.time())
+        return schedule_entry(row, settings.get(row.workflow), IanaCalendar(), time.time(), OPEN)

@@ -124,6 +124,17 @@ async def test_parameters_that_cannot_be_had_start_no_run(api: Api) -> None:
     assert "event.nothing" in answer.json()["detail"]
 
 
+async def test_a_viewer_is_not_told_of_values_that_do_not_fit(api: Api) -> None:
+    text = NIGHTLY.replace('cron: "30 2 * * *"', "every: 1s").replace("event.previous_at", "[event.at]")
+    await api.register(text)
+
+    async def told() -> object:
+        return (await api.get("/schedules/sales.nightly"))["problem"]
+
+    await comes_true(told, "nothing is said of the parameter that does not fit")
+    assert (await api.get("/schedules/sales.nightly", role="viewer"))["problem"] is None
+
+
 async def test_what_is_due_fires_by_itself_and_the_run_says_for_which_moment(api: Api) -> None:
     await api.register(NIGHTLY.replace('cron: "30 2 * * *"', "every: 1s"))
 

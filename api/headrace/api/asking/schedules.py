@@ -12,6 +12,7 @@ from headrace.api.office import Office
 from headrace.api.problems import Problem, missing
 from headrace.api.shapes.schedules import ScheduleEntry
 from headrace.api.showing.schedules import schedule_entry
+from headrace.api.veiling import Veil
 from headrace.engine.calendars import IanaCalendar
 from headrace.engine.ports.acts import Repeated
 from headrace.engine.ports.schedules import ScheduleRow
@@ -31,8 +32,8 @@ async def shown(office: Office, asker: Asker, rows: Sequence[ScheduleRow]) -> li
     """As they stand now."""
     names = sorted({row.workflow for row in rows})
     settings = await office.store.workflow_settings(asker.project, names)
-    calendar = IanaCalendar()
-    return [schedule_entry(row, settings.get(row.workflow), calendar, asker.now) for row in rows]
+    calendar, veil = IanaCalendar(), Veil(asker.role)
+    return [schedule_entry(row, settings.get(row.workflow), calendar, asker.now, veil) for row in rows]
 
 
 async def set_paused(

@@ -17,7 +17,7 @@ class ScheduleEntry(msgspec.Struct, kw_only=True):
     `state`: disabled by `enabled: false`; over: nothing comes any more; broken: it cannot be read. `next_at`: the next moment that a
     run is for, null where none starts; `due_at`: when it starts, later by the jitter. `running`: runs not yet seen to end;
     `waiting`: moments that wait for one to end; `skipped`: moments that came while one went on; `failures`: in a row.
-    `problem`: why no run could be begun the last time."""
+    `problem`: why no run could be begun the last time; viewers are not told."""
 
     id: str
     workflow: str

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.api.shapes.schedules import Moment, Preview, ScheduleEntry, ScheduleState
 from headrace.api.showing.times import instant
+from headrace.api.veiling import Veil
 from headrace.engine.core.schedules.rules import Fire
 from headrace.engine.core.schedules.timetable import Calendar, day_of
 from headrace.engine.ports.schedules import ScheduleRow
@@ -17,9 +18,10 @@ from headrace.engine.shell.schedules.reading import Schedule, read
 
 
 def schedule_entry(
-    row: ScheduleRow, settings: WorkflowSettings | None, calendar: Calendar, now: float
+    row: ScheduleRow, settings: WorkflowSettings | None, calendar: Calendar, now: float, veil: Veil
 ) -> ScheduleEntry:
-    """The schedule as it stands at `now`. `settings` None: nothing was ever set of its workflow."""
+    """The schedule as it stands at `now`. `settings` None: nothing was ever set of its workflow. What is told of a parameter that did
+    not fit may hold its value."""
     schedule = read(row.id, row.trigger)
     try:
         upcoming = next(_fires(schedule, calendar, max(now, row.cursor)), None)
@@ -50,7 +52,7 @@ def schedule_entry(
         failures=row.failures,
         paused_by=row.paused_by,
         paused_why=row.paused_why,
-        problem=row.problem,
+        problem=None if veil.redacted else row.problem,
         created_at=instant(row.created_at),
         changed_at=instant(row.changed_at),
     )

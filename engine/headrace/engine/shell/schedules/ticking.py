@@ -47,16 +47,20 @@ class Ticker:
 
     async def run(self) -> None:
         """Until cancelled, or until the store is lost."""
+        told = False
         while True:
             pause = EVERY
             try:
                 pause = await self.tick()
+                told = False
             except StoreLost:
                 return
             except StoreUnavailable as problem:
                 _logger.info("schedules are put off: %s", problem)
             except Exception:
-                _logger.exception("schedules could not be looked at; it is tried again")
+                if not told:
+                    _logger.exception("schedules could not be looked at; it is tried every second")
+                told = True
             await asyncio.sleep(pause)
 
     async def tick(self) -> float:
