@@ -32,6 +32,9 @@ class TestLetters:
         assert await store.dead_letter(PROJECT, found.id) == found
         assert await store.dead_letter("other", found.id) is None
         assert await store.dead_letter(PROJECT, found.id + 1) is None
+        assert await store.these_letters(PROJECT, [found.id + 1, found.id, found.id]) == [found]
+        assert await store.these_letters("other", [found.id]) == []
+        assert await store.these_letters(PROJECT, range(1, 2_500)) == await store.dead_letters(PROJECT, 500)
 
     async def test_pages_follow_one_another_and_filters_hold(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())

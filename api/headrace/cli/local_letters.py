@@ -156,7 +156,11 @@ class LocalLetters:
         from headrace.api.asking.requeueing import fitting
 
         if ids:
-            return [await self._found(number) for number in sorted(set(ids))]
+            letters = await self._store.these_letters(self._project, ids)
+            unknown = set(ids) - {letter.id for letter in letters}
+            if unknown:
+                raise no_letter(min(unknown))
+            return letters
         found = await fitting(self._store, self._project, Wanted(*which))
         if not found:
             raise none_fits()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from headrace.api.shapes.workflows import VersionDetail, VersionDiff, VersionEntry, WorkflowEntry
     from headrace.cli.settings import Settings
     from headrace.engine.core.plan import Plan
-    from headrace.engine.ports.store import Store, VersionRow
+    from headrace.engine.ports.store import Store, VersionNote, VersionRow
 
 
 class LocalWorkflows:
@@ -25,10 +25,7 @@ class LocalWorkflows:
     async def list(self) -> Sequence[WorkflowEntry]:
         from headrace.api.shapes.workflows import workflow_entry
 
-        newest: dict[str, VersionRow] = {}
-        for row in await self._store.versions(self._project):
-            if row.name not in newest or row.version > newest[row.name].version:
-                newest[row.name] = row
+        newest = {note.name: note for note in await self._store.versions(self._project)}  # the oldest first
         settings = await self._store.workflow_settings(self._project)
         return [workflow_entry(newest[name], settings.get(name)) for name in sorted(newest)]
 
@@ -40,20 +37,17 @@ class LocalWorkflows:
     async def version(self, name: str, number: int | None) -> VersionDetail:
         from headrace.api.shapes.workflows import version_detail
 
-        rows = {row.version: row for row in await self._versions(name)}
-        wanted = max(rows) if number is None else number
-        if wanted not in rows:
-            raise no_version(name, wanted, sorted(rows))
-        return version_detail(rows[wanted])
+        return version_detail(await self._version(name, number))
 
     async def diff(self, name: str, from_: int | None, to: int | None) -> VersionDiff:
-        from headrace.api.asking.comparing import NoSuchVersion, compare
+        from headrace.api.asking.comparing import NoSuchVersion, chosen, compare
         from headrace.api.shapes.workflows import VersionDiff
 
         try:
-            found = compare(await self._versions(name), from_, to)
+            meant = chosen(await self._versions(name), from_, to)
         except NoSuchVersion as unknown:
             raise Stop(str(unknown), hint=f"It has {', '.join(map(str, unknown.known))}.") from None
+        found = compare(*[await self._version(name, number) for number in meant])
         return VersionDiff(workflow=name, from_=found.before, to=found.after, diff=found.lines)
 
     async def set_paused(self, name: str, paused: bool) -> WorkflowEntry:
@@ -76,9 +70,16 @@ class LocalWorkflows:
         schedules = by_time(row.name, plan.workflow.triggers)
         return version_entry(await self._store.register(row, schedules=schedules, act=line))
 
-    async def _versions(self, name: str) -> Sequence[VersionRow]:
+    async def _version(self, name: str, number: int | None) -> VersionRow:
+        """That version, or the newest. Raises Stop."""
+        found = await self._store.version(self._project, name, number)
+        if found is None:
+            raise no_version(name, number or 0, [one.version for one in await self._versions(name)])
+        return found
+
+    async def _versions(self, name: str) -> Sequence[VersionNote]:
         """All versions, oldest first. Raises Stop when there is no such workflow, with the nearest name."""
-        rows = sorted(await self._store.versions(self._project, name), key=lambda row: row.version)
-        if not rows:
-            raise no_workflow(name, {row.name for row in await self._store.versions(self._project)})
-        return rows
+        found = await self._store.versions(self._project, name)
+        if not found:
+            raise no_workflow(name, {one.name for one in await self._store.versions(self._project)})
+        return found

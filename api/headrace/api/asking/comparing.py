@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.engine.ports.store import VersionRow
+from headrace.engine.ports.store import VersionNote, VersionRow
 
 
 class NoSuchVersion(LookupError):
@@ -27,24 +27,29 @@ class Compared(NamedTuple):
     lines: list[str]
 
 
-def compare(
-    versions: Collection[VersionRow], before: int | None = None, after: int | None = None
-) -> Compared:
-    """`after` None: the newest; `before` None: the one before `after`, or itself when it is the first. `versions`: of one
-    workflow, at least one. Raises NoSuchVersion."""
-    from headrace.dsl.export import to_yaml
-    from headrace.engine.core.canonical import from_document
-
-    known = {row.version: row for row in versions}
-    name = next(iter(known.values())).name
+def chosen(
+    versions: Collection[VersionNote], before: int | None = None, after: int | None = None
+) -> tuple[int, int]:
+    """Which two are meant. `after` None: the newest; `before` None: the one before `after`, or itself when it is the first.
+    `versions`: of one workflow, at least one. Raises NoSuchVersion."""
+    known = {one.version: one.name for one in versions}
     last = max(known) if after is None else after
     first = max((number for number in known if number < last), default=last) if before is None else before
     for number in (first, last):
         if number not in known:
-            raise NoSuchVersion(name, number, known)
+            raise NoSuchVersion(next(iter(known.values())), number, known)
+    return first, last
+
+
+def compare(before: VersionRow, after: VersionRow) -> Compared:
+    """Two versions of one workflow."""
+    from headrace.dsl.export import to_yaml
+    from headrace.engine.core.canonical import from_document
+
     old, new = (
-        to_yaml(from_document(msgspec.json.decode(known[number].document))).splitlines()
-        for number in (first, last)
+        to_yaml(from_document(msgspec.json.decode(row.document))).splitlines() for row in (before, after)
     )
-    lines = difflib.unified_diff(old, new, f"{name} version {first}", f"{name} version {last}", lineterm="")
-    return Compared(first, last, list(lines))
+    was, is_ = (f"{row.name} version {row.version}" for row in (before, after))
+    return Compared(
+        before.version, after.version, list(difflib.unified_diff(old, new, was, is_, lineterm=""))
+    )

@@ -39,12 +39,10 @@ async def chosen(office: Office, asker: Asker, choice: LetterChoice) -> list[Dea
         )
     if choice.letters is None:
         return await fitting(office.store, asker.project, which)
-    found = []
-    for number in sorted(set(choice.letters)):
-        letter = await office.store.dead_letter(asker.project, number)
-        if letter is None:
-            raise missing("dead letter", str(number))
-        found.append(letter)
+    found = await office.store.these_letters(asker.project, choice.letters)
+    unknown = set(choice.letters) - {letter.id for letter in found}
+    if unknown:
+        raise missing("dead letter", str(min(unknown)))
     return found
 
 
@@ -164,8 +162,7 @@ def _discarded(ids: Sequence[int], done: Sequence[int]) -> DiscardAnswer:
 
 
 async def _states(office: Office, asker: Asker, ids: Sequence[int]) -> dict[int, str]:
-    letters = [await office.store.dead_letter(asker.project, one) for one in ids]
-    return {letter.id: letter.state for letter in letters if letter is not None}
+    return {letter.id: letter.state for letter in await office.store.these_letters(asker.project, ids)}
 
 
 _OBJECT = re.compile(r"dead letters ([\d,]*)(?: and (\d+) kept back)?")

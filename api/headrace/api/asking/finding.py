@@ -9,7 +9,7 @@ from headrace.api.problems import Problem, missing
 from headrace.dsl.words import WORKFLOW_NAME
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.problems import did_you_mean
-from headrace.engine.ports.store import RunRow, VersionRow
+from headrace.engine.ports.store import RunRow, VersionNote, VersionRow
 from headrace.engine.shell.plans import PlanMissing
 
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -39,12 +39,12 @@ async def version_of(office: Office, project: str, name: str, version: int | Non
     raise missing("workflow", name[:SHOWN])
 
 
-async def versions_of(office: Office, project: str, name: str) -> list[VersionRow]:
+async def versions_of(office: Office, project: str, name: str) -> list[VersionNote]:
     """Every version of a workflow, oldest first. Raises Problem (404)."""
     if WORKFLOW_NAME.fullmatch(name):
-        rows = await office.store.versions(project, name)
-        if rows:
-            return sorted(rows, key=lambda row: row.version)
+        found = await office.store.versions(project, name)
+        if found:
+            return found
     raise missing("workflow", name[:SHOWN])
 
 

@@ -17,7 +17,7 @@ from headrace.api.asking.looking import listed, snapshot_of
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page
 from headrace.api.problems import Problem
-from headrace.api.routes.drawing import Drawn
+from headrace.api.routes.drawing import MEDIA, Drawn
 from headrace.api.shapes.tasks import RunGraph, TimelineEntry
 from headrace.api.showing.graphs import run_graph
 from headrace.api.showing.timelines import timeline
@@ -27,11 +27,7 @@ from headrace.engine.core.plan import Plan
 LARGEST_GRAPH, LARGEST_DRAWING = 100_000, 20_000
 """Nodes and edges that an answer tells at most: as data, and drawn."""
 
-_KINDS = {
-    "mermaid": (drawing.mermaid, "text/plain; charset=utf-8"),
-    "dot": (drawing.dot, "text/vnd.graphviz; charset=utf-8"),
-    "svg": (drawing.svg, "image/svg+xml; charset=utf-8"),
-}
+_DRAW = {"mermaid": drawing.mermaid, "dot": drawing.dot, "svg": drawing.svg}
 
 
 @get(
@@ -52,8 +48,8 @@ async def get_run_graph(
     plan = snapshot.plan
     if format != "json":
         _bounded(plan, LARGEST_DRAWING)
-        draw, kind = _KINDS[format]
-        return Response((await asyncio.to_thread(draw, plan)).encode(), media_type=kind)
+        drawn = await asyncio.to_thread(_DRAW[format], plan)
+        return Response(drawn.encode(), media_type=f"{MEDIA[format]}; charset=utf-8")
     _bounded(plan, LARGEST_GRAPH)
     machine = await snapshot.explaining()
     encoded = await asyncio.to_thread(lambda: msgspec.json.encode(run_graph(snapshot, machine)))

@@ -130,7 +130,7 @@ async def _kept(office: Office, row: VersionRow) -> VersionRow:
     """The version that was registered before. Raises Problem (404)."""
     for version in await versions_of(office, row.project, row.name):
         if version.plan == row.plan:
-            return version
+            return row._replace(**version._asdict())
     raise missing("workflow", row.name)
 
 

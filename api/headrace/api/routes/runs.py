@@ -16,6 +16,7 @@ from litestar.response import Stream
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR, VIEWER
 from headrace.api.asking.finding import run_of
+from headrace.api.asking.giving import given_out
 from headrace.api.asking.listing import found_by
 from headrace.api.asking.waiting import patience, until_final
 from headrace.api.office import Office
@@ -36,14 +37,11 @@ from headrace.api.shapes.runs import (
 from headrace.api.shapes.workflows import PlanDetail
 from headrace.api.veiling import Veil
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.artifacts import ArtifactMissing
 from headrace.engine.shell.aside import set_aside
 from headrace.engine.shell.rows import artifact_of
 from headrace.engine.shell.standing import status_of
 from headrace.engine.shell.views import RunUnknown
 
-LARGEST_OUTPUT = 64 * 1024 * 1024
-"""Bytes of an output that one answer gives."""
 PIECE = 64 * 1024
 """Bytes that are sent at a time."""
 
@@ -148,17 +146,7 @@ async def get_output(
     kept = artifact_of(row.artifact)
     if kept is None:
         return Response(veil.text(row.output or b"null"), media_type=MediaType.JSON)
-    if kept.size > LARGEST_OUTPUT:
-        raise Problem(
-            422,
-            "output_too_large",
-            f"The output has {kept.size:,} bytes; {LARGEST_OUTPUT:,} are given out at most.",
-            size=kept.size,
-        )
-    try:
-        data = await asyncio.to_thread(veil.text, await office.artifacts.get(kept))
-    except ArtifactMissing as gone:
-        raise Problem(404, "output_missing", f"The output is not where it was kept: {gone}") from None
+    data = await asyncio.to_thread(veil.text, await given_out(office, kept))
     return Stream(_pieces(data), media_type=MediaType.JSON, headers={"Content-Length": str(len(data))})
 
 

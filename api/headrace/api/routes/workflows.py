@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBo
 
 from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import OPERATOR, PUBLIC, VIEWER
-from headrace.api.asking.comparing import NoSuchVersion, compare
+from headrace.api.asking.comparing import NoSuchVersion, chosen, compare
 from headrace.api.asking.finding import LARGEST, plan_of, version_of, versions_of
 from headrace.api.asking.settings import settings_of
 from headrace.api.asking.starting import key_reused
@@ -140,11 +140,12 @@ async def diff_versions(
     to: Annotated[int | None, QueryParameter(ge=1, le=LARGEST)] = None,
 ) -> VersionDiff:
     """Two versions as YAML, compared line by line. `to` is the newest when it is left out, `from` the one before `to`."""
-    versions = await versions_of(office, asker.project, name)
     try:
-        found = await asyncio.to_thread(compare, versions, from_, to)
+        meant = chosen(await versions_of(office, asker.project, name), from_, to)
     except NoSuchVersion as unknown:
         raise missing("version", f"{unknown.number} of workflow {name}") from None
+    rows = [await version_of(office, asker.project, name, number) for number in meant]
+    found = await asyncio.to_thread(compare, *rows)
     return VersionDiff(workflow=name, from_=found.before, to=found.after, diff=found.lines)
 
 

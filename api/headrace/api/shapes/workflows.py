@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.api.shapes.runs import PriorityWord
 from headrace.api.showing.times import instant
-from headrace.engine.ports.store import VersionRow
+from headrace.engine.ports.store import VersionNote, VersionRow
 from headrace.engine.ports.workflow_settings import WorkflowSettings
 
 
@@ -99,13 +99,13 @@ class PlanDetail(msgspec.Struct, kw_only=True):
     document: dict[str, Any]
 
 
-def workflow_entry(row: VersionRow, settings: WorkflowSettings | None) -> WorkflowEntry:
+def workflow_entry(row: VersionRow | VersionNote, settings: WorkflowSettings | None) -> WorkflowEntry:
     """The workflow whose newest version that is; `settings` None: nothing was ever set."""
     priority: Any = None if settings is None else settings.priority
     return WorkflowEntry(**_fields(row), paused=settings is not None and settings.paused, priority=priority)
 
 
-def version_entry(row: VersionRow) -> VersionEntry:
+def version_entry(row: VersionRow | VersionNote) -> VersionEntry:
     """The version as lists show it."""
     return VersionEntry(**_fields(row))
 
@@ -120,7 +120,7 @@ def registered(row: VersionRow, warnings: list[Warned]) -> Registered:
     return Registered(**_fields(row), warnings=warnings)
 
 
-def _fields(row: VersionRow) -> dict[str, Any]:
+def _fields(row: VersionRow | VersionNote) -> dict[str, Any]:
     return {
         "name": row.name,
         "version": row.version,

@@ -141,6 +141,9 @@ class DeadLetters(Protocol):
 
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None: ...
 
+    async def these_letters(self, project: str, ids: Sequence[int]) -> list[DeadLetter]:
+        """Those of the ids that there are, oldest first."""
+
     async def requeue(
         self, wanted: Sequence[Requeue], by: str, at: float, *, act: Act | None = None
     ) -> list[Requeued]:

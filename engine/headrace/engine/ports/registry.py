@@ -9,7 +9,7 @@ from headrace.engine.ports.acts import Act
 from headrace.engine.ports.schedules import NewSchedule
 
 if TYPE_CHECKING:
-    from headrace.engine.ports.store import VersionRow
+    from headrace.engine.ports.store import VersionNote, VersionRow
 
 
 class Registry(Protocol):
@@ -29,7 +29,8 @@ class Registry(Protocol):
     async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
         """That version, or the newest."""
 
-    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]: ...
+    async def versions(self, project: str, name: str | None = None) -> list[VersionNote]:
+        """Every version of one workflow or of all, by name, oldest first. No document is read."""
 
     async def newest_versions(
         self,
@@ -39,7 +40,7 @@ class Registry(Protocol):
         text: str | None = None,
         after: str | None = None,
         limit: int = 50,
-    ) -> list[VersionRow]:
+    ) -> list[VersionNote]:
         """The newest version of each workflow, by name; `after` is a name (keyset paging). `text` is found anywhere in the name or
         the description, whatever the case of its ASCII letters."""
 

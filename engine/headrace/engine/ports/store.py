@@ -209,6 +209,18 @@ class VersionRow(NamedTuple):
     created_at: float
 
 
+class VersionNote(NamedTuple):
+    """A registered version without its document, as lists show it."""
+
+    project: str
+    name: str
+    version: int
+    plan: str
+    description: str | None
+    tags: tuple[str, ...]
+    created_at: float
+
+
 @dataclass(slots=True)
 class Batch:
     """What one engine commits at once for one part: all or nothing, and nothing when the part is no longer its own.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -37,6 +38,8 @@ LOOK_EVERY = 1.0
 MARGIN = 60.0
 """Seconds before the last event from which on history is told again: what clocks may differ, and a commit may have taken."""
 PAGE = 200
+KNOWN = 10_000
+"""Runs that are remembered while history is told: an outage may have been long."""
 HELD = 32 * 1024 * 1024
 """Bytes unacknowledged, or waiting for a part to be caught up with, beyond which events are left to history."""
 
@@ -199,11 +202,15 @@ class _Teller:
 
     def __init__(self, store: TeamStore, plans: Plans) -> None:
         self._store, self._plans = store, plans
-        self._runs: dict[int, tuple[RunRow, RunState] | None] = {}
+        self._runs: OrderedDict[int, tuple[RunRow, RunState] | None] = OrderedDict()
+        """The runs met of late, the last one last: what is forgotten is read again."""
 
     async def events(self, row: HistoryRow) -> tuple[str | None, list[bytes]]:
         """The run's id (None: it is gone) and the events. Raises StoreUnavailable."""
         known = self._runs[row.run] if row.run in self._runs else await self._begun(row)
+        self._runs.move_to_end(row.run)
+        while len(self._runs) > KNOWN:
+            self._runs.popitem(last=False)
         if known is None:
             return None, []
         run, before = known

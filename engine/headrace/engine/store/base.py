@@ -27,6 +27,7 @@ from headrace.engine.ports.store import (
     NewRun,
     RunRow,
     TaskRow,
+    VersionNote,
     VersionRow,
 )
 from headrace.engine.ports.workflow_settings import WorkflowSettings
@@ -116,7 +117,7 @@ class SharedStore(ABC):
     async def version(self, project: str, name: str, version: int | None = None) -> VersionRow | None:
         return await self._read(reads.version, project, name, version)
 
-    async def versions(self, project: str, name: str | None = None) -> list[VersionRow]:
+    async def versions(self, project: str, name: str | None = None) -> list[VersionNote]:
         return await self._read(reads.versions, project, name)
 
     async def newest_versions(
@@ -127,7 +128,7 @@ class SharedStore(ABC):
         text: str | None = None,
         after: str | None = None,
         limit: int = 50,
-    ) -> list[VersionRow]:
+    ) -> list[VersionNote]:
         return await self._read(
             listing.newest_versions, project, tag=tag, text=text, after=after, limit=limit
         )
@@ -229,6 +230,9 @@ class SharedStore(ABC):
 
     async def dead_letter(self, project: str, letter: int) -> DeadLetter | None:
         return await self._read(letters.one, project, letter)
+
+    async def these_letters(self, project: str, ids: Sequence[int]) -> list[DeadLetter]:
+        return await self._read(letters.these, project, ids) if ids else []
 
     async def requeue(
         self, wanted: Sequence[Requeue], by: str, at: float, *, act: Act | None = None

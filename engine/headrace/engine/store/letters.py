@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Table, func, select, update
 
 from headrace.engine.ports.letters import DeadLetter, LetterGroup, PoisonLetter, Requeue, Requeued
 from headrace.engine.store import tables, writes
+from headrace.engine.store.reads import CHUNK
 
 OPEN, REQUEUED, DISCARDED = "open", "requeued", "discarded"
 
@@ -52,6 +53,16 @@ def one(connection: Connection, project: str, letter: int) -> DeadLetter | None:
     """The letter of that id, when it is the project's."""
     row = connection.execute(LETTER.where(_D.project == project, _D.id == letter)).first()
     return None if row is None else DeadLetter._make(row)
+
+
+def these(connection: Connection, project: str, ids: Sequence[int]) -> list[DeadLetter]:
+    """Those of the ids that are the project's, oldest first."""
+    query = LETTER.where(_D.project == project).order_by(_D.id)
+    found: list[DeadLetter] = []
+    for start in range(0, len(ids), CHUNK):
+        some = connection.execute(query.where(_D.id.in_(ids[start : start + CHUNK])))
+        found.extend(DeadLetter._make(row) for row in some)
+    return sorted(found, key=lambda letter: letter.id)
 
 
 def count(connection: Connection, project: str) -> int:

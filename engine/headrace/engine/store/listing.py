@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, cast, exists, func, or_, select
 
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import RunRow, VersionRow
+from headrace.engine.ports.store import RunRow, VersionNote
 from headrace.engine.store import reads, tables
 
 
@@ -89,11 +89,11 @@ def newest_versions(
     text: str | None,
     after: str | None,
     limit: int,
-) -> list[VersionRow]:
+) -> list[VersionNote]:
     """The newest version of each workflow, by name, above the name `after`."""
     v, other = tables.versions.c, tables.versions.alias("other").c
     newest = select(func.max(other.version)).where(other.project == v.project, other.name == v.name)
-    query = reads.VERSION.where(v.project == project, v.version == newest.scalar_subquery())
+    query = reads.NOTE.where(v.project == project, v.version == newest.scalar_subquery())
     if after is not None:
         query = query.where(v.name > after)
     if tag is not None:
@@ -103,4 +103,4 @@ def newest_versions(
         query = query.where(
             or_(*(find(func.lower(c), func.lower(text)) > 0 for c in (v.name, v.description)))
         )
-    return [reads.version_row(row) for row in connection.execute(query.order_by(v.name).limit(limit))]
+    return [reads.version_note(row) for row in connection.execute(query.order_by(v.name).limit(limit))]

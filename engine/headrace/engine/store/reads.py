@@ -37,6 +37,7 @@ from headrace.engine.ports.store import (
     StoredValue,
     TaskRow,
     Timer,
+    VersionNote,
     VersionRow,
 )
 from headrace.engine.store import rows, tables
@@ -70,6 +71,7 @@ _NO: BindParameter[int] = bindparam("no")
 VERSION = select(*rows.VERSION_COLUMNS, _P.document_crc).join_from(
     tables.versions, tables.plans, _V.plan == _P.plan
 )
+NOTE = select(*(_V[name] for name in VersionNote._fields))
 _OF_WORKFLOW = VERSION.where(_V.project == _PROJECT, _V.name == _NAME)
 _NEWEST = _OF_WORKFLOW.order_by(_V.version.desc()).limit(1)
 _NUMBERED = _OF_WORKFLOW.where(_V.version == _NO)
@@ -84,6 +86,10 @@ def version_row(row: Any) -> VersionRow:
     return found._replace(tags=tuple(json.loads(row.tags)))
 
 
+def version_note(row: Any) -> VersionNote:
+    return VersionNote._make(row)._replace(tags=tuple(json.loads(row.tags)))
+
+
 def version(connection: Connection, project: str, name: str, number: int | None) -> VersionRow | None:
     """That version of a workflow, or its newest."""
     asked = {"project": project, "name": name}
@@ -92,12 +98,12 @@ def version(connection: Connection, project: str, name: str, number: int | None)
     return None if row is None else version_row(row)
 
 
-def versions(connection: Connection, project: str, name: str | None) -> list[VersionRow]:
+def versions(connection: Connection, project: str, name: str | None) -> list[VersionNote]:
     """Every version of one workflow or of all, by name, oldest first."""
-    query = VERSION.where(_V.project == project).order_by(_V.name, _V.version)
+    query = NOTE.where(_V.project == project).order_by(_V.name, _V.version)
     if name is not None:
         query = query.where(_V.name == name)
-    return [version_row(row) for row in connection.execute(query)]
+    return [version_note(row) for row in connection.execute(query)]
 
 
 def plan(connection: Connection, digest: str) -> bytes | None:
