@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace.cli.failure import Stop
-from headrace.cli.output import moment
 from headrace.cli.refusals import no_schedule, paused
 
 if TYPE_CHECKING:
@@ -34,15 +33,19 @@ class LocalSchedules:
         return await self._shown(await self._row(id))
 
     async def preview(self, id: str, count: int, after: str | None) -> Preview:
+        from headrace.api.problems import Problem
+        from headrace.api.shapes.times import moment
         from headrace.api.showing.schedules import preview
         from headrace.engine.calendars import IanaCalendar
 
         row = await self._row(id)
         try:
-            since = time.time() if after is None else moment(after)
-            return preview(row, IanaCalendar(), since, count)
+            since = moment(after, "after")
+            return preview(row, IanaCalendar(), time.time() if since is None else since, count)
+        except Problem as problem:
+            raise Stop(problem.detail) from None
         except (ValueError, OverflowError, OSError) as wrong:
-            raise Stop(f"{id} cannot be previewed: {wrong}.") from None
+            raise Stop(f"Its moments cannot be had: {wrong}.") from None
 
     async def set_paused(self, id: str, paused: bool, reason: str | None) -> ScheduleEntry:
         from headrace.cli.acts import act
@@ -60,6 +63,8 @@ class LocalSchedules:
         from headrace.cli.acts import act
         from headrace.cli.here import me
         from headrace.engine.calendars import IanaCalendar
+        from headrace.engine.core.evaluation import EvaluationError
+        from headrace.engine.core.problems import InvalidWorkflow
         from headrace.engine.expressions import CelEvaluator
         from headrace.engine.shell.plans import build
         from headrace.engine.shell.schedules.firing import event_of, given
@@ -73,16 +78,19 @@ class LocalSchedules:
         if version is None:
             raise no_schedule(id, set())
         schedule = read(row.id, row.trigger)
-        said = given(schedule, CelEvaluator(), event_of(IanaCalendar(), schedule.timetable, time.time()))
-        run = await self._station.home.submit(
-            build(version.document),
-            said.params,
-            trigger={**said.trigger, "by": me()},
-            folder=folder,
-            priority=schedule.priority or (None if settings is None else settings.priority),
-            event=said.event,
-            act=act(self._settings, "run.start", "run", {"schedule": row.id, "version": version.version}),
-        )
+        try:
+            said = given(schedule, CelEvaluator(), event_of(IanaCalendar(), schedule.timetable, time.time()))
+            run = await self._station.home.submit(
+                build(version.document),
+                said.params,
+                trigger={**said.trigger, "by": me()},
+                folder=folder,
+                priority=schedule.priority or (None if settings is None else settings.priority),
+                event=said.event,
+                act=act(self._settings, "run.start", "run", {"schedule": row.id, "version": version.version}),
+            )
+        except (EvaluationError, InvalidWorkflow) as why:
+            raise Stop(f"schedule {row.id} can start no run now: {why}") from None
         return self._station.known(run)
 
     async def _row(self, id: str) -> ScheduleRow:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headrace.api.client.aio.client import AsyncClient
 from headrace.api.client.errors import ApiError
-from headrace.cli.refusals import no_schedule
+from headrace.cli.refusals import no_schedule, paused
 from headrace.cli.remote_refusals import invalid
 
 if TYPE_CHECKING:
@@ -45,4 +45,6 @@ class RemoteSchedules:
         except ApiError as error:
             if error.status == 404:
                 raise no_schedule(id, {one.id for one in await self.list(None)}) from None
+            if error.code == "workflow_paused":
+                raise paused(id.partition(".")[0]) from None
             raise invalid(error) from None

@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from headrace.cli.documents import run_entry
-from headrace.cli.failure import Status
+from headrace.cli.failure import Status, Stop
 from headrace.cli.follow import follow
 from headrace.cli.here import go, keeping, looking, steered
 from headrace.cli.output import print_json, print_table, say
@@ -20,6 +20,7 @@ from headrace.cli.where import ANYWHERE, Anywhere
 if TYPE_CHECKING:
     from headrace.api.shapes.schedules import Moment, ScheduleEntry
 
+MOST = 1000
 Json = Annotated[bool, Parameter(help="For programs.")]
 Id = Annotated[str, Parameter(help="The workflow and its trigger: daily_sales.nightly.")]
 
@@ -109,6 +110,8 @@ def preview(
     where: Anywhere = ANYWHERE,
 ) -> int:
     """When a schedule comes next; days on which the clock changes are marked."""
+    if not 1 <= count <= MOST:
+        raise Stop(f"--count is 1 to {MOST:,}.")
     return go(_preview(where, id, count, after, json))
 
 

@@ -38,6 +38,11 @@ tasks:
   work: {shell: 'echo begun; sleep 60'}
   after: {noop: {}, depends_on: work}
 """
+LEAP = """\
+workflow: leap
+triggers: [{id: day, cron: "30 2 29 2 *", timezone: Europe/Berlin, jitter: 1h, pause_after: 3}]
+tasks: {work: {noop: {}}}
+"""
 
 
 class Typed(NamedTuple):
@@ -76,6 +81,7 @@ def typed(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sales.yaml").write_text(SALES)
     (tmp_path / "slow.yaml").write_text(SLOW)
+    (tmp_path / "leap.yaml").write_text(LEAP)
     return Keyboard(live_api, capsys)
 
 
@@ -99,7 +105,7 @@ def plain(text: str) -> str:
 
 def test_what_is_looked_at_is_the_same_to_the_letter(typed: Keyboard) -> None:
     """The run, the letters and the lines are one; who asks for them must not matter."""
-    assert typed("register", "sales.yaml").status == 0
+    assert typed("register", "sales.yaml", "leap.yaml").status == 0
     assert typed("trigger", "sales", "--wait").status == 1
     assert typed("trigger", "hello", "-p", "name=you", "--wait").status == 0
     run = json.loads(typed("runs", "list", "--workflow", "sales", "--json").out)["items"][0]["run"]
@@ -137,6 +143,14 @@ def test_what_is_looked_at_is_the_same_to_the_letter(typed: Keyboard) -> None:
         ("logs", run, "-n", "1"),
         ("logs", run, "publish"),
         ("logs", "last"),
+        ("schedules", "list"),
+        ("schedules", "list", "--workflow", "sales"),
+        ("schedules", "list", "--json"),
+        ("schedules", "show", "leap.day"),
+        ("schedules", "show", "leap.day", "--json"),
+        ("schedules", "show", "leap.dya"),
+        ("schedules", "preview", "leap.day"),
+        ("schedules", "preview", "leap.day", "--count", "2", "--after", "2026-01-01T00:00:00Z", "--json"),
         ("workers", "list"),
         ("dlq", "list"),
         ("dlq", "list", "--json", "--workflow", "sales"),
@@ -154,7 +168,7 @@ def test_what_is_looked_at_is_the_same_to_the_letter(typed: Keyboard) -> None:
 
 def test_what_is_steered_goes_the_same_way(typed: Keyboard) -> None:
     """Two runs each, one steered through the server and one through the inbox of the same engine."""
-    typed("register", "sales.yaml", "slow.yaml")
+    typed("register", "sales.yaml", "slow.yaml", "leap.yaml")
     for words in (
         ("register", "sales.yaml"),
         ("register", "sales.yaml", "--json"),
@@ -166,6 +180,14 @@ def test_what_is_steered_goes_the_same_way(typed: Keyboard) -> None:
         ("trigger", "hello"),
         ("workflows", "resume", "hello"),
         ("trigger", "hello", "--wait", "--json"),
+        ("trigger", "sales", "--wait", "--json"),
+        ("schedules", "pause", "leap.day", "--reason", "no leap"),
+        ("schedules", "resume", "leap.day"),
+        ("schedules", "pause", "leap.dya"),
+        ("schedules", "preview", "leap.day", "--after", "noon"),
+        ("schedules", "trigger", "leap.day", "--wait", "--json"),
+        ("workflows", "pause", "leap"),
+        ("schedules", "trigger", "leap.day"),
         ("trigger", "sales", "--wait", "--json"),
         ("runs", "rerun", "last"),
         ("runs", "rerun", "last", "--from", "nothing"),
@@ -183,7 +205,7 @@ def test_what_is_steered_goes_the_same_way(typed: Keyboard) -> None:
             assert plain(there.err) == plain(here.err), words
 
     acts = json.loads(typed("audit", "list", "--json", "--limit", "500").out)["items"]
-    assert audited(acts, there=True)[2:] == audited(acts, there=False)
+    assert audited(acts, there=True)[3:] == audited(acts, there=False)
 
     for place in (True, False):
         assert typed("trigger", "slow", there=place).status == 0
