@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from headrace.engine.core.events import RerunAsked, TimerFired
 from headrace.engine.core.keys import written
 from headrace.engine.core.plan import Plan, Rule, Section
-from headrace.engine.core.states import MOVES, RunState, TaskState
+from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Group
 from headrace.engine.ports.store import Batch, TaskRow
 from headrace.engine.shell import history
 from headrace.runners.attempt import Attempt
 from headrace.testing.simulation.bodies import CANARY, Bodies, Execution
+from headrace.testing.simulation.histories import FLYING, Histories
 from headrace.testing.simulation.shapes import Shape
 from headrace.testing.simulation.store import Database
 from headrace.testing.simulation.timeline import ProcessLoop, Timeline
@@ -37,7 +37,6 @@ REMEMBERED_SECONDS = 600.0
 PROMPT_SECONDS = 0.3
 """Virtual. In a calm world the end of an attempt is committed within so long."""
 
-FLYING = (TaskState.DISPATCHED, TaskState.RUNNING)
 _RunKey = tuple[int, int, int, int]  # run, generation, task, map
 
 
@@ -251,7 +250,7 @@ class Judge:
             left = raw.execute(f"SELECT * FROM {table} LIMIT 3").fetchall()
             if left:
                 self.fault(f"I10: {table} is not empty: {left}")
-        self._histories()
+        Histories(self._name, self.fault).read(raw)
         if self._database.contains(CANARY.encode()):
             self.fault("I11: the secret is in the database")
 
@@ -269,48 +268,6 @@ class Judge:
             ).fetchone()
             if by is None or by[0] is None:
                 self.fault(f"I3: {self._name(key)} succeeded, and no execution of attempt {attempt} did")
-
-    def _histories(self) -> None:
-        raw = self._database.lane.raw
-        content = history.NoContent()
-        asked: dict[tuple[int, str], int] = {}
-        last: dict[_RunKey, int] = {}
-        ends: set[tuple[_RunKey, int]] = set()
-        fired: set[tuple[Any, ...]] = set()
-        for run, body in raw.execute("SELECT run, body FROM history ORDER BY run, seq").fetchall():
-            past = history.decode(bytes(body), content)
-            for event in past.events:
-                if isinstance(event, RerunAsked):
-                    asked[run, event.by] = asked.get((run, event.by), 0) + 1
-            for refusal in past.refused:
-                if refusal.kind == "rerun":
-                    asked[run, refusal.by] = asked.get((run, refusal.by), 0) + 1
-            for move in past.transitions:
-                key = run, past.generation, move.key.task, move.key.map
-                before = last.get(key, TaskState.PENDING if past.generation == 1 else move.before)
-                if move.before != before:
-                    self.fault(
-                        f"I4: {self._name(key)} moved from {_word(move.before)} and was {_word(before)}"
-                    )
-                if move.after not in MOVES[TaskState(move.before)]:
-                    self.fault(
-                        f"I4: {self._name(key)} moved from {_word(move.before)} to {_word(move.after)}"
-                    )
-                if move.before in FLYING and move.after not in (*FLYING, TaskState.QUEUED, TaskState.WAITING):
-                    end = key, move.attempt
-                    if end in ends:
-                        self.fault(f"I3: attempt {move.attempt} of {self._name(key)} ended twice")
-                    ends.add(end)
-                event = past.events[move.event]
-                if isinstance(event, TimerFired) and event.key == move.key:
-                    which = run, past.generation, event.key, event.kind, event.due_at
-                    if which in fired:
-                        self.fault(f"58: the timer {event.kind} of {self._name(key)} fired twice")
-                    fired.add(which)
-                last[key] = move.after
-        for (run, by), times in asked.items():
-            if times > 1:
-                self.fault(f"I3: what {by} asked for in run {run} was answered {times} times")
 
     def executed_once(self) -> None:
         """Where only engines fail no attempt is executed twice."""
