@@ -41,6 +41,16 @@ class Outcome:
     fails: int = 0
 
 
+SILENT = (e.Continued, e.Resumed, e.AttemptStarted, e.HandedBack, e.SlotsGranted, e.TimerFired)
+"""Events that may be in time and yet say nothing."""
+
+
+def _said(decision: Decision) -> tuple[int, ...]:
+    """How much stands in a decision."""
+    lists = (decision.transitions, decision.rows, decision.ready, decision.withdrawn, decision.effects)
+    return (*map(len, lists), decision.run is not None, decision.more)
+
+
 Body = Callable[[str, Filled, int], Outcome]
 """(written id, inputs, attempt) → outcome."""
 
@@ -112,13 +122,19 @@ class Pilot:
         return decision
 
     def _decide(self, decision: Decision, events: list[e.Event]) -> None:
+        before, stale = _said(decision), decision.stale
         deciding = self.machine.decide(decision, events)
         try:
             need = next(deciding)
             while True:
                 need = deciding.send(self._answer(need, decision))
         except StopIteration:
-            return
+            pass
+        changed = _said(decision) != before
+        if decision.stale - stale == len(events):
+            assert not changed, f"{events} is counted as out of date, and changes something"
+        elif len(events) == 1 and not isinstance(events[0], SILENT):
+            assert changed, f"{events} changes nothing, and is not counted as out of date"
 
     def _answer(self, need: Need, decision: Decision) -> Answers:
         values = {}
