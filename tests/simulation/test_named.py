@@ -34,6 +34,17 @@ from tests.support.scenes import (
 DAY = 86_400.0
 
 
+def test_many_edges_among_few_tasks_are_all_waited_for() -> None:
+    """faults 5: 3,600 edges between two rows of tasks; tests/acceptance/faults/test_sizes.py has the bounds of what is accepted"""
+    above = [body(f"u{place:02}") for place in range(60)]
+    names = [task.id for task in above]
+    world = play(flow(*above, *(body(f"v{place:02}", *names) for place in range(60))), takes(0.01))
+    done = [found[0] for _, found in sorted(world.bodies.executions.items())]
+    assert executions(world) == [1] * 120
+    last = max(each.ended for each in done[:60] if each.ended is not None)
+    assert all(each.began > last for each in done[60:])
+
+
 def test_a_wide_fan_and_a_long_chain_end() -> None:
     """faults 6; its full size is measured by tests/acceptance/graphs"""
     middle = Task("middle", BODY, depends_on=("first",), map=Map(over=list(range(300))))
@@ -45,7 +56,14 @@ def test_a_wide_fan_and_a_long_chain_end() -> None:
 
 @pytest.mark.parametrize(
     ("output", "state", "items"),
-    [(b"[]", "skipped", 0), (b"[7]", "succeeded", 1), (b"[1,2,3]", "succeeded", 3), (b"7", "failed", 0)],
+    [
+        (b"[]", "skipped", 0),
+        (b"[7]", "succeeded", 1),
+        (b"[1,2,3]", "succeeded", 3),
+        (b"[%s0]" % (b"0," * 999), "succeeded", 1000),
+        (b"7", "failed", 0),
+    ],
+    ids=["none", "one", "three", "a thousand", "no list"],
 )
 def test_a_map_over_nothing_one_many_and_over_what_is_no_list(output: bytes, state: str, items: int) -> None:
     """faults 15"""
@@ -163,14 +181,28 @@ def test_cancel_against_success_has_one_outcome() -> None:
 
 
 def test_a_worker_that_is_killed_in_the_middle_costs_an_attempt_and_its_late_result_nothing() -> None:
-    """faults 53"""
+    """faults 53: what it had sent arrives while the next attempt runs"""
+
+    async def late(world: World) -> None:
+        await asyncio.sleep(1.5)
+        row = world.database.lane.raw.execute("SELECT epoch, n FROM task_runs").fetchone()
+        while len(world.bodies.executions) < 2:  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(0.1)
+        report = Report(1, 1, 0, 0, 1, *row, "succeeded", 1.0, 2.0, output=b"1")
+        await world.broker.worker_side("ghost", 0).report(0, Reports("worker-0", "worker-0#1", [report]))
+
+    def does(attempt: Attempt) -> tuple[float, Outcome, bool]:
+        return 2.0, Outcome("succeeded", b"%d" % attempt.key[4]), False
+
     retried = body("a", retry=Retry(2, seconds(0)), timeouts=Timeouts(heartbeat=seconds(6)))
     scene = replace(SCENE, workers=(1,))
-    world = play(flow(retried), takes(2.0), Act(1.0, "rename_worker", 0, 0, 0.5), scene=scene)
-    assert states(world) == {"a": "succeeded"}
+    world = play(flow(retried), does, Act(1.0, "rename_worker", 0, 0, 0.5), scene=scene, beside=late)
+    rows = world.database.lane.raw.execute("SELECT attempt, output FROM task_runs").fetchall()
+    assert rows == [(2, b"2")]
     attempts = {key[4]: found for key, found in world.bodies.executions.items()}
     assert [each.kind for each in attempts[1]] == [None]
     assert [each.kind for each in attempts[2]] == ["succeeded"]
+    assert counted(world, "stale") >= 1
 
 
 def test_the_result_of_a_worker_that_was_stopped_beyond_its_lease_is_refused() -> None:
