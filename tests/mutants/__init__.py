@@ -15,7 +15,8 @@ from tests.mutants.graphs import GRAPHS
 from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.runs import RUNS
+from tests.mutants.schedules import SCHEDULES
 
-MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *LIMITS, *EDGES)
+MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *LIMITS, *SCHEDULES, *EDGES)
 
 __all__ = ["MUTANTS", "Mutant"]

@@ -155,6 +155,14 @@ def test_a_walk_that_is_taken_up_anywhere_goes_on_the_same(
     assert pieces == whole
 
 
+@pytest.mark.parametrize("line", ["15 2 25 10 *", "15 * 25 10 *"])
+def test_a_walk_that_begins_between_the_two_passes_of_an_hour_sees_the_second(line: str) -> None:
+    """Though the next moment by the wall clock is a year away, or an hour."""
+    between = datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp()
+    timetable = Timetable(cron=line, zone="Europe/Berlin", overlap="last")
+    assert next(timetable.moments(CALENDAR, between)) == between + 45 * 60
+
+
 @given(
     st.sampled_from(["*/7 * * * *", "30 2 * * *", "0 0 29 2 *", "@hourly", "*/20 * * * * *"]),
     st.integers(FIRST, LAST),
