@@ -90,8 +90,8 @@ def _told(one: ScheduleEntry) -> list[str]:
         said.append(f"last {one.last_at}{run}")
     if one.problem is not None:
         said.append(f"the last one could not start: {one.problem}")
-    if one.running or one.waiting:
-        said.append(f"{one.running} running, {one.waiting} waiting for their turn")
+    if one.waiting:
+        said.append(f"{one.waiting} waiting for a run to end")
     if one.skipped:
         said.append(f"{one.skipped} skipped since a run was going on")
     if one.failures:

@@ -15,8 +15,8 @@ ScheduleState = Literal["active", "paused", "workflow_paused", "disabled", "over
 class ScheduleEntry(msgspec.Struct, kw_only=True):
     """What starts a workflow by time. `id`: the workflow's name and the trigger's. `when`: the cron line, the distance or the moment.
     `state`: disabled by `enabled: false`; over: nothing comes any more; broken: it cannot be read. `next_at`: the next moment that a
-    run is for, null where none starts; `due_at`: when it starts, later by the jitter. `running`: runs not yet seen to end;
-    `waiting`: moments that wait for one to end; `skipped`: moments that came while one went on; `failures`: in a row.
+    run is for, null where none starts; `due_at`: when it starts, later by the jitter.
+    `waiting`: moments that wait for a run to end; `skipped`: moments that came while one went on; `failures`: in a row.
     `problem`: why no run could be begun the last time; viewers are not told."""
 
     id: str
@@ -33,7 +33,6 @@ class ScheduleEntry(msgspec.Struct, kw_only=True):
     due_at: str | None
     last_at: str | None
     last_run: str | None
-    running: int
     waiting: int
     skipped: int
     failures: int

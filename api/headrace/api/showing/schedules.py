@@ -46,7 +46,6 @@ def schedule_entry(
         due_at=None if upcoming is None else instant(upcoming.due),
         last_at=instant(row.last_at),
         last_run=row.last_run,
-        running=len(row.running),
         waiting=len(row.waiting),
         skipped=row.skipped,
         failures=row.failures,
