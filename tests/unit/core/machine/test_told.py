@@ -13,8 +13,8 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import TaskState
-from headrace.engine.core.workflow import Limits, Pool, Timeouts
-from tests.support.flows import child, flow, over, py
+from headrace.engine.core.workflow import Json, Limits, Pool, Switch, Task, Timeouts
+from tests.support.flows import child, flow, gate, group, over, py
 from tests.support.pilot import Outcome, Pilot, script
 
 POOL = Pool("narrow")
@@ -127,3 +127,46 @@ def test_a_rerun_tells_that_the_run_goes_on() -> None:
 def test_a_map_of_as_many_items_as_it_may_have_runs() -> None:
     pilot = begun(flow(py("p", map=over([0, 1], max_items=2)))).fly()
     assert pilot.states() == {"p[0]": "succeeded", "p[1]": "succeeded"}
+
+
+def test_a_gate_in_an_item_closes_the_maps_in_there_and_no_others() -> None:
+    """Its own item's inner map has expanded by then, and so has that of the other item."""
+    inner = group("in", py("x", "g"), py("z"), map=over([0, 1]))
+    outer = group("o", py("w"), gate("g", "item == 1", "w"), inner, map=over([0, 1]))
+    states = begun(flow(outer)).fly().states()
+    of_x = {name: state for name, state in states.items() if ".x[" in name}
+    assert of_x == {
+        "o.in.x[0,0]": "skipped",
+        "o.in.x[0,1]": "skipped",
+        "o.in.x[1,0]": "succeeded",
+        "o.in.x[1,1]": "succeeded",
+    }
+
+
+@pytest.mark.parametrize(
+    ("output", "state", "reason"),
+    [
+        ("b", "succeeded", None),
+        (["b"], "succeeded", None),
+        ("d", "failed", "invalid_choice"),  # it follows, but not directly
+        ("nobody", "failed", "invalid_choice"),
+        (1, "failed", "invalid_output"),
+    ],
+)
+def test_a_switch_function_chooses_among_what_follows_directly(
+    output: Json, state: str, reason: str | None
+) -> None:
+    choice = Task("s", Switch(python="bodies:choose"), depends_on=("a",))
+    plan = flow(py("a"), choice, py("b", "s"), py("c", "s"), py("d", "c"))
+    pilot = begun(plan, {"s": Outcome(output=output)}).fly()
+    row = pilot.newest(Key(plan.index["s"]))
+    assert row is not None
+    assert (pilot.states()["s"], row.reason) == (state, reason)
+    if state == "succeeded":
+        assert pilot.states() | {"a": "", "s": ""} == {
+            "a": "",
+            "s": "",
+            "b": "succeeded",
+            "c": "skipped",
+            "d": "skipped",
+        }
