@@ -76,6 +76,12 @@ COMMANDS = (
     Command("schedules resume", "Go on with the next moment of a paused schedule.", "schedules:resume", ACT),
     Command("schedules trigger", "Start a schedule's run now, beside its own.", "schedules:trigger", ACT),
     Command("workers list", "The workers that engines hear.", "workers:list_", LOOK),
+    Command(
+        "workers drain",
+        "Have a worker take nothing more, finish what it holds, and leave.",
+        "workers:drain",
+        OPERATE,
+    ),
     Command("dlq list", "The newest dead letters.", "dead_letters:list_", LOOK),
     Command("dlq group", "Dead letters of one kind together.", "dead_letters:group", LOOK),
     Command("dlq show", "One dead letter whole: error, inputs, attempts.", "dead_letters:show", LOOK),

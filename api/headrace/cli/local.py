@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.api.shapes.operations import worker_entry
 from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus, run_entry, run_status
 from headrace.api.shapes.tasks import TaskRun, task_run
 from headrace.api.showing.times import instant
@@ -20,7 +21,7 @@ from headrace.cli.local_runs import LocalRuns
 from headrace.cli.local_schedules import LocalSchedules
 from headrace.cli.local_workflows import LocalWorkflows
 from headrace.cli.references import find_run, is_whole_id
-from headrace.cli.refusals import paused
+from headrace.cli.refusals import no_worker, paused
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
 from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
@@ -138,7 +139,6 @@ class LocalStation:
             yield change
 
     async def workers(self, *, queue: str | None, gone: bool) -> Sequence[WorkerEntry]:
-        from headrace.api.shapes.operations import worker_entry
         from headrace.engine.shell.roster import FRESH_SECONDS
 
         fresh = (await self.store.survey()).now - FRESH_SECONDS
@@ -147,6 +147,21 @@ class LocalStation:
             for worker in await self.store.workers()
             if (gone or worker.seen_at >= fresh) and (queue is None or queue in worker.queues)
         ]
+
+    async def drain_worker(self, worker: str) -> WorkerEntry:
+        from headrace.cli.acts import act
+        from headrace.cli.here import me
+        from headrace.engine.shell.draining import request
+        from headrace.engine.shell.roster import FRESH_SECONDS
+
+        now = (await self.store.survey()).now
+        live = await self.store.workers(now - FRESH_SECONDS)
+        found = next((one for one in live if one.id == worker), None)
+        if found is None:
+            raise no_worker(worker)
+        line = act(self.settings, "worker.drain", f"worker {worker}", {"incarnation": found.incarnation})
+        await self.store.post(request(found, f"local:{me()}", now), act=line)
+        return worker_entry(found, True)
 
     # -- steering -----------------------------------------------------------------------------------------------------
 

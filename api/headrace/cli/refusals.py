@@ -55,3 +55,7 @@ def not_taken(seconds: float) -> Stop:
         hint="It stays in the inbox and takes effect when an engine reads it: headrace engine.",
         status=Status.SERVICE,
     )
+
+
+def no_worker(worker: str) -> Stop:
+    return Stop(f"no worker {worker} is heard.", hint="headrace workers list shows who is.")

@@ -23,7 +23,7 @@ from headrace.cli.references import (
     one_of,
     written_of,
 )
-from headrace.cli.refusals import paused
+from headrace.cli.refusals import no_worker, paused
 from headrace.cli.remote_letters import RemoteLetters
 from headrace.cli.remote_lines import RemoteLines
 from headrace.cli.remote_refusals import invalid, refused
@@ -194,6 +194,12 @@ class RemoteStation:
 
     async def workers(self, *, queue: str | None, gone: bool) -> Sequence[WorkerEntry]:
         return [worker async for worker in self._client.workers(queue=queue, gone=gone)]
+
+    async def drain_worker(self, worker: str) -> WorkerEntry:
+        try:
+            return await self._client.drain_worker(worker)
+        except ApiError as error:
+            raise no_worker(worker) if error.status == 404 else error from None
 
     # -- steering -----------------------------------------------------------------------------------------------------
 

@@ -207,6 +207,9 @@ class Station(Protocol):
     async def workers(self, *, queue: str | None, gone: bool) -> Sequence[WorkerEntry]:
         """Those that engines hear; `gone`: those too that they have not heard of late."""
 
+    async def drain_worker(self, worker: str) -> WorkerEntry:
+        """Have it leave; as it was heard last. Raises Stop when it is not heard."""
+
     # -- steering -----------------------------------------------------------------------------------------------------
 
     async def start(

@@ -49,7 +49,7 @@ def worker(
     It needs Kafka (HEADRACE_KAFKA) and the artifact store (HEADRACE_ARTIFACTS), no database. A task runs beside the
     file of its workflow where that lies below --app-dir, else in --app-dir itself. SIGTERM or Ctrl-C: it takes nothing
     more, hands back what it has not started, and ends when its tasks have, or their time is over; a second signal
-    stops them at once.
+    stops them at once. `headrace workers drain` has it end as SIGTERM does, but gives its tasks all the time they take.
     """
     from headrace.cli.settings import load_settings
 
@@ -93,6 +93,8 @@ async def _serve(
         def end() -> None:
             if ending.is_set():
                 made.hurry()
+            elif made.dismissed.is_set():  # nothing limits its tasks so far
+                loop.call_later(grace, made.hurry)
             ending.set()
 
         loop = asyncio.get_running_loop()
@@ -107,10 +109,14 @@ async def _serve(
             return Status.OK
         await starting
         say(_introduced(made, queues, labels, app_dir))
-        displaced = asyncio.create_task(made.displaced.wait())
-        await asyncio.wait((interrupted, displaced), return_when=asyncio.FIRST_COMPLETED)
-        interrupted.cancel()
-        displaced.cancel()
+        reasons = [
+            interrupted,
+            asyncio.create_task(made.displaced.wait()),
+            asyncio.create_task(made.dismissed.wait()),
+        ]
+        await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+        for reason in reasons:
+            reason.cancel()
         if made.displaced.is_set():
             await made.stop(0.0)
             raise Stop(
@@ -118,11 +124,13 @@ async def _serve(
                 hint="Give each worker an --id of its own, or none.",
                 status=Status.SERVICE,
             )
-        say(
-            f"Worker {made.id} takes nothing more: {_counted(made.running, 'task')} running, {grace:g} s to end. "
-            "Once more ends it at once."
-        )
-        await made.stop(grace)
+        running = f"Worker {made.id} takes nothing more: {_counted(made.running, 'task')} running"
+        if ending.is_set():
+            say(f"{running}, {grace:g} s to end. Once more ends it at once.")
+            await made.stop(grace)
+        else:
+            say(f"{running}. It was asked to leave, and does when they have ended.")
+            await made.stop(None)
         if made.unsent:
             say(
                 f"{_counted(made.unsent, 'report')} could not be sent; results among them are sent at the next start."

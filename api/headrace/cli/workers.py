@@ -1,4 +1,4 @@
-"""`headrace workers list`: who executes tasks, as the engines have heard."""
+"""`headrace workers list|drain`: who executes tasks, as the engines have heard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.here import go, looking
-from headrace.cli.output import print_json, print_table
+from headrace.cli.output import print_json, print_table, printable
 from headrace.cli.where import ANYWHERE, Anywhere
 
 
@@ -44,5 +44,33 @@ async def _list(where: Anywhere, queue: str | None, everyone: bool, json: bool) 
             for worker in found
         ),
         empty="No worker is heard. headrace worker starts one.",
+    )
+    return 0
+
+
+def drain(
+    worker: Annotated[str, Parameter(help="Its id, as workers list shows it.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="For programs.")] = False,
+    where: Anywhere = ANYWHERE,
+) -> int:
+    """Have a worker take nothing more, finish what it holds, and leave.
+
+    However long its tasks take. What it has not started goes to others.
+    """
+    return go(_drain(where, worker, json))
+
+
+async def _drain(where: Anywhere, worker: str, json: bool) -> int:
+    async with looking(where.settings()) as station:
+        entry = await station.drain_worker(worker)
+    if json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(entry))
+        return 0
+    print(
+        f"worker {printable(entry.id)} is asked to leave; it holds {entry.held}. headrace workers list shows it draining."
     )
     return 0

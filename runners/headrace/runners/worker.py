@@ -1,7 +1,7 @@
 """The worker: takes dispatches from its inbox, has them executed, reports. docs/design/protocol.md, W1 to W10.
 
 Everything here runs on the loop that `start` is called on and never runs user code; the lanes (execution.py) have
-threads of their own and hand over what has ended through one queue. One timer (`_patrol`) serves every limit in time.
+threads of their own and hand over what has ended through one queue. One timer (patrol.py) serves every limit in time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.ports.artifacts import Artifacts, LogWriter
 from headrace.engine.ports.broker import NameLost, Told, WorkerSide
-from headrace.engine.ports.messages import Abort, Beat, Dispatches, ToWorker
+from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, ToWorker
 from headrace.runners.answering import Answers
 from headrace.runners.app_dir import AppDir
 from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt
 from headrace.runners.barrier import Barrier
 from headrace.runners.execution import KINDS, Executing, Execution
-from headrace.runners.heart import APART, EVERY, Heart
+from headrace.runners.heart import APART, Heart
 from headrace.runners.http_policy import HttpPolicy
 from headrace.runners.line import THREADS, Line
 from headrace.runners.pace import Pace
+from headrace.runners.patrol import Patrol
 from headrace.runners.preparing import Preparation
 from headrace.runners.reporting import LARGEST_OUTPUT, Reporter
 from headrace.runners.secrets import Secrets
@@ -106,6 +107,8 @@ class Worker:
         """After `stop`: reports that the broker did not acknowledge."""
         self.displaced = asyncio.Event()
         """Another process has started under this worker's name. It takes nothing more; whoever started it must stop it."""
+        self.dismissed = asyncio.Event()
+        """Somebody wants it to leave. It goes on until whoever started it stops it."""
         self._side = side
         self._logs = logs
         self._state_folder = state_folder
@@ -167,13 +170,12 @@ class Worker:
         )
         self._sentry = Sentry(self._line, self._execution, self._reporter, self._heart, monotonic)
         self._answers = Answers(self._line, self._reporter, self._sentry)
+        self._patrol = Patrol(self._sentry, self._reporter, self._heart, self._spawn, monotonic)
         self._noticed = False
         self._collected_count = self._seen_count = (
             0  # attempts, as of now and as of the last look at the backlog
         )
         self._collected = asyncio.Event()  # set whenever something ended
-        self._patrol_timer: asyncio.Handle | None = None  # uvloop gives a plain one for a moment that is past
-        self._patrol_due = 0.0
         self._look_timer: asyncio.TimerHandle | None = None
         self._look_after = LOOK_FIRST
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -195,15 +197,16 @@ class Worker:
         if not self._side.hand_over(self._take):
             self._spawn(self._receive())
         await self._heart.beat()
-        self._patrol()
+        self._patrol.begin()
 
     async def run(self) -> None:
         """Start, and return when `stop` has ended it."""
         await self.start()
         await self._stopped.wait()
 
-    async def stop(self, grace: float = 10.0) -> None:
-        """Drain (W9): hand back what has not started, let the rest finish for `grace` seconds, stop what is left.
+    async def stop(self, grace: float | None = 10.0) -> None:
+        """Drain (W9): hand back what has not started, let the rest finish for `grace` seconds (None: however long it takes), stop
+        what is left.
 
         What is stopped is reported as lost: it costs an attempt and runs elsewhere.
         """
@@ -212,7 +215,7 @@ class Worker:
         self.draining = self._heart.draining = True
         self._heart.changed()
         self._spawn(self._heart.beat())
-        self._patrol_within(APART)  # while an older beat is on its way, that one is not
+        self._patrol.within(APART)  # while an older beat is on its way, that one is not
         self._line.open = False
         for attempt in list(self._held.values()):
             if self._line.withdraw(attempt):
@@ -259,10 +262,10 @@ class Worker:
             await self._reporter.acknowledged.wait()
 
     async def _close(self) -> None:
-        for timer in (self._patrol_timer, self._look_timer):
-            if timer is not None:
-                timer.cancel()
-        self._patrol_timer = self._look_timer = None
+        self._patrol.end()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_timer = None
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -272,8 +275,8 @@ class Worker:
         await asyncio.to_thread(self._execution.close)
         self._stopped.set()
 
-    async def _idle_within(self, seconds: float, unless_hurried: bool = False) -> None:
-        """Until nothing runs, for at most that long."""
+    async def _idle_within(self, seconds: float | None, unless_hurried: bool = False) -> None:
+        """Until nothing runs, for at most that long; None: however long it takes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._line.running and not (self._hurried and unless_hurried):
@@ -314,9 +317,11 @@ class Worker:
             self._accept(message, queue)
         elif isinstance(message, Abort):
             if self._answers.abort(message):
-                self._patrol_within(message.grace + KILL_MARGIN)
-        else:
+                self._patrol.within(message.grace + KILL_MARGIN)
+        elif isinstance(message, Ask):
             self._answers.ask(message)
+        elif message.incarnation == self.incarnation:
+            self.dismissed.set()
 
     def _accept(self, message: Dispatches, queue: str) -> None:
         now = self._monotonic()
@@ -345,7 +350,7 @@ class Worker:
                     fresh.append(attempt)
         if fresh:
             self._feed(fresh)
-        self._patrol_within(ANNOUNCE_AFTER)
+        self._patrol.within(ANNOUNCE_AFTER)
 
     async def _prepare(self, attempt: Attempt) -> None:
         attempt.filling = True
@@ -408,33 +413,6 @@ class Worker:
         self._look_after = LOOK_FIRST if ended else min(self._look_after * 2, LOOK_LAST)
         if (self._line.waiting[THREADS] or self._ended) and self._loop is not None:
             self._look_timer = self._loop.call_later(self._look_after, self._look)
-
-    # time --------------------------------------------------------------------------------------------------------
-    def _patrol_within(self, seconds: float) -> None:
-        if self._loop is None or (self.draining and self._stopped.is_set()):
-            return
-        at = self._loop.time() + seconds
-        if self._patrol_timer is None or self._patrol_due > at:
-            if self._patrol_timer is not None:
-                self._patrol_timer.cancel()
-            self._patrol_due = at
-            self._patrol_timer = self._loop.call_at(at, self._patrol)
-
-    def _patrol(self) -> None:
-        """Do what is due; be back when the next thing is."""
-        self._patrol_timer = None
-        now = self._monotonic()
-        due = min(now + EVERY, self._reporter.renew_leases(now))
-        for attempt in list(self._held.values()):
-            if not attempt.reported:
-                try:
-                    due = min(due, self._sentry.look_at(attempt, now))
-                except Exception:  # a fault of ours about one: the others have limits too
-                    _logger.exception("Attempt %s could not be looked after.", attempt.key)
-        if self._heart.wants(now):
-            self._spawn(self._heart.beat())
-        self._reporter.outbox.flush()
-        self._patrol_within(max(due - self._monotonic(), 0.001))
 
 
 def _spans(tracer: Tracer) -> AttemptSpans:

@@ -65,6 +65,12 @@ workflow: slow
 tasks:
   again: {python: bodies:fail, with: {path: /nowhere/at/all}, retry: {attempts: 2, delay: 1h, jitter: none}}
 """
+HELD = """
+workflow: held
+params: {go: {type: string}}
+tasks:
+  hold: {python: bodies:until, with: {path: "${{ params.go }}"}, queue: gpu, labels: {disk: none}, retry: 1}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +265,31 @@ def test_why_names_the_worker_that_is_missing(cluster: Deployment) -> None:
     rows = cluster.rows("SELECT worker FROM task_runs WHERE run = $1 ORDER BY task", run.no)
     order = {cluster.plan(GPU).index[name]: worker for name, worker in (("train", "w2"), ("big", "w3"))}
     assert [row["worker"] for row in rows] == [order[index] for index in sorted(order)]
+
+
+def test_a_worker_leaves_when_it_is_asked_to(cluster: Deployment, tmp_path: Path) -> None:
+    """W9 from outside: it takes nothing more, finishes what it holds, and ends well."""
+    worker = cluster.worker("leaver", "--queues", "gpu", "--labels", "disk=none")
+    worker.ready()
+    run = cluster.submit(cluster.plan(HELD), go=str(tmp_path / "go"))
+    cluster.until_state(run, "hold", "running")
+    cluster.eventually(lambda: "leaver" in cluster("workers", "list").out, lambda: worker.said)
+    done = cluster("workers", "drain", "leaver")
+    assert (done.status, "asked to leave" in done.out) == (0, True), done.err
+    cluster.eventually(
+        lambda: "draining" in cluster("workers", "list", "--queue", "gpu").out, lambda: worker.said
+    )
+    late = cluster.submit(cluster.plan(HELD), go=str(tmp_path / "never"))
+    cluster.eventually(
+        lambda: "no worker" in cluster("why", late.id, "hold").out, lambda: cluster("why", late.id).out
+    )
+    (tmp_path / "go").touch()
+    assert worker.ended() == 0
+    assert "asked to leave" in worker.said
+    cluster.wait(run)
+    assert cluster.states(run) == {"hold": "succeeded"}
+    assert cluster("runs", "cancel", late.id).status == 0
+    assert cluster("workers", "drain", "nobody").status == 2
 
 
 def test_an_unknown_run_is_told(cluster: Deployment) -> None:

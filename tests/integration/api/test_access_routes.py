@@ -39,6 +39,7 @@ INSTALLATION = {
     "POST /api/v1/users",
     "GET /api/v1/poison-letters",
     "POST /api/v1/poison-letters/discard",
+    "POST /api/v1/workers/{worker}/drain",
 }
 """What an admin of one project is refused too."""
 
@@ -271,6 +272,7 @@ NOWHERE = {
     "letter": "999999",
     "id": "0123456789abcdef",
     "schedule": "no.such",
+    "worker": "nobody",
 }
 
 

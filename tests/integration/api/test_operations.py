@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -168,3 +169,16 @@ async def test_workers_queues_and_figures(api: Api, tmp_path: Path) -> None:
     assert (stats["ended"], stats["live"], stats["runs"]["failed"], stats["dead_letters"]) == (1, 1, 1, 1)
     assert (stats["workers"], stats["slots"], stats["held"]) == (2, 16, 6)
     assert (stats["tasks"], stats["tasks_complete"]) == ({"waiting": 1}, True)
+
+
+async def test_a_worker_that_is_heard_is_asked_to_leave(api: Api) -> None:
+    store = api.office.store
+    row = WorkerRow("w1", "i", ("gpu",), {}, (), 8, 3, False, api.office.now())
+    await store.saw_workers([row, row._replace(id="gone", seen_at=1.0)])
+    asked = await api.post("/workers/w1/drain")
+    assert (asked.status_code, asked.json()["id"], asked.json()["state"]) == (202, "w1", "alive")
+    [posted] = [one for one in await store.inbox(0, 0, 100) if one.kind == "drain"]
+    assert (posted.run, json.loads(posted.body)["incarnation"]) == (None, "i")
+    assert [line.object for line in await store.audit("default", action="worker.drain")] == ["worker w1"]
+    for unknown in ("gone", "w2"):
+        assert (await api.post(f"/workers/{unknown}/drain")).status_code == 404

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.engine.ports.messages import Alive, Limits
+from headrace.engine.ports.messages import Alive, Drain, Limits
 from headrace.runners.attempt import Attempt
 from tests.integration.runners.desk import TASKS, Desk, key_of, module, opened, python, report_key
 
@@ -174,3 +174,32 @@ async def test_reports_wait_for_a_broker_that_is_away(small: Desk, monkeypatch: 
     assert (await small.hear_alive()).held == [key_of(sent)]
     (done,) = await small.hear(1)
     assert (done.kind, failures) == ("succeeded", 0)
+
+
+async def test_asked_to_leave_it_says_so_and_finishes_what_it_holds_however_long_it_takes(
+    small: Desk,
+) -> None:
+    running = small.make(python("tasks:wait"))
+    small.send(running)
+    await small.hear(1, "started")
+    worker = small.worker
+    small.engine.send("default", small.inbox, Drain(worker.id, 0, 1, worker.incarnation))
+    async with asyncio.timeout(30):
+        await worker.dismissed.wait()
+    leaving = asyncio.create_task(worker.stop(None))
+    late = small.make(python("tasks:count"))
+    small.send(late)
+    (back,) = await small.hear(1, "handed_back")
+    assert report_key(back) == key_of(late)
+    assert not leaving.done()
+    module(small).gate.set()
+    (done,) = await small.hear(1, "succeeded")
+    assert report_key(done) == key_of(running)
+    async with asyncio.timeout(30):
+        await leaving
+
+
+async def test_asked_to_leave_as_another_incarnation_it_stays(small: Desk) -> None:
+    small.engine.send("default", small.inbox, Drain(small.worker.id, 0, 1, "another"))
+    assert (await small.run(python("tasks:noop"))).kind == "succeeded"
+    assert not small.worker.dismissed.is_set()

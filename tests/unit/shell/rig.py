@@ -24,6 +24,7 @@ from headrace.engine.ports.messages import (
     Beat,
     Dispatch,
     Dispatches,
+    Drain,
     ErrorInfo,
     Report,
     Reports,
@@ -81,7 +82,7 @@ class ScriptedWorker:
         self.held: dict[tuple[int, int, int, int], Dispatch] = {}
         self.seen: list[Dispatch] = []
         self.aborted: list[tuple[int, int, int, int, int]] = []
-        self.asked: list[Ask] = []
+        self.asked: list[Ask | Drain] = []
         self.draining = False
 
     @property

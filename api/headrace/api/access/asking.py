@@ -11,6 +11,7 @@ import msgspec
 from headrace.api.problems import Problem
 from headrace.engine.ports.access import Role
 from headrace.engine.ports.acts import Act, Once
+from headrace.engine.ports.store import DEFAULT_PROJECT
 
 KEPT_SECONDS = 24 * 3600.0
 """How long an Idempotency-Key is known."""
@@ -60,3 +61,9 @@ class Asker(NamedTuple):
             return None
         digest = hashlib.sha256(asked).hexdigest()
         return Once(f"{self.project}/{self.actor}/{self.key}", digest, self.now + KEPT_SECONDS)
+
+
+def need_first_project(asker: Asker, what: str) -> None:
+    """For what belongs to no project. Raises Problem (403)."""
+    if asker.project != DEFAULT_PROJECT:
+        raise Problem(403, "forbidden", f"{what} belong to no project: ask as an admin of {DEFAULT_PROJECT}.")

@@ -8,12 +8,12 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, RawBody
 
-from headrace.api.access.asking import Asker
+from headrace.api.access.asking import Asker, need_first_project
 from headrace.api.access.guarding import ADMIN, OPERATOR, VIEWER
 from headrace.api.asking import discarding, requeueing
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
-from headrace.api.problems import Problem, missing
+from headrace.api.problems import missing
 from headrace.api.routes.queried import Named, Words
 from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.operations import (
@@ -36,7 +36,6 @@ from headrace.api.shapes.tasks import attempt_entry
 from headrace.api.veiling import Veil
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState
-from headrace.engine.ports.store import DEFAULT_PROJECT
 
 
 @get("/dead-letters", opt=VIEWER, summary="Attempts that failed for good, newest first")
@@ -157,7 +156,7 @@ async def list_poison(
     limit: Annotated[int, QueryParameter(ge=1, le=100)] = USUAL,
 ) -> Page[PoisonEntry]:
     """With their bytes. They belong to no project, so only admins of the first one see them."""
-    _first_project(asker)
+    need_first_project(asker, "Unreadable messages")
     state = "open" if open_only else None
     found = await office.store.poison(limit + 1, state=state, before=place_of(cursor, int))
     listed = page(found, limit, lambda letter: letter.id)
@@ -178,21 +177,12 @@ async def discard_poison(
     body: RawBody,
 ) -> Response[DiscardAnswer]:
     """They stay to be read."""
-    _first_project(asker)
+    need_first_project(asker, "Unreadable messages")
     return _told(await discarding.discard_poison(office, asker, data, asked(request, body)))
 
 
 def _told(answer: tuple[DiscardAnswer, bool]) -> Response[DiscardAnswer]:
     return Response(answer[0], status_code=200, headers=REPLAYED if answer[1] else None)
-
-
-def _first_project(asker: Asker) -> None:
-    if asker.project != DEFAULT_PROJECT:
-        raise Problem(
-            403,
-            "forbidden",
-            f"Unreadable messages belong to no project: ask as an admin of {DEFAULT_PROJECT}.",
-        )
 
 
 ROUTES = [

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import get
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter, RawBody
 
 from headrace.api.access.asking import Asker
-from headrace.api.access.guarding import VIEWER
+from headrace.api.access.guarding import ADMIN, VIEWER
+from headrace.api.asking.draining import drain
 from headrace.api.office import Office
 from headrace.api.paging import MOST, USUAL, Page, page, place_of
 from headrace.api.routes.queried import Words
+from headrace.api.routes.repeating import REPLAYED, asked
 from headrace.api.shapes.operations import (
     QueueEntry,
     Stats,
@@ -46,6 +48,25 @@ async def list_workers(
         if worker.id > after and (queue is None or queue in worker.queues)
     ]
     return page(found, limit, lambda worker: worker.id)
+
+
+@post(
+    "/workers/{worker:str}/drain",
+    opt=ADMIN,
+    status_code=202,
+    summary="Have a worker take nothing more, finish what it holds, and leave",
+)
+async def drain_worker(
+    request: Request[Any, Any, Any],
+    office: NamedDependency[Office],
+    asker: NamedDependency[Asker],
+    worker: FromPath[str],
+    body: RawBody,
+) -> Response[WorkerEntry]:
+    """However long its tasks take. Workers belong to no project, so only admins of the first one may. 202 when the request is kept, with the worker as it was heard last: a few seconds later its
+    `state` is `draining`, and when it has left, `gone`. Its next start takes tasks again."""
+    entry, replayed = await drain(office, asker, worker, asked(request, body))
+    return Response(entry, status_code=202, headers=REPLAYED if replayed else None)
 
 
 @get("/queues", opt=VIEWER, summary="Where workers listen, and what waits")
@@ -101,4 +122,4 @@ async def get_stats(
     )
 
 
-ROUTES = [list_workers, list_queues, get_stats]
+ROUTES = [list_workers, drain_worker, list_queues, get_stats]

@@ -91,6 +91,16 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     deliveries: list[tuple[int, int]] = []
 
 
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """The worker is to take nothing more, finish what it holds, and leave. Said again until its beats say `draining`; another
+    incarnation than the one that is named passes it over."""
+
+    to: str
+    part: int
+    epoch: int
+    incarnation: str
+
+
 class Hello(msgspec.Struct, frozen=True, tag=True):
     """A worker says to its own inbox that it begins. Whoever reads this there behind a Hello of its own, from another
     incarnation, has lost the name to it, and ends."""
@@ -193,5 +203,5 @@ class Log(msgspec.Struct, frozen=True):
     text: str
 
 
-ToWorker = Dispatches | Abort | Ask
+ToWorker = Dispatches | Abort | Ask | Drain
 ToEngine = Reports | Alive | Nudge

@@ -1,4 +1,4 @@
-"""The inboxes of an engine's parts: commands, news from other runs, and claims on limits, in the order in which they came."""
+"""The inboxes of an engine's parts: commands, news from other runs, claims on limits and workers that are to leave, in the order in which they came."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from headrace.engine.ports.store import InboxRow, StoreUnavailable
 from headrace.engine.shell.aside import ASIDE, holds
 from headrace.engine.shell.claims import GRANTED, LEDGER, granted
 from headrace.engine.shell.commands import COMMANDS, Refused, event_of, onto
+from headrace.engine.shell.draining import DRAIN, Drains
 from headrace.engine.shell.history import Refusal
 from headrace.engine.shell.ledger import Ledger
 from headrace.engine.shell.live import LiveRun
@@ -82,6 +83,11 @@ class Mailbox:
                 if part.ledger is None:
                     part.ledger = Ledger(self._sizes)
                 part.ledger.read(row, batch)
+                continue
+            if row.kind == DRAIN:
+                if part.drains is None:
+                    part.drains = Drains()
+                part.drains.read(row, batch, turn.mono)
                 continue
             if row.kind == ASIDE:
                 if not holds(row, part):

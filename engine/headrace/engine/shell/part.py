@@ -10,6 +10,7 @@ from headrace.engine.core.events import Event
 from headrace.engine.ports.ownership import Ownership
 from headrace.engine.ports.store import Batch, CacheRow, InboxRow
 from headrace.engine.shell.dispatching import Outbox
+from headrace.engine.shell.draining import Drains
 from headrace.engine.shell.ledger import Ledger
 from headrace.engine.shell.live import LiveRun
 
@@ -20,6 +21,7 @@ class Part:
     __slots__ = (
         "broken",
         "deliveries",
+        "drains",
         "epoch",
         "inbox_after",
         "inbox_due",
@@ -46,6 +48,7 @@ class Part:
         self.inbox_due = True
         self.inbox_after = 0  # what is left of the inbox up to here is known, and stays
         self.ledger: Ledger | None = None  # of the limits of projects that are at home here
+        self.drains: Drains | None = None  # workers that are to leave
 
     def read_again(self) -> None:
         """Look at the whole inbox: what could not be reached can be now."""

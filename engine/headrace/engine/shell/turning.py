@@ -238,6 +238,8 @@ class Turner:
         caught_up = {part for part in parts if part not in waiting and broker.caught_up(part)}
         self._gatherer.sweep(turn, caught_up, workers=broker.workers_caught_up())
         for part in parts.values():
+            if part.drains is not None:
+                part.drains.look(turn.portion(part), self._fleet, turn.mono)
             if part.next_offset == part.stored_offset:
                 part.stored_at = turn.mono
             elif turn.mono - part.stored_at >= OFFSET_SECONDS:

@@ -112,6 +112,10 @@ class AsyncClient:
         """Those that engines hear, by id. `gone`: those too that were not heard of late."""
         return self._connection.pages(WorkerEntry, "workers", most=most, queue=queue, gone=gone)
 
+    async def drain_worker(self, worker: str) -> WorkerEntry:
+        """Have it take nothing more, finish what it holds, and leave; the worker as it was heard last."""
+        return await self._connection.post(WorkerEntry, "workers", worker, "drain")
+
     async def queues(self) -> Sequence[QueueEntry]:
         """Where workers listen, and what waits."""
         return (await self._connection.get(Page[QueueEntry], "queues")).items

@@ -112,6 +112,10 @@ class Client:
         """Those that engines hear, by id. `gone`: those too that were not heard of late."""
         return self._connection.pages(WorkerEntry, "workers", most=most, queue=queue, gone=gone)
 
+    def drain_worker(self, worker: str) -> WorkerEntry:
+        """Have it take nothing more, finish what it holds, and leave; the worker as it was heard last."""
+        return self._connection.post(WorkerEntry, "workers", worker, "drain")
+
     def queues(self) -> Sequence[QueueEntry]:
         """Where workers listen, and what waits."""
         return (self._connection.get(Page[QueueEntry], "queues")).items

@@ -16,7 +16,7 @@ from headrace.engine.broker.kafka.publisher import JSON, Publisher
 from headrace.engine.broker.kafka.reader import Jump, Reader
 from headrace.engine.broker.kafka.settings import KafkaSettings
 from headrace.engine.ports.broker import Arrived, Gap, Refused, Undecodable
-from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, Lines, Nudge, ToWorker
+from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, Drain, Lines, Nudge, ToWorker
 
 BUFFERED_BYTES = 4 * 1024 * 1024
 """What is read ahead of `receive`; the rest stays with the broker. A second's work: for so long beats may go unheard."""
@@ -186,7 +186,7 @@ class KafkaEngineSide:
     @staticmethod
     def _said_again(message: ToWorker) -> bool:
         """What the sweeper says again every few seconds, until it is answered. A barrier is said once."""
-        return isinstance(message, Abort) or (isinstance(message, Ask) and message.keys is not None)
+        return isinstance(message, Abort | Drain) or (isinstance(message, Ask) and message.keys is not None)
 
     async def flush(self) -> None:
         await self._publisher.flush()

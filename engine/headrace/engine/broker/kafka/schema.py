@@ -10,11 +10,11 @@ import msgspec
 from headrace.engine.broker.kafka.shapes import WireDispatches, WireReports
 from headrace.engine.broker.streams.messages import DeadLetter, LogLines, UnreadableMessage
 from headrace.engine.ports.announcing import CloudEvent
-from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Hello, Lines, Nudge
+from headrace.engine.ports.messages import VERSION, Abort, Alive, Ask, Beat, Drain, Hello, Lines, Nudge
 from headrace.engine.ports.requests import RunRequest
 
 MESSAGES: dict[str, tuple[type[msgspec.Struct], ...]] = {
-    "job-tasks": (WireDispatches, Abort, Ask, Hello),
+    "job-tasks": (WireDispatches, Abort, Ask, Drain, Hello),
     "job-status": (WireReports, Alive, Nudge),
     "job-workers": (Beat, Lines),
     "job-requests": (RunRequest,),

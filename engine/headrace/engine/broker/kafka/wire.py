@@ -29,6 +29,7 @@ from headrace.engine.ports.messages import (
     Beat,
     Dispatch,
     Dispatches,
+    Drain,
     Hello,
     Job,
     Lines,
@@ -91,8 +92,8 @@ _encode = msgspec.json.Encoder().encode
 _to_engine: msgspec.json.Decoder[WireReports | Alive | Nudge] = msgspec.json.Decoder(
     WireReports | Alive | Nudge
 )
-_to_worker: msgspec.json.Decoder[WireDispatches | Abort | Ask | Hello] = msgspec.json.Decoder(
-    WireDispatches | Abort | Ask | Hello
+_to_worker: msgspec.json.Decoder[WireDispatches | Abort | Ask | Drain | Hello] = msgspec.json.Decoder(
+    WireDispatches | Abort | Ask | Drain | Hello
 )
 _workers: msgspec.json.Decoder[Beat | Lines] = msgspec.json.Decoder(Beat | Lines)
 _head = msgspec.json.Decoder(_Head)
@@ -229,7 +230,7 @@ def decode_to_worker(body: bytes) -> Decoded[ToWorker | Hello]:
     return _decoded(body, _to_worker.decode, _unwired_to_worker, "Dispatches", _mend_dispatches)
 
 
-def _unwired_to_worker(message: WireDispatches | Abort | Ask | Hello) -> ToWorker | Hello:
+def _unwired_to_worker(message: WireDispatches | Abort | Ask | Drain | Hello) -> ToWorker | Hello:
     if isinstance(message, WireDispatches):
         jobs = message.jobs
         items = [_unwired_dispatch(each, jobs) for each in message.items]
