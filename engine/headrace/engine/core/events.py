@@ -171,13 +171,6 @@ class ChildRefused(NamedTuple):
     error: Error
 
 
-class CacheAnswered(NamedTuple):
-    """What the cache held for a picked task run; asked for through `Need`, never an input event of its own."""
-
-    key: Key
-    output: bytes | None
-
-
 class CancelAsked(NamedTuple):
     at: float
     by: str

@@ -28,7 +28,7 @@ from headrace.engine.core.machine import (
 )
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.explaining import Explanation, explain
-from headrace.engine.core.machine.static import priority_class, templates_of
+from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
 from headrace.engine.core.states import RunState, TaskState
@@ -91,11 +91,6 @@ class RunMachine:
     def final(self) -> bool:
         return self.board.status.state >= _FINAL
 
-    @property
-    def live_count(self) -> int:
-        """Task runs in flight or waiting."""
-        return len(self.board.live)
-
     def state_of(self, key: Key) -> TaskState | None:
         spot = self.board.locate(key)
         return None if spot is None else TaskState(spot[0].state[spot[1]])
@@ -112,10 +107,6 @@ class RunMachine:
     def check_move(self, keys: tuple[Key, ...] | None, plan: Plan, version: int) -> None:
         """Whether a rerun of these task runs could go on with `plan`. Raises Misfit, which says what does not fit."""
         moving.fit(self.board, keys, plan, version, restoring.snapshot(self.board))
-
-    def priority_of(self, task: int) -> int:
-        """0 high, 1 normal, 2 low."""
-        return priority_class(self.board.plan, task, self.board.info.priority)
 
     def explain(self, key: Key, most: int | None = None) -> Explanation | None:
         """Why the task run waits, or what decided it, with at most `most` of its upstreams; None when there is no such task
