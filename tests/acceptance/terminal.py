@@ -21,9 +21,10 @@ MEASURE = """\
 import json, resource, subprocess, sys, time
 began = time.monotonic()
 status = subprocess.run(sys.argv[2:]).returncode
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+peak = used.ru_maxrss * 1024
 with open(sys.argv[1], "w") as file:
-    json.dump([time.monotonic() - began, peak], file)
+    json.dump([time.monotonic() - began, used.ru_utime + used.ru_stime, peak], file)
 sys.exit(status)
 """
 """Runs a command from a small process: a child counts the pages of whoever started it as its own."""
@@ -31,12 +32,14 @@ sys.exit(status)
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended. `seconds` and `peak` (bytes resident at most) are known of measured ones."""
+    """How a command ended. Of measured ones are known: `seconds`, by the clock; `worked`, seconds of a processor, which others on
+    the machine do not lengthen; `peak`, bytes resident at most."""
 
     status: int
     out: str
     err: str
     seconds: float = 0.0
+    worked: float = 0.0
     peak: int = 0
 
     @property
@@ -176,9 +179,9 @@ class Terminal:
                 text=True,
                 timeout=timeout,
             )
-        seconds, peak = json.loads(note.read_text())
+        seconds, worked, peak = json.loads(note.read_text())
         note.unlink()
-        return Done(done.returncode, done.stdout, done.stderr, seconds, peak)
+        return Done(done.returncode, done.stdout, done.stderr, seconds, worked, peak)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command that goes on while the test does something else; its output is in pipes."""

@@ -133,7 +133,7 @@ def test_time_and_size_of_a_judgement_are_bounded(text: str, why: str, headrace:
     headrace.write("items", "[" + ",".join(["1"] * 1_001) + "]")
     done = headrace.measured("run", "w.yaml", "-p", "text=@text", "-p", "items=@items", "--json")
     assert "Traceback" not in done.err
-    assert done.seconds < 15
+    assert done.worked < 15
     assert done.peak < 300 << 20
     if why == "invalid":
         assert (done.status, done.document["problems"][0]["code"]) == (2, "invalid_expression")

@@ -31,7 +31,7 @@ class Bounded:
     def refuses(self, name: str, *said: str, stdin: Path | None = None) -> None:
         done = self.headrace.measured("run" if stdin is None else "validate", name, stdin=stdin)
         refused(done, *said)
-        assert done.seconds - self.small.seconds < 2.0  # 1 s, and room for a busy machine
+        assert done.worked - self.small.worked < 2.0
         assert done.peak - self.small.peak <= 64 * MIB
         assert len(done.err) < 4000
         assert not self.headrace.database.exists()
@@ -141,7 +141,7 @@ def test_a_hundred_thousand_tasks(shape: object, depth: int, width: int, headrac
     assert (base.status, full.status) == (0, 0), full.err
     facts = full.document
     assert (facts["tasks"], facts["depth"], facts["width"]) == (100_000, depth, width)
-    assert full.seconds < 20 * base.seconds + 2
+    assert full.worked < 20 * base.worked + 2
 
     ran = headrace.measured("run", "large.yaml", timeout=110)
     assert ran.status == 0, ran.err[-2000:]
