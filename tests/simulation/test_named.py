@@ -185,10 +185,10 @@ def test_a_worker_that_is_killed_in_the_middle_costs_an_attempt_and_its_late_res
 
     async def late(world: World) -> None:
         await asyncio.sleep(1.5)
-        row = world.database.lane.raw.execute("SELECT epoch, n FROM task_runs").fetchone()
+        epoch, n = world.database.lane.raw.execute("SELECT epoch, n FROM task_runs").fetchone()
         while len(world.bodies.executions) < 2:  # noqa: ASYNC110 - in virtual time
             await asyncio.sleep(0.1)
-        report = Report(1, 1, 0, 0, 1, *row, "succeeded", 1.0, 2.0, output=b"1")
+        report = Report(1, 1, 0, 0, 1, epoch, n, "succeeded", 1.0, 2.0, output=b"1")
         await world.broker.worker_side("ghost", 0).report(0, Reports("worker-0", "worker-0#1", [report]))
 
     def does(attempt: Attempt) -> tuple[float, Outcome, bool]:
