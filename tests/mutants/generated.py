@@ -19,6 +19,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from time import perf_counter, process_time
 from types import CodeType, FrameType, FunctionType
@@ -119,7 +120,7 @@ class Trials:
 
     def _verdict(self, change: Change) -> Verdict:
         path = _path(change.module)
-        code = change.code(path.read_text(encoding="utf-8"), path)
+        code = change.code(_text(change.module), path)
         place = f"{path}:{code.co_firstlineno}"
         functions = self._functions[place]
         if not functions or any(each.__code__.co_freevars != code.co_freevars for each in functions):
@@ -202,11 +203,15 @@ def _path(module: str) -> Path:
     return ROOT / CORE / f"{module}.py"
 
 
+@cache
+def _text(module: str) -> str:
+    """As it was when this process began, whoever edits it meanwhile."""
+    return _path(module).read_text(encoding="utf-8")
+
+
 def sample(modules: Sequence[str], count: int | None, seed: int) -> list[Change]:
     """So many changes, or all, in no order, so that a run that is cut short has seen all modules."""
-    found = [
-        change for module in modules for change in changes(module, _path(module).read_text(encoding="utf-8"))
-    ]
+    found = [change for module in modules for change in changes(module, _text(module))]
     return random.Random(seed).sample(found, min(count or len(found), len(found)))
 
 
@@ -234,7 +239,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def tell(change: Change, verdict: Verdict) -> None:
         became[verdict] += 1
-        what = change.told(_path(change.module).read_text(encoding="utf-8"))
+        what = change.told(_text(change.module))
         print(
             f"{became.total():4} {perf_counter() - began:6.0f} s  {verdict.value:20} {what}",
             file=out,
