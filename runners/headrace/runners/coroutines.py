@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
+from contextvars import copy_context
 from threading import Event, Lock, Thread, get_ident
 from time import monotonic
+from types import coroutine
+from typing import Any
 
 from headrace.runners.attempt import Attempt, Outcome
 from headrace.runners.context import RUNNING as CONTEXT
@@ -85,7 +89,10 @@ class LoopThread:
 
 
 class CoroutineLane:
-    """Starts attempts as asyncio tasks on a LoopThread; every attempt has a context of its own.
+    """Runs attempts on a LoopThread; every attempt has a context of its own, and from when it first waits a task of its own.
+
+    Making a task costs as much as running a coroutine that never waits. So those that start together are begun one after another
+    in one task, until one of them waits: the task becomes that one's, and each of the rest gets one.
 
     `execute` turns any exception of the task's own into an outcome; CancelledError passes through it when the
     attempt was asked to stop. `ended` and `notice` as in ThreadLane.
@@ -127,19 +134,35 @@ class CoroutineLane:
 
     def _pump(self) -> None:
         self._kicked = False
+        waiting = deque(self._line.take_all(self._lane))
+        if waiting:
+            began, started_at = monotonic(), self._clock()
+            for attempt in waiting:
+                attempt.began, attempt.started_at = began, started_at
+            asyncio.get_running_loop().create_task(self._begin(waiting))
+
+    async def _begin(self, waiting: deque[Attempt]) -> None:
+        """Run one after another, all that are left in tasks of their own once this task belongs to one of them."""
+        task = asyncio.current_task()
+        try:
+            while waiting and not (task is not None and task.cancelling()):  # by the one before, itself
+                await _apart(self._run(waiting.popleft()), lambda: self._spread(waiting))
+        finally:
+            self._spread(waiting)
+
+    def _spread(self, waiting: deque[Attempt]) -> None:
         loop = asyncio.get_running_loop()
-        began, started_at = monotonic(), self._clock()
-        for attempt in self._line.take_all(self._lane):
-            attempt.began, attempt.started_at = began, started_at
-            attempt.handle = loop.create_task(self._run(attempt))
+        while waiting:
+            loop.create_task(self._run(waiting.popleft()))  # noqa: RUF006 - begun, the attempt holds it
 
     def _cancel(self, attempt: Attempt) -> None:
-        # here every started attempt has its task, and that task's first step stands before this call
+        # without a task it has ended, or will see when it starts that it was asked to stop
         task: asyncio.Task[None] | None = attempt.handle
         if task is not None:
             task.cancel()
 
     async def _run(self, attempt: Attempt) -> None:
+        attempt.handle = asyncio.current_task()
         CONTEXT.set(attempt)
         outcome: Outcome | None = None
         try:
@@ -150,6 +173,7 @@ class CoroutineLane:
         except Exception as error:
             outcome = fault(error)
         finally:
+            attempt.handle = None  # the task may go on with another
             attempt.close()
             attempt.outcome = outcome
             attempt.finished_at = self._clock()
@@ -164,3 +188,24 @@ class CoroutineLane:
     def _tell(self) -> None:
         self._noticing = False
         self._notice()
+
+
+@coroutine
+def _apart(work: Coroutine[Any, Any, None], waits: Callable[[], None]) -> Generator[Any, Any, None]:
+    """Await a coroutine in a context of its own; `waits` is called when it waits for the first time."""
+    run = copy_context().run
+    try:
+        awaited = run(work.send, None)
+        waits()
+        while True:
+            try:
+                given = yield awaited
+            except GeneratorExit:
+                run(work.close)
+                raise
+            except BaseException as error:
+                awaited = run(work.throw, error)
+            else:
+                awaited = run(work.send, given)
+    except StopIteration:
+        return

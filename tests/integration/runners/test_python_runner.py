@@ -13,7 +13,7 @@ import pytest
 
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.keys import pack
-from headrace.engine.ports.messages import Hole, Limits
+from headrace.engine.ports.messages import Dispatch, Hole, Limits
 from headrace.runners.attempt import effect_key
 from tests.integration.runners.desk import Desk, opened, python
 
@@ -366,6 +366,68 @@ async def test_a_cancelled_coroutine_may_clean_up(desk: Desk) -> None:
 
     assert Folder.at(str(desk.app)).load("m").cleaned == [1]
     assert error(await desk.run(python("m:own"))).kind == "CancelledError"
+
+
+TOGETHER = """
+import asyncio
+from contextvars import ContextVar
+from headrace.dsl import current
+var = ContextVar("var", default=0)
+gate = asyncio.Event()
+async def quick():
+    seen = var.get(); var.set(1)
+    async with asyncio.timeout(60): return [seen, current().task]
+async def wait():
+    seen = var.get(); var.set(2)
+    await gate.wait()
+    return [seen, var.get(), current().task]
+async def leave():
+    gate.set()
+    asyncio.current_task().cancel()
+async def forever(): await asyncio.sleep(3600)
+async def do(how: str): return await globals()[how]()
+"""
+
+
+async def together(desk: Desk, *names: str) -> list[Dispatch]:
+    """Send coroutines that the worker begins in one go: their function is known, so none goes by way of a thread."""
+    desk.write("m.py", TOGETHER)
+    await desk.run(python("m:do"), {"with": {"how": "quick"}})
+    sent = [
+        desk.make(python("m:do", task_id=f"{name}{at}"), {"with": {"how": name}})
+        for at, name in enumerate(names, 1)
+    ]
+    desk.send(*sent)
+    return sent
+
+
+async def test_coroutines_that_begin_together_have_contexts_of_their_own_and_wait_for_each_other(
+    desk: Desk,
+) -> None:
+    sent = await together(desk, "quick", "wait", "quick", "wait", "leave")
+    ended = {report.task: value(report) for report in await desk.hear(5)}
+    assert [ended[dispatch.task] for dispatch in sent] == [
+        [0, "quick1"],
+        [0, 2, "wait2"],
+        [0, "quick3"],
+        [0, 2, "wait4"],
+        None,
+    ]
+
+
+async def test_a_coroutine_that_cancels_its_task_and_ends_leaves_the_next_alone(desk: Desk) -> None:
+    _, next_one = await together(desk, "leave", "wait")
+    ended = {report.task: report for report in await desk.hear(2)}
+    assert value(ended[next_one.task]) == [0, 2, "wait2"]
+
+
+async def test_of_coroutines_that_begin_together_only_the_one_that_is_aborted_ends(desk: Desk) -> None:
+    _, first, second = await together(desk, "quick", "forever", "forever")
+    await desk.hear(2, "started")
+    for dispatch in (first, second):
+        desk.abort(dispatch)
+        (report,) = await desk.hear(1, "cancelled")
+        assert report.task == dispatch.task
 
 
 async def test_a_process_of_its_own_keeps_the_worker_free_and_can_be_killed(desk: Desk) -> None:
