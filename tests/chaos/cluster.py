@@ -5,6 +5,7 @@ What is done to it is done by threads of its own, one for each engine, worker an
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -209,6 +210,9 @@ def cluster(place: Place, folder: Path, settings: dict[str, str]) -> Iterator[Cl
         ports = {name: proxy.port for name, proxy in place.proxies.items()}
         head, _, database = deployment.url.rpartition("/")
         deployment.environment |= {
+            "PYTHONPATH": os.environ.get(
+                "PYTHONPATH", ""
+            ),  # members run the code that chaos was started with
             "HEADRACE_KAFKA": f"127.0.0.1:{ports['kafka']}",
             "HEADRACE_DATABASE_URL": f"{head.rpartition(':')[0]}:{ports['postgres']}/{database}",
             "HEADRACE_REDIS_URL": f"redis://127.0.0.1:{ports['valkey']}/0",
