@@ -272,9 +272,10 @@ class Deployment:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def beside(self, *words: str, **settings: str) -> subprocess.Popen[str]:
-        """Start a command that goes on while the test does something else."""
-        return warm.Popen(
+    @contextmanager
+    def beside(self, *words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on while the test does something else; one that fails meanwhile does not wait for its end."""
+        with warm.Popen(
             self.command(*words),
             cwd=self.folder,
             env={**self.environment, **settings},
@@ -282,7 +283,12 @@ class Deployment:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as command:
+            try:
+                yield command
+            except BaseException:
+                command.kill()
+                raise
 
     def write(self, name: str, text: str) -> Path:
         """A file of the app dir."""

@@ -281,7 +281,7 @@ def test_a_worker_leaves_when_it_is_asked_to(cluster: Deployment, tmp_path: Path
     )
     late = cluster.submit(cluster.plan(HELD), go=str(tmp_path / "never"))
     cluster.eventually(
-        lambda: "no worker" in cluster("why", late.id, "hold").out, lambda: cluster("why", late.id).out
+        lambda: "ready, but" in cluster("why", late.id, "hold").out, lambda: cluster("why", late.id).out
     )
     (tmp_path / "go").touch()
     assert worker.ended() == 0
@@ -337,7 +337,7 @@ def test_a_cluster_is_asked_and_steered_through_its_server(
         assert json.loads(following.stdout.readline())["text"] == "begun"
         assert "say" in typed("why", run, "work").out
         assert typed("runs", "show", run, "--json").document["state"] == "running"
-        assert [worker["id"] for worker in typed("workers", "list", "--json").document["items"]][:1] == ["w1"]
+        assert "w1" in [worker["id"] for worker in typed("workers", "list", "--json").document["items"]]
         go.touch()
         rest, errors = following.communicate(timeout=60)
     assert (following.returncode, json.loads(rest)["text"]) == (0, "over"), errors

@@ -77,26 +77,26 @@ def test_redis_answers_while_it_is_there_and_is_not_missed_while_it_is_not(
     reached(cluster, "a")
     server = Redis.from_url(breakable_lab.redis_url)
     cluster.eventually(lambda: server.exists(f"headrace:run:{run}"), "Redis was not told")
-    watching = cluster.beside("runs", "watch", run, "--json")
-    cluster.eventually(lambda: server.pubsub_numsub(f"live:0:headrace:run:{run}")[0][1], "nobody follows")
-    let(cluster, "a")
-    reached(cluster, "b")
-    assert status(cluster, run)["degraded"] is None
+    with cluster.beside("runs", "watch", run, "--json") as watching:
+        cluster.eventually(lambda: server.pubsub_numsub(f"live:0:headrace:run:{run}")[0][1], "nobody follows")
+        let(cluster, "a")
+        reached(cluster, "b")
+        assert status(cluster, run)["degraded"] is None
 
-    breakable_lab.kill("valkey")
-    let(cluster, "b")
-    reached(cluster, "c")
-    cluster.member("e1").says("Redis cannot be used")
-    found = status(cluster, run)
-    assert found["state"] == "running"
-    assert found["degraded"]["why"]
-    assert "Redis cannot be used since" in cluster("runs", "show", run).err
+        breakable_lab.kill("valkey")
+        let(cluster, "b")
+        reached(cluster, "c")
+        cluster.member("e1").says("Redis cannot be used")
+        found = status(cluster, run)
+        assert found["state"] == "running"
+        assert found["degraded"]["why"]
+        assert "Redis cannot be used since" in cluster("runs", "show", run).err
 
-    breakable_lab.restart("valkey")
-    cluster.member("e1").says("Redis answers again")
-    server.flushall()
-    let(cluster, "c")
-    told = ended(watching)
+        breakable_lab.restart("valkey")
+        cluster.member("e1").says("Redis answers again")
+        server.flushall()
+        let(cluster, "c")
+        told = ended(watching)
     assert told in [
         MOVES[seen:] for seen in (1, 2)
     ]  # what a did before it was followed is left out, nothing else
