@@ -128,13 +128,14 @@ async def test_no_forged_login_is_believed(shared: Secured) -> None:
 async def test_nothing_but_one_bearer_is_taken(shared: Secured) -> None:
     token = shared.token()
     id, _, secret = token.removeprefix("hr_").partition("_")
+    nearly = secret[:-1] + ("1" if secret.endswith("0") else "0")
     tries: list[list[tuple[str, str]]] = [
         [("Authorization", f"Basic {base64.b64encode(b'ada:x').decode()}")],
         [("Authorization", token)],
         [("Authorization", "Bearer")],
         [("Authorization", f"Bearer {token}"), ("Authorization", "Bearer x")],
         [("Authorization", f"Bearer {token},Bearer x")],
-        [("Authorization", f"Bearer hr_{id}_{secret[:-1]}0")],
+        [("Authorization", f"Bearer hr_{id}_{nearly}")],
         [("Authorization", f"Bearer hr_{id}_")],
         [("Authorization", f"Bearer hr_{'0' * 16}_{secret}")],
         [("Authorization", f"Bearer {token.upper()}")],
