@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -23,29 +24,31 @@ class Finished:
     """The last reports, oldest first: at most 10,000, 32 MiB of outputs, 10 minutes.
 
     Those of finished attempts, whatever delivery comes; and those of attempts that were declined, against copies of the
-    delivery that was declined.
+    delivery that was declined. Ten minutes of `monotonic` seconds: a clock that is put right, by an hour say, must not make a
+    worker forget what it has done a moment ago.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         # ordered, for a plain dict passes over every place that was emptied at its front to find its first
         self.reports: OrderedDict[AttemptKey, Report] = OrderedDict()
+        self._since: dict[AttemptKey, float] = {}
         self._bytes = 0
 
     def keep(self, key: AttemptKey, report: Report) -> None:
         self.keep_all(((key, report),))
 
     def keep_all(self, items: Iterable[tuple[AttemptKey, Report]]) -> None:
-        reports = self.reports
+        reports, since, now = self.reports, self._since, self._monotonic()
         for key, report in items:
             if key in reports:
                 self._drop(key)
             reports[key] = report
+            since[key] = now
             if report.output is not None:
                 self._bytes += len(report.output)
         while len(reports) > MOST or self._bytes > MOST_BYTES:
-            _, oldest = reports.popitem(last=False)
-            if oldest.output is not None:
-                self._bytes -= len(oldest.output)
+            self._drop(next(iter(reports)))
 
     def recall(self, key: AttemptKey, report: Report) -> None:
         """Keep a report that was sent without being held, unless one is kept that knows more or is newer."""
@@ -69,15 +72,17 @@ class Finished:
             report = self.reports[key] = msgspec.structs.replace(report, epoch=epoch, n=n)
         return report
 
-    def forget(self, now: float) -> None:
-        """Drop what was finished more than 10 minutes before `now` (wall time)."""
+    def forget(self) -> None:
+        """Drop what has been kept for more than 10 minutes."""
+        since, before = self._since, self._monotonic() - OLDEST
         while self.reports:
-            key, report = next(iter(self.reports.items()))
-            if report.finished_at is not None and report.finished_at > now - OLDEST:
+            key = next(iter(self.reports))
+            if since[key] > before:
                 break
             self._drop(key)
 
     def _drop(self, key: AttemptKey) -> None:
-        report = self.reports.pop(key, None)
-        if report is not None and report.output is not None:
-            self._bytes -= len(report.output)
+        del self._since[key]
+        output = self.reports.pop(key).output
+        if output is not None:
+            self._bytes -= len(output)

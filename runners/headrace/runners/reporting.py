@@ -69,7 +69,7 @@ class Reporter:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.held: dict[AttemptKey, Attempt] = {}
-        self.finished = Finished()
+        self.finished = Finished(monotonic)
         self.acknowledged = asyncio.Event()  # set whenever something was
         self.outbox = Outbox(
             side,
@@ -238,7 +238,7 @@ class Reporter:
             self._alive_at = now
             for part in {attempt.part for attempt in self.held.values()}:
                 self.alive(part)
-            self.finished.forget(self._clock())
+            self.finished.forget()
         return self._alive_at + every
 
     async def _say_alive(self, part: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,21 @@ async def test_a_finished_attempt_sent_again_is_answered_with_the_new_delivery(s
     assert (before.n, again.n) == (1, 2)
     assert (again.kind, again.output, again.started_at) == ("succeeded", b"1", before.started_at)
     assert module(small).calls == [1]
+
+
+async def test_a_clock_that_is_put_right_takes_no_memory_with_it(tmp_path: Path) -> None:
+    wall = 1_900_000_000.0
+    async with opened(tmp_path, clock=lambda: wall) as desk:
+        desk.write("tasks.py", TASKS)
+        first = desk.make(python("tasks:count"))
+        desk.send(first)
+        await desk.hear(1)
+        wall += 3600
+        desk.worker._reporter.renew_leases(time.monotonic() + 3600)
+        desk.send(desk.make(python("tasks:count"), task=first.task, n=2))
+        (again,) = await desk.hear(1)
+        assert (again.n, again.kind, again.output) == (2, "succeeded", b"1")
+        assert module(desk).calls == [1]
 
 
 async def test_a_running_attempt_sent_again_adopts_the_higher_delivery(small: Desk) -> None:

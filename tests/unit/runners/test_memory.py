@@ -11,8 +11,8 @@ from headrace.runners.outbox import ENVELOPE_BYTES, LARGEST_ENVELOPE, _envelopes
 from headrace.runners.pace import MOST_AHEAD, Pace
 
 
-def report(task: int, output: bytes | None = None, at: float = 0.0) -> Report:
-    return Report(1, 0, task, 0, 1, 1, 1, "succeeded", 0.0, at, output)
+def report(task: int, output: bytes | None = None) -> Report:
+    return Report(1, 0, task, 0, 1, 1, 1, "succeeded", 0.0, 0.0, output)
 
 
 def key(task: int) -> tuple[int, int, int, int, int]:
@@ -22,11 +22,14 @@ def key(task: int) -> tuple[int, int, int, int, int]:
 def test_finished_attempts_are_bounded_by_number_bytes_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finished, "MOST", 100)
     monkeypatch.setattr(finished, "MOST_BYTES", 1000)
-    memory = Finished()
+    now = 0.0
+    memory = Finished(lambda: now)
     for task in range(250):
-        memory.keep(key(task), report(task, at=float(task)))
+        now = float(task)
+        memory.keep(key(task), report(task))
     assert list(memory.reports) == [key(task) for task in range(150, 250)]
-    memory.forget(now=finished.OLDEST + 200)
+    now = finished.OLDEST + 200
+    memory.forget()
     assert list(memory.reports) == [key(task) for task in range(201, 250)]
     for task in range(1000, 1020):
         memory.keep(key(task), report(task, b"x" * 100))
