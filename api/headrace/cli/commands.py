@@ -96,6 +96,7 @@ COMMANDS = (
     Command("engine", "Decide for the runs of a cluster.", "engine:engine", OPERATE),
     Command("worker", "Execute tasks for the engines of a cluster.", "worker:worker", OPERATE),
     Command("replay", "Decide a run's history again and compare.", "replay:replay", OPERATE),
+    Command("doctor", "Check all that runs stand on, and say what to do.", "doctor:doctor", OPERATE),
     Command("users add", "A user who logs in with a password.", "users:add", OPERATE),
     Command("users list", "Users and their roles.", "users:list_", OPERATE),
     Command(

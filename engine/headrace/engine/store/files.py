@@ -61,14 +61,20 @@ def file_system(mounts: str, path: str) -> str | None:
     return kind
 
 
-def refuse_network(path: Path, table: Path = Path("/proc/mounts")) -> None:
-    """Raise StoreUnavailable when the file would lie on a network file system. Says nothing where no table is."""
+def network(path: Path, table: Path = Path("/proc/mounts")) -> str | None:
+    """The kind of the network file system that the file lies on. None: on none, or no table tells."""
     try:
         mounts = table.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return
+        return None
     kind = file_system(mounts, str(path.resolve()))
-    if kind in NETWORKED:
+    return kind if kind in NETWORKED else None
+
+
+def refuse_network(path: Path, table: Path = Path("/proc/mounts")) -> None:
+    """Raise StoreUnavailable when the file would lie on a network file system. Says nothing where no table is."""
+    kind = network(path, table)
+    if kind is not None:
         raise StoreUnavailable(
             f"The database {path} lies on a network file system ({kind}), where SQLite's locks cannot be relied on. "
             "Put it on a local disk (HEADRACE_HOME, HEADRACE_DATABASE_URL) or use PostgreSQL."

@@ -41,7 +41,7 @@ async def upgrade(url: str, parts: int | None = None) -> None:
         await _alone(pool, bring_up)
         await tended(pool, address, None)
 
-    await _with_pool(address, work)
+    await with_pool(address, work)
 
 
 async def stored(url: str) -> schema.Stored:
@@ -52,7 +52,7 @@ async def stored(url: str) -> schema.Stored:
         async with pool.connect() as connection:
             return await connection.run_sync(what_it_says, address)
 
-    return await _with_pool(address, look)
+    return await with_pool(address, look)
 
 
 def what_it_says(connection: Connection, address: Address) -> schema.Stored:
@@ -119,7 +119,8 @@ async def tended(pool: AsyncEngine, address: Address, before: float | None) -> N
         raise faults[0]
 
 
-async def _with_pool(address: Address, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+async def with_pool(address: Address, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+    """What `work` gives over connections of its own, closed when it is done. Raises StoreUnavailable."""
     pool = Pool(address)
     try:
         return await work(pool.engine)

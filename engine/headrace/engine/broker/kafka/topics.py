@@ -42,6 +42,7 @@ EVENTS = "job-events"
 ENSURE = "headrace topics ensure"
 
 _HOUR, _DAY = 3_600_000, 86_400_000
+_READ = ("cleanup.policy", "retention.ms", "min.insync.replicas", "unclean.leader.election.enable")
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -162,11 +163,22 @@ async def ensure_queues(settings: KafkaSettings, queues: Iterable[str]) -> dict[
 
 async def check(settings: KafkaSettings, parts: int | None, queues: Iterable[str] = ()) -> list[str]:
     """Everything that is wrong with the topics, at once. `parts` None: not compared. Raises BrokerUnavailable."""
+    return problems((await look(settings))[1], settings, parts, queues)
+
+
+async def look(settings: KafkaSettings) -> tuple[int, Mapping[str, Found]]:
+    """How many brokers there are, and the topics under the prefix. Raises BrokerUnavailable."""
     async with _admin(settings) as admin:
-        found = await _found(admin, settings)
+        return len((await admin.describe_cluster())["brokers"]), await _found(admin, settings)
+
+
+def problems(
+    found: Mapping[str, Found], settings: KafkaSettings, parts: int | None, queues: Iterable[str] = ()
+) -> list[str]:
+    """Everything that makes these topics unusable, in words. `parts` None: not compared."""
     topics = wanted(settings, parts or 0, queues)
     missing = [topic.name for topic in topics if topic.name not in found]
-    problems = [_missing(settings, missing)] if missing else []
+    told = [_missing(settings, missing)] if missing else []
     inboxes = _inboxes(settings, found)
     known = {topic.name for topic in topics} | {name for name in found if _is_queue(settings, name)}
     for name in sorted(known & found.keys()):
@@ -174,8 +186,8 @@ async def check(settings: KafkaSettings, parts: int | None, queues: Iterable[str
             continue
         problem = _problem(settings, found[name], topics, inboxes)
         if problem is not None:
-            problems.append(problem)
-    return problems
+            told.append(problem)
+    return told
 
 
 async def require(settings: KafkaSettings, names: Iterable[str]) -> dict[str, int]:
@@ -263,10 +275,7 @@ async def _found(
             found[name] = Found(name, len(partitions), replicas)
     if not configs or not found:
         return found
-    resources = [
-        ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None, "retention.ms": None})
-        for name in found
-    ]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(_READ)) for name in found]
     for response in await admin.describe_configs(resources):
         for code, _, _, name, entries in response.resources:
             if code == 0:  # without the right to read it, it is taken as good
