@@ -115,6 +115,14 @@ ATTEMPTS = (
         "Nobody would find what failed for good.",
     ),
     Mutant(
+        "dead-letter-forgotten-by-switches",
+        f"{MACHINE}/attempts.py",
+        "board.decision.effects.append(DeadLetter(key, attempt, row.error))",
+        "pass",
+        "tests/unit/core/machine/test_told.py::test_a_switch_function_chooses_among_what_follows_directly",
+        "Nobody would find the function whose choice no branch answers to.",
+    ),
+    Mutant(
         "handing-back-costs-an-attempt",
         f"{MACHINE}/attempts.py",
         "if live.attempt == 0 or block.state[slot] == _RETRYING:",

@@ -198,6 +198,20 @@ def test_a_paused_run_says_paused() -> None:
             Blocker("retry", {"attempt": 2, "of": 5, "due_at": 60.0}),
             "attempt 2 of 5 failed; the next one is due at 1970-01-01T00:01:00.000Z",
         ),
+        (
+            Blocker(
+                "no_worker",
+                {"lacking": "draining", "queue": "gpu", "labels": {}, "kind": "shell", "others": 1},
+            ),
+            "ready, but the only worker that could take it is draining: headrace worker --queues gpu",
+        ),
+        (
+            Blocker(
+                "no_worker",
+                {"lacking": "draining", "queue": "gpu", "labels": {}, "kind": "shell", "others": 2},
+            ),
+            "ready, but the 2 workers that could take it are draining: headrace worker --queues gpu",
+        ),
         (Blocker("child", {"run": "x"}), "waits for its child, run x"),
         (
             Blocker("running", {"worker": "w1", "attempt": 1, "started_at": None}),

@@ -24,9 +24,11 @@ def worker(
     [
         ([], "queue", 0),
         ([worker(("cpu",)), worker(("io",))], "queue", 2),
-        ([worker(("gpu",), draining=True)], "queue", 1),
+        ([worker(("gpu",), draining=True)], "queue", 0),
         ([worker(("gpu",)), worker(("gpu",), {"zone": "b"})], "labels", 2),
         ([worker(("gpu",), {"zone": "a"}, ("python",))], "kind", 1),
+        ([worker(("gpu",), {"zone": "a"}, draining=True), worker(("gpu",))], "draining", 1),
+        ([worker(("gpu",), {"zone": "a"}, ("python",), draining=True), worker(("gpu",))], "labels", 1),
     ],
 )
 def test_the_first_thing_that_nobody_has_is_named(
@@ -39,7 +41,9 @@ def test_the_first_thing_that_nobody_has_is_named(
 
 @pytest.mark.parametrize("kinds", [(), ("python", "shell")])
 def test_a_busy_worker_still_serves(kinds: tuple[str, ...]) -> None:
-    assert unserved("gpu", {"zone": "a"}, "shell", [worker(("gpu",), {"zone": "a"}, kinds)]) is None
+    fits = worker(("gpu",), {"zone": "a"}, kinds)
+    assert unserved("gpu", {"zone": "a"}, "shell", [fits]) is None
+    assert unserved("gpu", {"zone": "a"}, "shell", [fits._replace(draining=True), fits]) is None
 
 
 def test_only_workers_heard_of_late_are_noted_with_the_time_of_their_beat() -> None:

@@ -176,6 +176,10 @@ def _no_worker(said: Mapping[str, Any]) -> str:
         case "labels":
             has = "has" if said["others"] != 1 else "have"
             return f"ready, but on queue {said['queue']} {among} {has} the labels {labels}"
+        case "draining":
+            who = f"the {said['others']} workers" if said["others"] != 1 else "the only worker"
+            are = "are" if said["others"] != 1 else "is"
+            return f"ready, but {who} that could take it {are} draining: headrace worker --queues {said['queue']}"
     runs = "executes" if said["others"] != 1 else "execute"
     return f"ready, but on queue {said['queue']} {among} {runs} {said['kind']} tasks"
 

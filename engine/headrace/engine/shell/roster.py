@@ -6,7 +6,7 @@ API can tell a queue without workers from one whose workers are busy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.engine.ports.roster import WorkerRow
@@ -18,8 +18,8 @@ FRESH_SECONDS = 8.0
 
 
 class Unserved(NamedTuple):
-    """No live worker can take a task. `lacking`: queue, labels or kind, the first that nobody has; `others`: how many workers
-    come as far as that."""
+    """No live worker can take a task. `lacking`: queue, labels or kind, the first that nobody has, and `others`: how many workers
+    come as far as that. Or `draining`: those that could take it, `others` of them, take nothing more."""
 
     lacking: str
     queue: str
@@ -33,19 +33,28 @@ def unserved(
 ) -> Unserved | None:
     """Why none of these workers can take such a task; None when one can, however busy it is."""
     beside = list(workers)
-    listening = [worker for worker in beside if queue in worker.queues and not worker.draining]
+    staying = [worker for worker in beside if not worker.draining]
+    lacking, others = _lacking(queue, labels, kind, staying)
+    if lacking is None:
+        return None
+    without, leaving = _lacking(queue, labels, kind, [worker for worker in beside if worker.draining])
+    if without is None:
+        lacking, others = "draining", leaving
+    return Unserved(lacking, queue, labels, kind, others)
+
+
+def _lacking(
+    queue: str, labels: Mapping[str, str], kind: str, workers: Sequence[WorkerRow]
+) -> tuple[str | None, int]:
+    """The first that none of them has, and how many come as far as that; None, and how many have everything."""
+    listening = [worker for worker in workers if queue in worker.queues]
     if not listening:
-        return Unserved("queue", queue, labels, kind, len(beside))
-    labelled = [
-        worker
-        for worker in listening
-        if all(worker.labels.get(name) == value for name, value in labels.items())
-    ]
+        return "queue", len(workers)
+    labelled = [worker for worker in listening if labels.items() <= worker.labels.items()]
     if not labelled:
-        return Unserved("labels", queue, labels, kind, len(listening))
-    if not any(not worker.kinds or kind in worker.kinds for worker in labelled):
-        return Unserved("kind", queue, labels, kind, len(labelled))
-    return None
+        return "labels", len(listening)
+    fitting = [worker for worker in labelled if not worker.kinds or kind in worker.kinds]
+    return (None, len(fitting)) if fitting else ("kind", len(labelled))
 
 
 def seen(fleet: Fleet, mono: float, now: float) -> list[WorkerRow]:

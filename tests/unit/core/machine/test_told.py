@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from headrace.engine.core import events as e
-from headrace.engine.core.decision import Abort, ClearTimers, Effect, ReleaseSlots, StartChild
+from headrace.engine.core.decision import Abort, ClearTimers, DeadLetter, Effect, ReleaseSlots, StartChild
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
@@ -162,6 +162,9 @@ def test_a_switch_function_chooses_among_what_follows_directly(
     row = pilot.newest(Key(plan.index["s"]))
     assert row is not None
     assert (pilot.states()["s"], row.reason) == (state, reason)
+    letters = [DeadLetter(Key(plan.index["s"]), 1, row.error)] if row.error is not None else []
+    assert told(pilot, DeadLetter) == letters
+    assert [letter.error.retryable for letter in letters] == ([False] if state == "failed" else [])
     if state == "succeeded":
         assert pilot.states() | {"a": "", "s": ""} == {
             "a": "",

@@ -137,7 +137,10 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
     if not static.lone[key.task]:
         release_slots(board, key)
         if static.switch[key.task]:
-            _choose(board, block, slot, output)
+            row = _choose(board, block, slot, output)
+            row.finished_at = finished_at
+            if row.state is TaskState.FAILED and row.error is not None:
+                board.decision.effects.append(DeadLetter(key, attempt, row.error))
             return True
         cache = board.plan.tasks[key.task].cache
         if cache is not None and live.cache_key is not None:
@@ -152,15 +155,14 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
     return True
 
 
-def _choose(board: Board, block: Block, slot: int, output: bytes | None) -> None:
-    """A switch's function has returned what it chooses."""
+def _choose(board: Board, block: Block, slot: int, output: bytes | None) -> Row:
+    """A switch's function has returned what it chooses. What is no choice has failed for good, as if it had raised."""
     chosen = branching.chosen_of(output)
     if chosen is not None:
-        branching.switch(board, block, slot, chosen)
-        return
+        return branching.switch(board, block, slot, chosen)
     why = "A switch function returns an id or a list of ids."
     error = Error("switch", why, reason="invalid_output", retryable=False)
-    board.finish(block, slot, TaskState.FAILED, "invalid_output", error=error)
+    return board.finish(block, slot, TaskState.FAILED, "invalid_output", error=error)
 
 
 def skipped(board: Board, event: AttemptSkipped) -> bool:

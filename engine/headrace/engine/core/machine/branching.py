@@ -10,7 +10,7 @@ import json
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 
-from headrace.engine.core.decision import Need
+from headrace.engine.core.decision import Need, Row
 from headrace.engine.core.events import Error
 from headrace.engine.core.keys import prefix
 from headrace.engine.core.machine.block import Block
@@ -31,9 +31,9 @@ def gate(board: Board, block: Block, slot: int, opened: bool) -> None:
     )
 
 
-def switch(board: Board, block: Block, slot: int, chosen: list[str]) -> None:
+def switch(board: Board, block: Block, slot: int, chosen: list[str]) -> Row:
     """Direct downstream tasks that are not chosen, and that no chosen one leads to, are skipped. A chosen id that is
-    no direct downstream fails the task."""
+    no direct downstream fails the task. The switch's row."""
     node = block.node(slot)
     targets = set(board.plan.downstream(node))
     picked: set[int] = set()
@@ -44,17 +44,12 @@ def switch(board: Board, block: Block, slot: int, chosen: list[str]) -> None:
             message = (
                 f'The switch chose "{name}", which is no direct downstream task. Direct downstream: {known}.'
             )
-            board.finish(
-                block,
-                slot,
-                TaskState.FAILED,
-                "invalid_choice",
-                error=Error("switch", message, reason="invalid_choice", retryable=False),
-            )
-            return
+            error = Error("switch", message, reason="invalid_choice", retryable=False)
+            return board.finish(block, slot, TaskState.FAILED, "invalid_choice", error=error)
         picked.add(target)
     bar(board, block, slot, passed_over(board, node, picked), "not_chosen")
-    board.finish(block, slot, TaskState.SUCCEEDED, output=json.dumps(chosen, separators=(",", ":")).encode())
+    output = json.dumps(chosen, separators=(",", ":")).encode()
+    return board.finish(block, slot, TaskState.SUCCEEDED, output=output)
 
 
 def chosen_node(board: Board, node: int, name: str) -> int | None:
