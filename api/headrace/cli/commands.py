@@ -30,7 +30,7 @@ GROUPS = {
     "tokens": "How programs log in to the API:",
     "audit": "Who did what:",
     "lab": "Real servers, here:",
-    "db": "The database schema:",
+    "db": "The database:",
     "topics": "The topics on Kafka:",
     "config": "Settings and their sources:",
 }
@@ -137,6 +137,7 @@ COMMANDS = (
     ),
     Command("db upgrade", "Bring the schema up to date.", "database:upgrade", OPERATE),
     Command("db check", "Whether the schema is up to date.", "database:check", OPERATE),
+    Command("db restored", "Prepare a database that was restored from a copy.", "database:restored", OPERATE),
     Command(
         "topics ensure",
         "Make the topics that are missing; say what is wrong with others.",

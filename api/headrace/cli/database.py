@@ -1,4 +1,4 @@
-"""`headrace db upgrade|check`: the schema of the database."""
+"""`headrace db upgrade|check|restored`: the schema of the database, and what a copy of it needs."""
 
 from __future__ import annotations
 
@@ -52,6 +52,26 @@ def check(*, json: Json = False, where: Where = HERE) -> int:
 
     settings = where.settings()
     return _told(settings.database, go(look(settings.database)), json)
+
+
+def restored(*, json: Json = False, where: Where = HERE) -> int:
+    """Prepare a database that was restored from a copy.
+
+    Before the first engine starts on it: workers and Kafka know what came after the copy, and must not take the one for the
+    other. Runs go on from where the copy has them; what ended since runs again. Safe to repeat. PostgreSQL only: a SQLite file
+    needs nothing.
+    """
+    from headrace.engine.store import restored as leap
+
+    settings = where.settings()
+    go(leap(settings.database))
+    if json:
+        print_json({"schema": 1, "database": mask_password(settings.database), "restored": True})
+    else:
+        say(
+            f"{mask_password(settings.database)} is ready: engines may start, and go on from where the copy stands."
+        )
+    return Status.OK
 
 
 def _told(url: str, revision: str, json: bool) -> int:

@@ -70,6 +70,8 @@ class Gatherer:
         self._unknown: dict[int, _Stranger] = {}
         self._known: OrderedDict[int, None] = OrderedDict()  # runs that exist, though they are not in memory
         self._rivals: OrderedDict[str, None] = OrderedDict()  # incarnations that were told of
+        self.outrun: dict[int, int] = {}
+        """Parts of ours of which workers have obeyed a later owner, and its epoch."""
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -152,6 +154,8 @@ class Gatherer:
             if isinstance(message, Reports):
                 self._reports(part, turn, offset, message)
             elif isinstance(message, Alive):
+                if (seen := max(message.seen.values(), default=0)) > part.epoch:
+                    self.outrun[number] = seen
                 for flight in self._fleet.alive(message, part.epoch, turn.mono):
                     self._unheld(turn, flight)
             elif isinstance(message, Nudge):

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from headrace.engine.ports.ownership import Survey
 from headrace.engine.ports.store import (
     Batch,
     InboxRow,
@@ -97,6 +98,9 @@ class PatientStore:
 
     async def plan(self, plan: str) -> bytes | None:
         return await self._patiently(self._store.plan, plan)
+
+    async def survey(self) -> Survey:
+        return await self._patiently(self._store.survey)
 
     async def run(self, no: int) -> RunRow | None:
         return await self._patiently(self._store.run, no)

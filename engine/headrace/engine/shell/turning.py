@@ -15,6 +15,7 @@ from itertools import islice
 from headrace.engine.core.events import Event, SlotsGranted
 from headrace.engine.ports.broker import Arrived, EngineSide
 from headrace.engine.ports.messages import Dispatches, Lines, Reports
+from headrace.engine.ports.store import StoreLost
 from headrace.engine.shell.clock import Clock
 from headrace.engine.shell.committing import Committer
 from headrace.engine.shell.deciding import Decider
@@ -160,6 +161,8 @@ class Turner:
         gatherer.barrier(turn)
         self._complaints(turn)
         gatherer.messages(turn, self._take())
+        if gatherer.outrun:
+            await self._doubt()
         await gatherer.strangers(turn)
         gatherer.timers(turn, settings.gathered)
         if turn.mono >= self._swept_at + settings.sweep_seconds:
@@ -190,6 +193,19 @@ class Turner:
             if not self._settings.sole:
                 self._fleet.raise_barrier(part.number)
         self._again = self._again or holdings.loading
+
+    async def _doubt(self) -> None:
+        """Workers have obeyed a later owner of a part than we are: it lives, and the next commit will show it. Or the database knows of
+        none: then it is a copy from before that owner, and workers would refuse all we send. Raises StoreLost."""
+        outrun, self._gatherer.outrun = self._gatherer.outrun, {}
+        stored = {seen.part: seen.epoch for seen in (await self._store.survey()).parts}
+        for number, seen in outrun.items():
+            part = self._holdings.parts.get(number)
+            if part is not None and stored.get(number) == part.epoch < seen:
+                raise StoreLost(
+                    f"The database is a copy from before: workers have obeyed epoch {seen} of part {number}, and it knows none above "
+                    f"{part.epoch}. Nothing is decided on it as it is. Stop every engine, then run `headrace db restored` once."
+                )
 
     def _take(self) -> list[Arrived]:
         """Messages of about as many reports as one turn takes; the rest waits for the next."""

@@ -14,7 +14,7 @@ from headrace.engine.ports.store import StoreUnavailable
 if TYPE_CHECKING:
     from headrace.engine.ports.store import Store
 
-__all__ = ["check", "open_store", "speaks", "upgrade"]
+__all__ = ["check", "open_store", "restored", "speaks", "upgrade"]
 
 
 async def open_store(url: str) -> Store:
@@ -52,6 +52,18 @@ async def upgrade(url: str, parts: int | None = None) -> str:
     from headrace.engine.store.schema import HEAD
 
     return HEAD
+
+
+async def restored(url: str) -> None:
+    """Make a PostgreSQL database that was restored from a copy fit to be used beside workers and a Kafka that are ahead of it. Safe
+    to repeat. Raises StoreUnavailable, also while an engine lives on it and for a SQLite file, which needs nothing."""
+    if _sqlite_path(url) is not None:
+        raise StoreUnavailable(
+            "A SQLite file needs nothing after it was put back: nobody else remembers what came after."
+        )
+    from headrace.engine.store.postgres_upkeep import restored as leap
+
+    await leap(url)
 
 
 async def check(url: str) -> str:

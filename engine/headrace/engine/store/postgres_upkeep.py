@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from headrace.engine.ports.store import StoreUnavailable
-from headrace.engine.store import keeping, partings, partitions, schema
+from headrace.engine.store import keeping, ownership, partings, partitions, schema
 from headrace.engine.store.postgres_link import Address, again, lost, outage
 from headrace.engine.store.postgres_pool import Pool
 
@@ -53,6 +53,46 @@ async def stored(url: str) -> schema.Stored:
             return await connection.run_sync(what_it_says, address)
 
     return await with_pool(address, look)
+
+
+LEAP = 1_000_000
+"""More than any part has owners, and any table rows, between a copy and the day it is needed."""
+
+NUMBERED = (("runs", "no"), ("inbox", "id"), ("dead_letters", "id"), ("poison", "id"))
+"""Tables whose rows others know by a number."""
+
+_LEAPT = text("UPDATE parts SET epoch = epoch + :leap, owner = NULL")
+
+
+async def restored(url: str) -> None:
+    """Make a database that was restored from a copy fit for workers and a Kafka that know what came after it.
+
+    Workers refuse owners below the last that they obeyed, and remember what they have done for ten minutes: so no epoch and no number
+    of a run is used that may have been used since the copy. Safe to repeat. Raises StoreUnavailable, also while an engine lives.
+    """
+    address = Address(url)
+
+    def leap(connection: Connection) -> None:
+        schema.require_usable(what_it_says(connection, address), f"The database {address.shown}")
+        live = ownership.survey(connection).engines
+        if live:
+            raise StoreUnavailable(
+                f"Engines decide on {address.shown} now: {', '.join(live)}. Stop them first, all of them."
+            )
+        connection.execute(_LEAPT, {"leap": LEAP})
+        for table, column in NUMBERED:
+            connection.execute(
+                text(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "
+                    f"(SELECT coalesce(max({column}), 0) FROM {table}) + {LEAP})"
+                )
+            )
+        connection.commit()
+
+    async def work(pool: AsyncEngine) -> None:
+        await _alone(pool, leap)
+
+    await with_pool(address, work)
 
 
 def what_it_says(connection: Connection, address: Address) -> schema.Stored:

@@ -143,12 +143,33 @@ def test_a_group_has_as_many_task_runs_as_leaves() -> None:
     assert pilot.fly().states()["after"] == "succeeded"
 
 
-@pytest.mark.parametrize("crashes", [False, True])
-def test_a_map_without_items_is_known_as_such_after_a_crash(crashes: bool) -> None:
+@pytest.mark.parametrize("tolerated", [0, 1])
+def test_what_was_tolerated_counts_as_succeeded_when_all_has_ended(tolerated: int) -> None:
     tasks = (
-        py("p", map=over([])),
+        py("p", map=over([1, 2, 3]), tolerate=tolerated),
+        py("after", "p", trigger_rule='count(p, "succeeded") == 3'),
+    )
+    state = begun(*tasks, p1=Outcome("failed")).fly().states()["after"]
+    assert state == ("succeeded" if tolerated else "skipped")
+
+
+def test_a_map_without_items_is_one_of_its_groups_leaves() -> None:
+    after = [
+        py("both", "g", trigger_rule='count(g, "skipped") == 1 && count(g, "succeeded") == 1'),
+        py("half", "g", trigger_rule="rate(g) == 0.5"),
+    ]
+    states = begun(group("g", py("a"), py("b", map=over([]))), *after).fly().states()
+    assert (states["both"], states["half"]) == ("succeeded", "succeeded")
+
+
+@pytest.mark.parametrize("empty", ["skip", "succeed"])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_map_without_items_is_known_as_such_after_a_crash(crashes: bool, empty: str) -> None:
+    state = "skipped" if empty == "skip" else "succeeded"
+    tasks = (
+        py("p", map=over([]), on_empty=empty),
         py("a"),
-        py("after", "p", "a", trigger_rule='count(p, "skipped") == 0 && done(a)'),
+        py("after", "p", "a", trigger_rule=f'count(p, "{state}") == 0 && done(a)'),
     )
     pilot = begun(*tasks)
     if crashes:

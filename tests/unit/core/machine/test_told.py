@@ -173,3 +173,12 @@ def test_a_switch_function_chooses_among_what_follows_directly(
             "c": "skipped",
             "d": "skipped",
         }
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_what_ends_in_time_takes_its_timer_along(crashes: bool) -> None:
+    pilot = begun(flow(py("a", timeouts=Timeouts(total=timedelta(seconds=5)))))
+    if crashes:
+        pilot.crash()
+    pilot.land()
+    assert told(pilot, ClearTimers) == [ClearTimers(Key(0))]
