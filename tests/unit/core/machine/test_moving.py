@@ -144,3 +144,13 @@ def test_an_item_that_the_kept_map_does_not_have_is_refused() -> None:
     pilot = flown(plan)
     with pytest.raises(Misfit, match=r'version 2 has no task run "p\[5\]"'):
         pilot.machine.check_move((Key(0, child(0, 5, 0)),), flow(noop("n"), py("p", map=over([1, 2]))), 2)
+
+
+def test_a_move_that_does_not_fit_any_more_is_out_of_date() -> None:
+    """It fitted when it was asked for, and comes behind what changed that."""
+    old = flow(py("a"))
+    pilot = flown(old, "a")
+    pilot.move(flow(py("b")), (Key(0),))
+    board = pilot.machine.board
+    assert (pilot.stale, board.status.generation) == (1, 1)
+    assert board.plan is old

@@ -153,6 +153,18 @@ def test_what_was_tolerated_counts_as_succeeded_when_all_has_ended(tolerated: in
     assert state == ("succeeded" if tolerated else "skipped")
 
 
+def test_what_is_tolerated_so_far_is_neither_failed_nor_succeeded() -> None:
+    tasks = (
+        py("p", map=over([1, 2, 3]), tolerate=1),
+        py("good", "p", trigger_rule='count(p, "succeeded") >= 1'),
+        py("bad", "p", trigger_rule='count(p, "failed") >= 1'),
+    )
+    pilot = begun(*tasks, p0=Outcome("failed"))
+    pilot.land()
+    states = pilot.states()
+    assert (states["p[0]"], states["good"], states["bad"]) == ("failed", "pending", "pending")
+
+
 def test_a_map_without_items_is_one_of_its_groups_leaves() -> None:
     after = [
         py("both", "g", trigger_rule='count(g, "skipped") == 1 && count(g, "succeeded") == 1'),
