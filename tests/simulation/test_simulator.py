@@ -17,8 +17,8 @@ from headrace.testing.simulation.running import run
 from headrace.testing.simulation.script import Asked
 from headrace.testing.simulation.shrinking import kind_of, shrink
 
-SEEDS = int(os.environ.get("HEADRACE_SEEDS", "1500"))
-"""Of each of the two tests, which go to two processes."""
+SEEDS = int(os.environ.get("HEADRACE_SEEDS", "2000"))
+"""Of each of the ten tests, which as many processes share as there are."""
 
 
 def holds(verdict: Verdict) -> None:
@@ -28,7 +28,7 @@ def holds(verdict: Verdict) -> None:
     )
 
 
-@pytest.mark.parametrize("first", [0, 1_000_000])
+@pytest.mark.parametrize("first", range(0, 10_000_000, 1_000_000))
 def test_no_seed_breaks_a_promise(first: int) -> None:
     """I1 to I11"""
     tally = run(first, SEEDS)

@@ -202,3 +202,13 @@ def test_a_person_cannot_change_what_has_ended() -> None:
     for action in ("skip", "succeed", "cancel", "retry"):
         assert pilot.feed(e.TaskAsked(1.0, "ann", Key(0), action)).stale == 1
     assert pilot.states()["a"] == "succeeded"
+
+
+@pytest.mark.parametrize(("said", "reason"), [("too late", "too late"), (None, "asked")])
+@pytest.mark.parametrize("action", ["skip", "succeed", "cancel"])
+def test_what_a_person_says_is_the_reason(action: str, said: str | None, reason: str) -> None:
+    pilot = begun(Pilot(flow(py("a"), py("b", "a"))))
+    pilot.feed(e.TaskAsked(1.0, "ann", Key(1), action, said))
+    row = pilot.newest(Key(1))
+    assert row is not None
+    assert (row.reason, row.by) == (reason, "ann")
