@@ -52,15 +52,30 @@ def test_waiting_for_a_place_too_long(headrace: Terminal) -> None:
         "  start: {noop: {}}\n",
     )
     with headrace.watching("w.yaml", "--slots", "1") as live:
-        live.until("late", "failed")
-        for command in ("pause", "resume"):  # once they are answered the worker has heard of the withdrawal
-            assert headrace("runs", command, "last").status == 0
+        live.until("late", "failed")  # which it is when the worker has let go of it
         (headrace.folder / "over").touch()
         assert live.status == 1, live.err
     task = headrace.last().tasks["late"]
     assert (task["state"], task["reason"], task["started_at"]) == ("failed", "timed_out", None)
     assert not (headrace.folder / "ran").exists()
     assert headrace.last().states["busy"] == "succeeded"
+
+
+def test_what_runs_past_its_total_is_over_before_its_handler_begins(headrace: Terminal) -> None:
+    headrace.write(
+        "w.yaml",
+        "workflow: w\ntasks:\n"
+        "  slow:\n    shell: 'echo $$ > pid; while true; do sleep 0.02; done'\n    timeouts: {total: 1s}\n"
+        "  undo:\n    shell: 'kill -0 $(cat pid) && touch beside || touch after'\n"
+        "    depends_on: slow\n    trigger_rule: one_failed\n",
+    )
+    done = headrace("run", "w.yaml", "--json")
+    assert done.states == {"slow": "failed", "undo": "succeeded"}
+    assert (headrace.folder / "after").exists()
+    assert not (headrace.folder / "beside").exists()
+    (letter,) = headrace("dlq", "list", "--json").document["items"]
+    assert letter["task"] == "slow"
+    assert headrace("replay", "last").status == 0
 
 
 def test_the_deadline_cancels_and_fails_the_run(headrace: Terminal) -> None:

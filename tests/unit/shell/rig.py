@@ -84,6 +84,8 @@ class ScriptedWorker:
         self.aborted: list[tuple[int, int, int, int, int]] = []
         self.asked: list[Ask | Drain] = []
         self.draining = False
+        self.deaf = False
+        """Whether it goes on with what it is told to stop."""
 
     @property
     def names(self) -> list[str]:
@@ -121,7 +123,7 @@ class ScriptedWorker:
                         await self.report(item, answer)
             elif isinstance(message, Abort):
                 self.aborted.extend(message.keys)
-                for key in message.keys:
+                for key in () if self.deaf else message.keys:
                     held = self.held.pop(key[:4], None)
                     if held is not None:
                         await self.report(held, Answer("cancelled"))

@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from headrace.engine.core.workflow import Timeouts
 from headrace.engine.ports.messages import ErrorInfo
 from headrace.engine.shell.commands import RerunBody, StopBody, TaskBody
@@ -290,6 +292,56 @@ async def test_a_queue_timeout_fires_while_no_worker_serves(bench: Rig) -> None:
     view = await bench.view(row.no)
     assert (view.tasks[0].state, view.tasks[0].reason) == ("failed", "timed_out")
     assert bench.engine.waiting == 0
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("bound", ["queue", "total"])
+async def test_what_takes_too_long_is_stopped_before_anything_follows_upon_its_failure(
+    bench: Rig, bound: str, started: bool
+) -> None:
+    """What its worker only holds, and what it executes: a handler must not run beside the attempt that it is to clean up after."""
+    bench.worker.body = lambda d: HOLD if d.job.task_id == "a" else Answer()
+    bench.worker.deaf = True
+    slow = py("a", timeouts=replace(Timeouts(), **{bound: timedelta(seconds=3)}))
+    row = await bench.submit(flow(slow, py("undo", "a", trigger_rule="one_failed")))
+    await bench.settle()
+    (held,) = bench.worker.held.values()
+    if started:
+        await bench.worker.report(held, Answer("started"))
+        await bench.settle()
+    await bench.advance(3)
+    if bound == "queue" and started:
+        assert bench.worker.aborted == [], "it did start in time"
+        return
+    assert (await bench.states(row.no)) == {"a": "running" if started else "dispatched", "undo": "pending"}
+    assert [key[:4] for key in bench.worker.aborted] == [(row.no, 1, 0, 0)]
+    await bench.worker.report(held, Answer("cancelled"), **({} if started else {"started_at": None}))
+    await bench.settle()
+    view = await bench.view(row.no)
+    assert [(task.state, task.reason) for task in view.tasks] == [
+        ("failed", "timed_out"),
+        ("succeeded", None),
+    ]
+    assert json.loads((await bench.store.task_rows(row.no))[0].error or b"")["reason"] == "timed_out"
+    assert len(await bench.store.dead_letters("default")) == int(started), (
+        "what was executed and failed for good"
+    )
+    await bench.agrees(row.no)
+
+
+@pytest.mark.parametrize("action", ["skip", "succeed"])
+async def test_an_attempt_is_stopped_when_a_person_says_how_its_task_has_ended(
+    bench: Rig, action: str
+) -> None:
+    """The task run ends at once; what executes it need not go on."""
+    bench.worker.body = lambda d: HOLD
+    row = await bench.submit(flow(py("a")))
+    await bench.settle()
+    await bench.command(row.no, "task", TaskBody("ann", "a", action))
+    await bench.settle()
+    assert [key[:4] for key in bench.worker.aborted] == [(row.no, 1, 0, 0)]
+    assert await bench.states(row.no) == {"a": {"skip": "skipped", "succeed": "succeeded"}[action]}
+    await bench.agrees(row.no)
 
 
 async def test_an_error_of_the_task_travels_whole(bench: Rig) -> None:

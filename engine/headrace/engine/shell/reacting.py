@@ -72,23 +72,36 @@ class Reactor:
         failures: list[Failure] = []
         for live in lives:
             try:
-                returned = self._moved(live, turn)
                 decision = live.decision
+                effects = live.new_effects() if decision.effects else ()
+                if Abort in map(type, effects):
+                    self._stop(live, turn, effects)
+                returned = self._moved(live, turn)
                 if decision.ready or decision.withdrawn:
                     self._lined(live, returned)
-                if decision.effects:
+                if effects:
                     portion = turn.portion(live.part)
-                    for kind, effects in groupby(live.new_effects(), type):
+                    for kind, alike in groupby(effects, type):
                         if kind is Send:
-                            self._send(live, turn, portion, cast("Iterator[Send]", effects))
+                            self._send(live, turn, portion, cast("Iterator[Send]", alike))
                         else:
-                            for effect in effects:
+                            for effect in alike:
                                 await self._other(live, turn, portion, effect)
             except StoreUnavailable:
                 raise
             except Exception as fault:
                 failures.append(Failure(live, fault))
         return failures
+
+    def _stop(self, live: LiveRun, turn: Turn, effects: Iterable[Effect]) -> None:
+        """Before anything lands: a task run that a person declares to have ended does so at once, and its attempt is to be
+        stopped all the same."""
+        outbox = turn.portion(live.part).outbox
+        for effect in effects:
+            if isinstance(effect, Abort):
+                flight = self._fleet.flights.get((live.no, effect.key))  # None: it is over already
+                if flight is not None and self._fleet.stop(flight, effect, turn.mono):
+                    outbox.abort(live, flight, effect.grace)
 
     def _moved(self, live: LiveRun, turn: Turn) -> set[Key] | None:
         """Flights that started or landed. Answers with what was handed back: it goes to the head of the line."""
@@ -165,10 +178,6 @@ class Reactor:
                 live.timed[key] = None
             case ClearTimers(key):
                 timers.clear(no, key, batch)
-            case Abort(key, _, _, grace):
-                flight = self._fleet.flights.get((no, key))  # None: it is over already
-                if flight is not None and self._fleet.stop(flight, effect, turn.mono):
-                    portion.outbox.abort(live, flight, grace)
             case RequestSlots(key, pool, cost):
                 self._grant(turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
             case ReleaseSlots(key, pool, _):

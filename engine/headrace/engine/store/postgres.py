@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from headrace.engine.ports.acts import Act
 from headrace.engine.ports.logs import Attempt, LogChunk
@@ -96,8 +95,10 @@ class PostgresStore(SharedStore):
 
         try:
             return await retried(lambda: _repeated(read))
-        except (DBAPIError, PoolTimeout, OSError) as error:
-            if not outage(error):
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if not self._gone(error):
                 raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
 
@@ -116,14 +117,21 @@ class PostgresStore(SharedStore):
 
         try:
             return await retried(lambda: _repeated(write, lambda: repeatable or not sent))
-        except (DBAPIError, PoolTimeout, OSError) as error:
-            if sent and not repeatable and lost(error):
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if sent and not repeatable and (lost(error) or self._connections.closed):
                 raise OutcomeUnknown(
                     f"The connection to {self._address.shown} was lost while writing."
                 ) from error
-            if not outage(error):
+            if not self._gone(error):
                 raise  # a fault of ours, not of the server
             raise self._address.unavailable(error) from error
+
+    def _gone(self, error: Exception) -> bool:
+        """Whether the server or the way to it is to blame. A connection that `close` cuts off under a call may break anywhere in the
+        driver, with whatever error."""
+        return self._connections.closed or outage(error)
 
     # ownership -----------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class Pool:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._opened: set[Any] = set()
-        self._closed = False
+        self.closed = False
         settings = {
             "application_name": "headrace",
             "idle_in_transaction_session_timeout": IDLE_MILLISECONDS,
@@ -43,7 +43,7 @@ class Pool:
 
     async def close(self) -> None:
         """Idle connections say goodbye; one that is in use is cut off under its user."""
-        self._closed = True
+        self.closed = True
         try:
             await self.engine.dispose()
         finally:
@@ -56,7 +56,7 @@ class Pool:
     async def _open(self, *args: Any, **named: Any) -> Any:
         self._require_open()
         connection = await asyncpg.connect(*args, **named)
-        if self._closed:
+        if self.closed:
             connection.terminate()
             self._require_open()
         self._opened = {each for each in self._opened if not each.is_closed()}
@@ -64,5 +64,5 @@ class Pool:
         return connection
 
     def _require_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise StoreUnavailable(f"The connection to {self._address.shown} was closed.")

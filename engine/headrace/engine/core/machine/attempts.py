@@ -31,6 +31,18 @@ _IN_FLIGHT = bytes((TaskState.DISPATCHED, TaskState.RUNNING))
 _MOST_RETRY_AFTER = 3600.0
 _NONE = Filled({})
 _new = tuple.__new__
+
+
+def _timed_out(why: str) -> Error:
+    return Error("timeout", why, ("timeout",), reason="timed_out", retryable=False)
+
+
+TIMED_OUT = {
+    "queue_timeout": _timed_out("It did not start within timeouts.queue."),
+    "total_timeout": _timed_out("It was not final within timeouts.total."),
+}
+"""By the timer that fired, which is also why an attempt was told to stop."""
+
 # plain integers, as the board holds them; to look a member up in its enumeration takes longer than to compare it
 _SUCCEEDED, _DISPATCHED, _RETRYING = map(int, (TaskState.SUCCEEDED, TaskState.DISPATCHED, TaskState.RETRYING))
 
@@ -360,7 +372,13 @@ def keep(board: Board, block: Block, slot: int) -> Live:
 
 
 def stopped(board: Board, block: Block, slot: int, live: Live, error: Error | None = None) -> Row:
-    """It was told to stop, and is over."""
+    """It was told to stop, and is over. `error`: of the attempt, when it has one."""
+    late = TIMED_OUT.get(live.aborted or "")
+    if late is not None:
+        row = board.finish(block, slot, TaskState.FAILED, "timed_out", error=late)
+        if live.started_at is not None:
+            board.decision.effects.append(DeadLetter(block.key(slot), live.attempt, late))
+        return row
     reason, by = live.aborted or "run_cancelled", live.by
     row = board.finish(block, slot, TaskState.CANCELLED, reason, error=error)
     row.by = by

@@ -218,17 +218,20 @@ def timer(board: Board, event: TimerFired) -> bool:
         case "queue_timeout" if state in (TaskState.PENDING, TaskState.QUEUED, TaskState.DISPATCHED):
             if live is not None and (live.started_at is not None or live.attempt > 1):
                 return False  # it bounds the wait for the first start, not those between attempts
-            return _time_out(board, block, slot, "It did not start within timeouts.queue.")
+            return _time_out(board, block, slot, "queue_timeout")
         case "total_timeout" if state < TaskState.SUCCEEDED:
-            return _time_out(board, block, slot, "It was not final within timeouts.total.")
+            return _time_out(board, block, slot, "total_timeout")
     return False
 
 
-def _time_out(board: Board, block: Block, slot: int, why: str) -> bool:
+def _time_out(board: Board, block: Block, slot: int, which: str) -> bool:
+    """What waits has failed; an attempt in flight has when the worker has stopped it, so that nothing that follows upon the
+    failure runs beside it."""
     if block.state[slot] in _IN_FLIGHT:
-        attempts.abort(board, block, slot, "timed_out")
-    row = stop_waiting(board, block, slot, "timed_out", TaskState.FAILED)
-    row.error = Error("timeout", why, ("timeout",), reason="timed_out", retryable=False)
+        attempts.abort(board, block, slot, which)
+        attempts.keep(board, block, slot)
+        return True
+    stop_waiting(board, block, slot, "timed_out", TaskState.FAILED).error = attempts.TIMED_OUT[which]
     return True
 
 
