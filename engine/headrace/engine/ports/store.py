@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from headrace.engine.ports.acts import Act
+from headrace.engine.ports.backfills import Backfills
 from headrace.engine.ports.letters import DeadLetterRow, DeadLetters, PoisonRow
 from headrace.engine.ports.ownership import Owning
 from headrace.engine.ports.registry import Registry
@@ -277,7 +278,7 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Protocol):
+class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Backfills, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...

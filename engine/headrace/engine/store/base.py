@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from headrace.engine.ports.access import Token, User
 from headrace.engine.ports.acts import Act, AuditLine, ChainHead, Once
+from headrace.engine.ports.backfills import (
+    BackfillMoment,
+    BackfillRow,
+    BackfillStep,
+    ChangedBackfill,
+    DueBackfill,
+    NewBackfill,
+)
 from headrace.engine.ports.letters import (
     DeadLetter,
     LetterGroup,
@@ -18,7 +26,7 @@ from headrace.engine.ports.letters import (
     Requeued,
 )
 from headrace.engine.ports.roster import WorkerRow
-from headrace.engine.ports.schedules import DueSchedule, NewSchedule, ScheduleRow, ScheduleStep
+from headrace.engine.ports.schedules import DueSchedule, NewSchedule, RunEnd, ScheduleRow, ScheduleStep
 from headrace.engine.ports.store import (
     Created,
     HistoryRow,
@@ -34,6 +42,7 @@ from headrace.engine.ports.workflow_settings import WorkflowSettings
 from headrace.engine.store import (
     access,
     auditing,
+    backfilling,
     keeping,
     letters,
     listing,
@@ -341,6 +350,62 @@ class SharedStore(ABC):
 
     async def advance(self, steps: Sequence[ScheduleStep]) -> list[ScheduleStep]:
         return await self._write(scheduling.advance, steps) if steps else []
+
+    # backfills -----------------------------------------------------------------------------------------------------
+
+    async def create_backfill(self, new: NewBackfill, *, act: Act | None = None) -> BackfillRow:
+        return await self._write(backfilling.create, new, act, repeatable=False)
+
+    async def backfills(
+        self,
+        project: str,
+        *,
+        workflow: str | None = None,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> list[BackfillRow]:
+        return await self._read(backfilling.listed, project, workflow, state, before, limit)
+
+    async def backfill(self, project: str, no: int) -> BackfillRow | None:
+        return await self._read(backfilling.one, project, no)
+
+    async def backfill_counts(self, numbers: Collection[int]) -> dict[int, dict[str, int]]:
+        return await self._read(backfilling.counts, numbers) if numbers else {}
+
+    async def backfill_moments(
+        self, no: int, *, state: str | None = None, after: int = -1, limit: int | None = None
+    ) -> list[BackfillMoment]:
+        return await self._read(backfilling.moments, no, state, after, limit)
+
+    async def newest_runs(self, project: str, schedule: str, moments: Sequence[float]) -> dict[float, RunEnd]:
+        return await self._read(backfilling.newest, project, schedule, moments)
+
+    async def set_backfill(
+        self,
+        project: str,
+        no: int,
+        at: float,
+        *,
+        by: str,
+        state: str | None = None,
+        why: str | None = None,
+        max_active: int | None = None,
+        priority: str | None = None,
+        stop: bytes | None = None,
+        act: Act | None = None,
+    ) -> ChangedBackfill | None:
+        change = (by, state, why, max_active, priority, stop)
+        return await self._change(act, backfilling.change, project, no, at, *change, repeatable=False)
+
+    async def due_backfills(self, now: float, limit: int) -> list[DueBackfill]:
+        return await self._read(backfilling.due, now, limit)
+
+    async def has_backfills(self) -> bool:
+        return await self._read(backfilling.any_goes_on)
+
+    async def advance_backfills(self, steps: Sequence[BackfillStep]) -> list[BackfillStep]:
+        return await self._write(backfilling.advance, steps) if steps else []
 
     # what somebody did ---------------------------------------------------------------------------------------------
 

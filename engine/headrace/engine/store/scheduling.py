@@ -170,8 +170,8 @@ def due(connection: Connection, now: float, limit: int) -> list[DueSchedule]:
     if not found:
         return []
     workflows = sorted({(row.project, row.workflow) for row in found})
-    versions, settings = _newest(connection, workflows), _settings(connection, workflows)
-    ends = _ends(connection, [run for row in found for run in row.running])
+    versions, settings = newest_versions(connection, workflows), settings_of(connection, workflows)
+    ends = ends_of(connection, [run for row in found for run in row.running])
     return [
         DueSchedule(
             row,
@@ -183,7 +183,7 @@ def due(connection: Connection, now: float, limit: int) -> list[DueSchedule]:
     ]
 
 
-def _newest(
+def newest_versions(
     connection: Connection, workflows: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], VersionRow]:
     """The newest versions, without their documents."""
@@ -204,15 +204,17 @@ def _newest(
     }
 
 
-def _settings(
+def settings_of(
     connection: Connection, workflows: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], WorkflowSettings]:
+    """What was set of them, where anything was."""
     columns = (_W.project, *(_W[name] for name in WorkflowSettings._fields))
     found = connection.execute(select(*columns).where(tuple_(_W.project, _W.name).in_(workflows)))
     return {(project, name): WorkflowSettings(name, *rest) for project, name, *rest in found}
 
 
-def _ends(connection: Connection, runs: Sequence[str]) -> dict[str, RunEnd]:
+def ends_of(connection: Connection, runs: Sequence[str]) -> dict[str, RunEnd]:
+    """How those of the runs stand that there are."""
     return {
         row.id: RunEnd._make(row)
         for some in _chunks(runs)

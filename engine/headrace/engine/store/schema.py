@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -32,6 +32,7 @@ STEPS = {
     "0005": "room for second versions of task runs",
     "0006": "users, tokens, audit, settings of workflows",
     "0007": "schedules",
+    "0008": "backfills",
 }
 """Every revision and what it brings."""
 

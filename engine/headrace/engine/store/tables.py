@@ -378,6 +378,49 @@ schedules = Table(
 )
 """`waiting` and `running` are lists as JSON."""
 
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("no", Identity, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("schedule", Text, nullable=False),
+    Column("trigger", LargeBinary, nullable=False),
+    Column("params", LargeBinary, nullable=False),
+    Column("reprocess", Text, nullable=False),
+    Column("order", Text, nullable=False),
+    Column("max_active", Integer, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("paused_by", Text),
+    Column("paused_why", Text),
+    Column("problem", Text),
+    Column("due_at", Double),
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Index("backfills_of_project", "project", "no"),
+    Index("backfills_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
+    Index("backfills_going_on", "no", sqlite_where=text("finished_at IS NULL")),
+    sqlite_autoincrement=True,
+)
+
+backfill_moments = Table(
+    "backfill_moments",
+    metadata,
+    Column("backfill", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("moment", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("run", RunId),
+    Index("backfill_moments_started", "backfill", sqlite_where=text("state = 'started'")),
+    Index("backfill_moments_waiting", "backfill", "place", sqlite_where=text("state = 'waiting'")),
+    Index("backfill_moments_run", "moment", sqlite_where=text("run IS NOT NULL")),
+)
+"""Those that are started and those that wait are found by themselves, however many are behind them."""
+
 FILLFACTOR = {"engines": "50", "parts": "50", "runs": "70", "task_runs": "40", "workers": "50"}
 """How full PostgreSQL packs a page, so that an updated row finds room beside its old version."""
 

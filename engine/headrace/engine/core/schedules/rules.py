@@ -85,6 +85,11 @@ class Coming(NamedTuple):
     more: bool
 
 
+def key_of(schedule: str, moment: float) -> str:
+    """The idempotency key of the run that a schedule has for a moment, whoever begins it."""
+    return f"schedule:{schedule}@{moment:.3f}"
+
+
 def coming(rules: Rules, calendar: Calendar, cursor: float, now: float, room: int) -> Coming:
     """What is due at `now` of what comes after the cursor; `room`: how many missed ones can be taken."""
     before = now - PATIENCE

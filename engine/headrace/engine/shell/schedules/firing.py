@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from headrace.engine.core.evaluation import EvaluationError, Evaluator
 from headrace.engine.core.problems import InvalidWorkflow
+from headrace.engine.core.schedules.rules import key_of
 from headrace.engine.core.schedules.timetable import Calendar, Timetable, day_of
 from headrace.engine.core.workflow import Json
 from headrace.engine.ports.store import NewRun, VersionRow
@@ -71,11 +72,14 @@ class Firing:
         now: float,
         *,
         priority: str | None = None,
+        params: Mapping[str, Json] | None = None,
         more: Mapping[str, Json] | None = None,
         once: bool = True,
+        follows: str | None = None,
     ) -> NewRun:
-        """The run of that moment. `priority`: of the workflow, where the trigger says none; `more`: goes into the run's trigger;
-        `once`: it is the one run that the schedule has for the moment. Raises CannotFire."""
+        """The run of that moment. `priority`: of the workflow, where the trigger says none; `params`: laid over what the trigger
+        gives; `more`: goes into the run's trigger; `once`: it is the one run that the schedule has for the moment, or, with
+        `follows`, the one that follows upon that run. Raises CannotFire."""
         event = self._event(schedule.timetable, moment)
         try:
             plan = (await self._plans.get(version.plan)).plan
@@ -83,14 +87,14 @@ class Firing:
             return new_run(
                 plan,
                 version,
-                said.params,
+                {**said.params, **(params or {})},
                 now=now,
                 parts=self._parts,
                 trigger={**said.trigger, **(more or {})},
                 check=self._check,
                 folder=self._folder_of(plan.workflow.name),
                 priority=schedule.priority or priority,
-                idempotency=f"schedule:{schedule.rules.id}@{moment:.3f}" if once else None,
+                idempotency=_key(schedule.rules.id, moment, follows) if once else None,
                 scheduled_at=moment,
                 event=event,
                 entropy=self._entropy,
@@ -101,6 +105,10 @@ class Firing:
             raise CannotFire(" ".join(str(problem) for problem in invalid.problems)) from invalid
         except PlanMissing as missing:
             raise CannotFire(str(missing)) from missing
+
+
+def _key(schedule: str, moment: float, follows: str | None) -> str:
+    return key_of(schedule, moment) if follows is None else f"{key_of(schedule, moment)}>{follows}"
 
 
 def event_of(calendar: Calendar, timetable: Timetable, moment: float) -> dict[str, Json]:

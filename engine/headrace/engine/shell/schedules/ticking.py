@@ -1,4 +1,4 @@
-"""The ticker: finds schedules whose time has come, and begins their runs.
+"""The ticker: finds schedules whose time has come, and begins their runs; those of backfills too (`filling`).
 
 Every engine has one, and none leads. What is due is found by an index; whoever is first writes the step, its runs and the next
 due moment in one transaction, on condition that the schedule stands as it was seen. So a moment is dealt with once, whoever
@@ -20,6 +20,7 @@ from headrace.engine.ports.schedules import DueSchedule, ScheduleRow, ScheduleSt
 from headrace.engine.ports.store import InboxRow, NewRun, Store, StoreLost, StoreUnavailable
 from headrace.engine.shell import commands
 from headrace.engine.shell.clock import Clock
+from headrace.engine.shell.schedules.filling import Filling
 from headrace.engine.shell.schedules.firing import CannotFire, Firing
 from headrace.engine.shell.schedules.reading import Schedule, read
 
@@ -44,6 +45,7 @@ class Ticker:
         self._firing = firing
         self._clock = clock
         self._nudge = nudge
+        self._filling = Filling(store, firing, clock, nudge)
 
     async def run(self) -> None:
         """Until cancelled, or until the store is lost."""
@@ -64,7 +66,13 @@ class Ticker:
             await asyncio.sleep(pause)
 
     async def tick(self) -> float:
-        """Deal with all that is due. Returns after how many seconds to look again, at most EVERY. Raises StoreUnavailable."""
+        """Deal with all that is due, of schedules and of backfills. Returns after how many seconds to look again, at most EVERY.
+        Raises StoreUnavailable."""
+        pause = await self._schedules()
+        filling = await self._filling.tick()
+        return pause if filling is None else min(pause, filling)
+
+    async def _schedules(self) -> float:
         while True:
             now = self._clock.now()
             due = await self._store.due_schedules(now, AT_ONCE)
