@@ -24,6 +24,7 @@ GROUPS = {
     "tasks": "One task of a run:",
     "workflows": "Registered workflows:",
     "schedules": "What starts by time:",
+    "backfills": "What is made up for:",
     "dlq": "Dead letters:",
     "workers": "Who executes tasks:",
     "users": "Who may log in to the API:",
@@ -75,6 +76,21 @@ COMMANDS = (
     Command("schedules pause", "It starts nothing until it is resumed.", "schedules:pause", ACT),
     Command("schedules resume", "Go on with the next moment of a paused schedule.", "schedules:resume", ACT),
     Command("schedules trigger", "Start a schedule's run now, beside its own.", "schedules:trigger", ACT),
+    Command(
+        "backfills create",
+        "Make up for moments of a schedule; without --yes, see which.",
+        "backfills:create",
+        ACT,
+    ),
+    Command("backfills list", "Backfills and how far they are, newest first.", "backfills:list_", LOOK),
+    Command("backfills show", "How far a backfill is, and what it waits for.", "backfills:show", LOOK),
+    Command("backfills watch", "Follow a backfill until nothing of it goes on.", "backfills:watch", LOOK),
+    Command(
+        "backfills change", "How many runs it may have at once, and their priority.", "backfills:change", ACT
+    ),
+    Command("backfills pause", "Begin no more of its runs until it is resumed.", "backfills:pause", ACT),
+    Command("backfills resume", "Go on with the next moment of a paused backfill.", "backfills:resume", ACT),
+    Command("backfills cancel", "Begin no more of its runs, for good.", "backfills:cancel", ACT),
     Command("workers list", "The workers that engines hear.", "workers:list_", LOOK),
     Command(
         "workers drain",

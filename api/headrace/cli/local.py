@@ -15,6 +15,7 @@ from headrace.api.shapes.tasks import TaskRun, task_run
 from headrace.api.showing.times import instant
 from headrace.api.veiling import OPEN
 from headrace.cli.failure import Stop
+from headrace.cli.local_backfills import LocalBackfills
 from headrace.cli.local_letters import LocalLetters
 from headrace.cli.local_lines import LocalLines
 from headrace.cli.local_runs import LocalRuns
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from headrace.engine.ports.artifacts import Artifacts, LogReader
     from headrace.engine.ports.cache import Cache
     from headrace.engine.ports.store import RunRow, Store
+    from headrace.engine.shell.engine import Engine
     from headrace.engine.shell.views import Change, RunView
     from headrace.runners.embedded import Embedded
     from headrace.runners.outside import Outside
@@ -60,6 +62,7 @@ class LocalStation:
         self._runs = LocalRuns(store, settings.project)
         self.workflows = LocalWorkflows(settings, store)
         self.schedules = LocalSchedules(settings, store, self)
+        self.backfills = LocalBackfills(settings, store, self)
         self.lines = LocalLines(store, self._runs, lambda: self.logs)
         self.letters = LocalLetters(settings, store, home)
 
@@ -72,6 +75,15 @@ class LocalStation:
         """What steers."""
         assert self._home is not None, "this station was opened to be looked at"
         return self._home
+
+    @property
+    def engine(self) -> Engine:
+        """The one of this process, which owns the store."""
+        from headrace.runners.embedded import Embedded
+
+        assert isinstance(self._home, Embedded)
+        assert self._home.engine is not None
+        return self._home.engine
 
     @cached_property
     def logs(self) -> LogReader:

@@ -38,6 +38,11 @@ def no_schedule(id: str, known: set[str]) -> Stop:
     )
 
 
+def no_backfill(number: int) -> Stop:
+    """There is no such backfill."""
+    return Stop(f"there is no backfill {number}.", hint="headrace backfills list shows them.")
+
+
 def no_letter(number: int) -> Stop:
     """There is no such letter."""
     return Stop(f"there is no dead letter {number}.", hint="headrace dlq list --state all")

@@ -24,6 +24,7 @@ from headrace.cli.references import (
     written_of,
 )
 from headrace.cli.refusals import no_worker, paused
+from headrace.cli.remote_backfills import RemoteBackfills
 from headrace.cli.remote_letters import RemoteLetters
 from headrace.cli.remote_lines import RemoteLines
 from headrace.cli.remote_refusals import invalid, refused
@@ -71,6 +72,7 @@ class RemoteStation:
         """Of runs that were begun here, and begun again, the generation from whose beginning they are watched."""
         self.workflows = RemoteWorkflows(client)
         self.schedules = RemoteSchedules(client)
+        self.backfills = RemoteBackfills(client)
         self.lines = RemoteLines(client)
         self.letters = RemoteLetters(client)
 

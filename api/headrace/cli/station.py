@@ -7,10 +7,12 @@ A station speaks in the API's own shapes: `headrace.cli.local` makes them from r
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from headrace.api.live.words import Line
+    from headrace.api.shapes.backfills import BackfillEntry, BackfillMomentEntry, BackfillPlan
     from headrace.api.shapes.operations import (
         DiscardAnswer,
         GroupEntry,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.cli.progress import Change
     from headrace.cli.references import TaskRef
     from headrace.engine.core.plan import Plan
+    from headrace.engine.shell.schedules.asking import Wanted
 
 RunCommand = Literal["cancel", "kill", "pause", "resume", "rerun"]
 TaskAction = Literal["retry", "skip", "succeed", "cancel"]
@@ -154,6 +157,34 @@ class Schedules(Protocol):
         """A run for this moment. `folder`: where its code lies, for a process that runs it here."""
 
 
+class Backfills(Protocol):
+    """Moments of schedules that are made up for, at a station. Raises Stop for what is not there or refused."""
+
+    async def plan(self, wanted: Wanted) -> BackfillPlan:
+        """What one would do."""
+
+    async def confirm(self, plan_id: str) -> BackfillEntry:
+        """Begin it."""
+
+    async def list(self, workflow: str | None, state: str | None, most: int) -> Sequence[BackfillEntry]:
+        """Newest first."""
+
+    async def get(self, number: int) -> BackfillEntry:
+        """How far it is."""
+
+    async def moments(self, number: int, state: str | None) -> Sequence[BackfillMomentEntry]:
+        """In the order of their turns."""
+
+    async def change(self, number: int, action: str, detail: dict[str, Any], **values: Any) -> BackfillEntry:
+        """Pause it, let it go on, cancel it (`runs`: with those that go on), or change its `max_active` and `priority`."""
+
+    async def take_up(self) -> bool:
+        """Have this process decide where nobody does; whether it decides."""
+
+    def under_way(self, folder: str) -> AbstractAsyncContextManager[None]:
+        """Meanwhile this process begins the runs of backfills, where it decides. `folder`: where their code lies."""
+
+
 class Station(Protocol):
     """Runs of one project, and what belongs to them. What is refused or not there is a Stop."""
 
@@ -164,6 +195,10 @@ class Station(Protocol):
     @property
     def schedules(self) -> Schedules:
         """The project's schedules."""
+
+    @property
+    def backfills(self) -> Backfills:
+        """The project's backfills."""
 
     @property
     def lines(self) -> Lines:

@@ -60,8 +60,11 @@ async def tell(seen: Seen, lines: Lines, *, brief: bool = False) -> None:
 
 def scheduled(run: RunEntry) -> str | None:
     """Which schedule has started the run, and for which moment; None for any other run."""
-    schedule = run.trigger.get("schedule")
-    return None if schedule is None else printable(f"schedule {schedule}, for {run.scheduled_at}")
+    schedule, backfill = run.trigger.get("schedule"), run.trigger.get("backfill")
+    if schedule is None:
+        return None
+    made_up = "" if backfill is None else f"backfill {backfill} of "
+    return printable(f"{made_up}schedule {schedule}, for {run.scheduled_at}")
 
 
 async def _failure(run: str, task: TaskRun, lines: Lines) -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from headrace.api.access.listing import Route, routes_of
 from headrace.engine.ports.access import Role
+from headrace.engine.ports.backfills import NewBackfill
 from tests.support.access import MINE, OTHER, ROLES, Secured, secured
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/workflows/{name}": {"paused": True},
     "/api/v1/workflows/{name}/runs": {},
     "/api/v1/users/{name}/role": {"role": "admin"},
+    "/api/v1/backfills/{backfill}": {"priority": "high"},
     "/api/v1/dead-letters/discard": {"letters": [1], "reason": "none"},
     "/api/v1/dead-letters/requeue": {"letters": [1]},
 }
@@ -61,6 +63,18 @@ async def theirs(shared: Secured) -> dict[str, str]:
     ended = await shared.ask("GET", f"/runs/{run}?wait=60s", shared.token())
     assert ended.json()["state"] == "failed"
     letters = (await shared.ask("GET", "/dead-letters", shared.token())).json()["items"]
+    backfill = await shared.office.store.create_backfill(
+        NewBackfill(
+            MINE,
+            "guarded",
+            "guarded.nightly",
+            b'{"cron":"0 6 * * *","timezone":"UTC","dst":{"gap":"after","overlap":"first"}}',
+            b'{"word":"%s"}' % CANARY.encode(),
+            *("missing", "forward", 1, "low", "user:ada"),
+            created_at=0.0,
+            moments=(),
+        )
+    )
     tokens = (await shared.ask("GET", "/tokens", shared.token())).json()["items"]
     return {
         "name": "guarded",
@@ -71,6 +85,7 @@ async def theirs(shared: Secured) -> dict[str, str]:
         "letter": str(letters[0]["id"]),
         "id": tokens[0]["id"],
         "schedule": "guarded.nightly",
+        "backfill": str(backfill.no),
     }
 
 
@@ -272,6 +287,7 @@ NOWHERE = {
     "letter": "999999",
     "id": "0123456789abcdef",
     "schedule": "no.such",
+    "backfill": "999999",
     "worker": "nobody",
 }
 

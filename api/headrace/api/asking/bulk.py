@@ -8,10 +8,7 @@ for each share of it has a key of its own; so one that was cut off in the middle
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import zlib
 from collections import Counter
 from itertools import pairwise
 
@@ -19,6 +16,7 @@ import msgspec
 
 from headrace.api.access.asking import Asker
 from headrace.api.asking.listing import found_by
+from headrace.api.asking.packing import GOOD_FOR, pack, unpack
 from headrace.api.office import Office
 from headrace.api.problems import Problem
 from headrace.api.shapes.runs import (
@@ -39,16 +37,12 @@ from headrace.engine.shell import commands
 
 MOST = 10_000
 """Runs of one plan."""
-GOOD_FOR = 300.0
-"""Seconds in which a plan can be confirmed."""
 SHARE = 500
 """Commands that one transaction posts."""
 SAMPLE, TOLD = 20, 100
 """Runs of a plan that are shown, and of those left alone."""
 _LOOKED_AT = 1_000
 """Runs read at a time."""
-_UNPACKED = 4 * 1024 * 1024
-_CHECK = 8
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -191,21 +185,16 @@ def _body(action: BulkAction, by: str, reason: str | None) -> bytes:
 
 
 def _pack(packed: _Packed) -> str:
-    data = zlib.compress(msgspec.msgpack.encode(packed), 9)
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()[:_CHECK] + data).decode().rstrip("=")
+    return pack(msgspec.msgpack.encode(packed))
 
 
 def _unpack(text: str) -> _Packed:
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        reader = zlib.decompressobj()
-        plain = reader.decompress(data[_CHECK:], _UNPACKED)
-        packed = _decode(plain)
-    except (binascii.Error, ValueError, zlib.error, msgspec.MsgspecError):
+        packed = _decode(unpack(text))
+    except (ValueError, msgspec.MsgspecError):
         raise _no_plan() from None
     numbers = packed.numbers
-    sound = hashlib.sha256(data[_CHECK:]).digest()[:_CHECK] == data[:_CHECK] and reader.eof
-    if not sound or len(numbers) > MOST or not all(0 < number < 2**63 for number in numbers):
+    if len(numbers) > MOST or not all(0 < number < 2**63 for number in numbers):
         raise _no_plan()
     return packed
 

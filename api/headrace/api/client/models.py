@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from headrace.api.live.words import End, Gap, Line, Moved
+from headrace.api.shapes.backfills import BackfillEntry, BackfillMomentEntry, BackfillPlan
 from headrace.api.shapes.operations import (
     DiscardAnswer,
     GroupEntry,
@@ -57,6 +58,9 @@ __all__ = [
     "AttemptEntry",
     "AuditEntry",
     "AuditVerdict",
+    "BackfillEntry",
+    "BackfillMomentEntry",
+    "BackfillPlan",
     "BulkApplied",
     "BulkPlan",
     "DiscardAnswer",

@@ -25,7 +25,7 @@ class TooMany(ValueError):
     """More moments than one backfill has."""
 
     def __init__(self) -> None:
-        super().__init__(f"that is more than {MOST:,} moments; take a shorter range, and the rest after it")
+        super().__init__(f"That is more than {MOST:,} moments; take a shorter range, and the rest after it")
 
 
 def between(timetable: Timetable, calendar: Calendar, first: float, last: float) -> tuple[float, ...]:

@@ -65,7 +65,8 @@ def create(connection: Connection, new: NewBackfill, act: Act | None) -> Backfil
         {"backfill": no, "place": place, "moment": moment, "state": WAITING, "run": None}
         for place, moment in enumerate(new.moments)
     ]
-    connection.execute(insert(tables.backfill_moments), rows)
+    if rows:
+        connection.execute(insert(tables.backfill_moments), rows)
     if act is not None:
         auditing.note(connection, act)
     found = one(connection, new.project, no)

@@ -8,6 +8,7 @@ from typing import Self
 
 import httpx2
 
+from headrace.api.client.aio.backfills import AsyncBackfills
 from headrace.api.client.aio.connection import AsyncConnection
 from headrace.api.client.aio.letters import AsyncLetters
 from headrace.api.client.aio.people import AsyncTokens, AsyncUsers
@@ -61,6 +62,7 @@ class AsyncClient:
         self.runs = AsyncRuns(connection)
         self.tasks = AsyncTasks(connection)
         self.schedules = AsyncSchedules(connection)
+        self.backfills = AsyncBackfills(connection)
         self.letters = AsyncLetters(connection)
         self.users = AsyncUsers(connection)
         self.tokens = AsyncTokens(connection)

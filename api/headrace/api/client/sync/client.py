@@ -17,6 +17,7 @@ from headrace.api.client.models import (
     Stats,
     WorkerEntry,
 )
+from headrace.api.client.sync.backfills import Backfills
 from headrace.api.client.sync.connection import Connection
 from headrace.api.client.sync.letters import Letters
 from headrace.api.client.sync.people import Tokens, Users
@@ -61,6 +62,7 @@ class Client:
         self.runs = Runs(connection)
         self.tasks = Tasks(connection)
         self.schedules = Schedules(connection)
+        self.backfills = Backfills(connection)
         self.letters = Letters(connection)
         self.users = Users(connection)
         self.tokens = Tokens(connection)

@@ -64,7 +64,7 @@ async def outlook(store: Store, firing: Firing, project: str, wanted: Wanted, by
         schedule = read(row.id, row.trigger)
         moments = _moments(schedule.timetable, firing.calendar, wanted, now)
     except backfills.TooMany as many:
-        raise Refused("too_many_moments", "from", f"{many}.") from None
+        raise Refused("too_many_moments", "dates" if wanted.dates else "from", f"{many}.") from None
     except (ValueError, KeyError, TypeError, OverflowError, OSError) as wrong:
         raise Refused("invalid", "schedule", f"Schedule {row.id} cannot be read: {wrong}.") from None
     if not moments:
@@ -165,7 +165,7 @@ def _past(begins: float, said: str, field: str, now: float) -> None:
         raise Refused(
             "in_the_future",
             field,
-            f"{said} has not come yet ({rfc3339(now)} is now): what comes is the schedule's own.",
+            f"{said} has not come yet (it is {rfc3339(float(int(now)))}): what comes is the schedule's own.",
         )
 
 
