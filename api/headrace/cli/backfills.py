@@ -202,10 +202,7 @@ async def _show(where: Anywhere, number: int, moments: bool, state: str | None, 
     if moments:
         print_table(
             ("date", "for", "state", "run"),
-            (
-                (each.date, each.at, each.state, each.run)
-                for each in listed
-            ),
+            ((each.date, each.at, each.state, each.run) for each in listed),
             empty="No moment is in that state.",
         )
     return Status.OK

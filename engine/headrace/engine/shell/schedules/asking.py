@@ -23,6 +23,10 @@ from headrace.engine.shell.schedules.reading import read
 from headrace.engine.shell.times import rfc3339
 
 
+FOUND = ("missing", "going_on", "failed", "succeeded")
+"""How the newest run of a moment may stand."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for. `schedule` None: the workflow's only one. Either `begin` and `end`, each a day in the schedule's zone, the last
     one whole, or a time; or `dates`, such days."""
@@ -50,7 +54,7 @@ class Refused(Exception):
 
 class Outlook(NamedTuple):
     """What a backfill would do as things stand. `moments`: all, in the order of their turns; `todo`: those that would have a run;
-    `found`: how the newest runs of the moments stand: missing | going_on | succeeded | failed, and how many."""
+    `found`: how the newest runs of the moments stand: `FOUND`, and how many."""
 
     new: NewBackfill
     todo: tuple[float, ...]
@@ -95,7 +99,7 @@ async def outlook(store: Store, firing: Firing, project: str, wanted: Wanted, by
         moments,
     )
     todo = tuple(moment for moment in moments if backfills.has_turn(wanted.reprocess, newest[moment]))
-    return Outlook(new, todo, dict(found))
+    return Outlook(new, todo, {word: found[word] for word in FOUND if found[word]})
 
 
 async def schedule_for(store: Store, project: str, workflow: str, schedule: str | None) -> ScheduleRow:
