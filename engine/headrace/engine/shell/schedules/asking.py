@@ -22,7 +22,6 @@ from headrace.engine.shell.schedules.firing import CannotFire, Firing
 from headrace.engine.shell.schedules.reading import read
 from headrace.engine.shell.times import rfc3339
 
-
 FOUND = ("missing", "going_on", "failed", "succeeded")
 """How the newest run of a moment may stand."""
 
