@@ -19,10 +19,16 @@ from headrace.cli.where import ANYWHERE, Anywhere
 
 if TYPE_CHECKING:
     from headrace.api.shapes.schedules import Moment, ScheduleEntry
+    from headrace.cli.station import Station
 
 MOST = 1000
 Json = Annotated[bool, Parameter(help="For programs.")]
-Id = Annotated[str, Parameter(help="The workflow and its trigger: daily_sales.nightly.")]
+Id = Annotated[
+    str,
+    Parameter(
+        help="The workflow and its trigger: daily_sales.nightly; the workflow alone, where it has one."
+    ),
+]
 
 
 def list_(
@@ -59,6 +65,16 @@ async def _list(where: Anywhere, workflow: str | None, json: bool) -> int:
     return 0
 
 
+async def _named(station: Station, text: str) -> str:
+    """The id of a schedule: what was typed, or that of the only one of a workflow. Raises Stop where a workflow has several."""
+    if "." in text:  # no name of a workflow has one, and every id of a schedule
+        return text
+    ids = [one.id for one in await station.schedules.list(text)]
+    if len(ids) > 1:
+        raise Stop(f"{text} has several schedules.", hint=f"Say one of {', '.join(ids)}.")
+    return ids[0] if ids else text
+
+
 def show(id: Id, /, *, json: Json = False, where: Anywhere = ANYWHERE) -> int:
     """How a schedule stands."""
     return go(_show(where, id, json))
@@ -66,18 +82,21 @@ def show(id: Id, /, *, json: Json = False, where: Anywhere = ANYWHERE) -> int:
 
 async def _show(where: Anywhere, id: str, json: bool) -> int:
     async with looking(where.settings()) as station:
-        one = await station.schedules.get(id)
+        one = await station.schedules.get(await _named(station, id))
     if json:
         print_json({"schema": 1, **msgspec.to_builtins(one)})
         return 0
-    print(f"{one.id}  {one.state}  {one.kind} {one.when}  {one.timezone}")
+    said = "" if one.kind is None else f"  {one.kind} {one.when}  {one.timezone}"
+    print(f"{one.id}  {one.state}{said}")
     for line in _told(one):
         print(f"  {line}")
     return 0
 
 
 def _told(one: ScheduleEntry) -> list[str]:
-    said = [f"overlap {one.overlap}, catchup {one.catchup}"]
+    said = [] if one.overlap is None else [f"overlap {one.overlap}, catchup {one.catchup}"]
+    if one.state == "broken":
+        said.append("it cannot be read: a newer release may have written it")
     if one.paused_by is not None:
         said.append(f"paused by {one.paused_by}" + (f": {one.paused_why}" if one.paused_why else ""))
     if one.state == "workflow_paused":
@@ -117,7 +136,7 @@ def preview(
 
 async def _preview(where: Anywhere, id: str, count: int, after: str | None, json: bool) -> int:
     async with looking(where.settings()) as station:
-        found = await station.schedules.preview(id, count, after)
+        found = await station.schedules.preview(await _named(station, id), count, after)
     if json:
         print_json({"schema": 1, **msgspec.to_builtins(found)})
         return 0
@@ -165,7 +184,7 @@ def resume(id: Id, /, *, where: Anywhere = ANYWHERE) -> int:
 
 async def _set_paused(where: Anywhere, id: str, paused: bool, reason: str | None) -> int:
     async with keeping(where.settings()) as station:
-        one = await station.schedules.set_paused(id, paused, reason)
+        one = await station.schedules.set_paused(await _named(station, id), paused, reason)
     upcoming = "nothing comes any more" if one.next_at is None else f"next {one.next_at}"
     say(f"✓ {one.id} is paused: it starts nothing." if paused else f"✓ {one.id}: {upcoming}.")
     return 0
@@ -192,7 +211,7 @@ def trigger(
 
 async def _trigger(where: Anywhere, id: str, folder: str, wait: bool, json: bool) -> int:
     async with steered(where.settings()) as station:
-        run = await station.schedules.trigger(id, folder)
+        run = await station.schedules.trigger(await _named(station, id), folder)
         if wait or station.owns:
             plan = await station.plan(run)
             return await follow(station, run, plan, json=json, stop_on_interrupt=station.owns, timeout=None)

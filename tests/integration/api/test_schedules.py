@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.api.client.aio.client import AsyncClient
+from headrace.engine.ports.schedules import NewSchedule
 from tests.support.api import Api, opened
 from tests.support.waiting import comes_true
 
@@ -122,6 +123,20 @@ async def test_parameters_that_cannot_be_had_start_no_run(api: Api) -> None:
     answer = await api("POST", "/schedules/sales.nightly/trigger")
     assert (answer.status_code, answer.json()["code"]) == (422, "cannot_start")
     assert "event.nothing" in answer.json()["detail"]
+
+
+async def test_what_a_newer_release_has_written_is_shown_as_broken(api: Api) -> None:
+    await api.register(NIGHTLY)
+    version = await api.office.store.version("default", "sales")
+    assert version is not None
+    odd = [NewSchedule(f"sales.odd{number}", text) for number, text in enumerate((b'{"moon":"full"}', b"[]"))]
+    await api.office.store.register(version, schedules=odd)
+    for one in (await api.get("/schedules"))["items"]:
+        assert (one["state"], one["kind"], one["when"], one["next_at"]) == ("broken", None, None, None)
+    assert (await api.get("/schedules/sales.odd0"))["state"] == "broken"
+    for method, path in (("GET", "preview"), ("POST", "trigger")):
+        answer = await api(method, f"/schedules/sales.odd0/{path}")
+        assert answer.status_code == 422, answer.text
 
 
 async def test_a_viewer_is_not_told_of_values_that_do_not_fit(api: Api) -> None:

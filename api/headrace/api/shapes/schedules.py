@@ -14,19 +14,20 @@ ScheduleState = Literal["active", "paused", "workflow_paused", "disabled", "over
 
 class ScheduleEntry(msgspec.Struct, kw_only=True):
     """What starts a workflow by time. `id`: the workflow's name and the trigger's. `when`: the cron line, the distance or the moment.
-    `state`: disabled by `enabled: false`; over: nothing comes any more; broken: it cannot be read. `next_at`: the next moment that a
+    `state`: disabled by `enabled: false`; over: nothing comes any more; broken: it cannot be read,
+    as when a newer release has written it; what it says is null then. `next_at`: the next moment that a
     run is for, null where none starts; `due_at`: when it starts, later by the jitter.
     `waiting`: moments that wait for a run to end; `skipped`: moments that came while one went on; `failures`: in a row.
     `problem`: why no run could be begun the last time; viewers are not told."""
 
     id: str
     workflow: str
-    kind: ScheduleKind
-    when: str
-    timezone: str
-    overlap: str
-    catchup: str
-    jitter_seconds: float
+    kind: ScheduleKind | None
+    when: str | None
+    timezone: str | None
+    overlap: str | None
+    catchup: str | None
+    jitter_seconds: float | None
     pause_after: int | None
     state: ScheduleState
     next_at: str | None

@@ -22,25 +22,26 @@ def schedule_entry(
 ) -> ScheduleEntry:
     """The schedule as it stands at `now`. `settings` None: nothing was ever set of its workflow. What is told of a parameter that did
     not fit may hold its value."""
-    schedule = read(row.id, row.trigger)
+    schedule = upcoming = None
     try:
+        schedule = read(row.id, row.trigger)
         upcoming = next(_fires(schedule, calendar, max(now, row.cursor)), None)
         state = _state(row, schedule, settings, upcoming)
     except ValueError:
-        upcoming, state = None, "broken"
+        state = "broken"
     if state != "active":
         upcoming = None
-    rules = schedule.rules
+    rules = None if schedule is None else schedule.rules
     return ScheduleEntry(
         id=row.id,
         workflow=row.workflow,
-        kind=schedule.kind,  # type: ignore[arg-type]
-        when=schedule.said,
-        timezone=schedule.timetable.zone,
-        overlap=rules.overlap,
-        catchup=rules.catchup,
-        jitter_seconds=rules.jitter,
-        pause_after=rules.pause_after,
+        kind=None if schedule is None else schedule.kind,  # type: ignore[arg-type]
+        when=None if schedule is None else schedule.said,
+        timezone=None if rules is None else rules.timetable.zone,
+        overlap=None if rules is None else rules.overlap,
+        catchup=None if rules is None else rules.catchup,
+        jitter_seconds=None if rules is None else rules.jitter,
+        pause_after=None if rules is None else rules.pause_after,
         state=state,
         next_at=None if upcoming is None else instant(upcoming.at),
         due_at=None if upcoming is None else instant(upcoming.due),

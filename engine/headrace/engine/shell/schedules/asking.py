@@ -68,7 +68,7 @@ async def outlook(store: Store, firing: Firing, project: str, wanted: Wanted, by
         moments = _moments(schedule.timetable, firing.calendar, wanted, now)
     except backfills.TooMany as many:
         raise Refused("too_many_moments", "dates" if wanted.dates else "from", f"{many}.") from None
-    except (ValueError, KeyError, TypeError, OverflowError, OSError) as wrong:
+    except (ValueError, OverflowError, OSError) as wrong:
         raise Refused("invalid", "schedule", f"Schedule {row.id} cannot be read: {wrong}.") from None
     if not moments:
         raise Refused("nothing_to_do", "from", f"Schedule {row.id} has no moment in that range.")

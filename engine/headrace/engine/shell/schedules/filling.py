@@ -135,7 +135,7 @@ class Filling:
                         follows=None if turn.newest is None else turn.newest.id,
                     )
                 )
-            except (CannotFire, ValueError, KeyError, TypeError) as why:
+            except (CannotFire, ValueError) as why:
                 problem = str(why)
                 refused.append(turn)
         if problem is not None:
@@ -144,8 +144,8 @@ class Filling:
 
 
 def read_for(row: BackfillRow) -> Schedule:
-    """The schedule as it was when the backfill was asked for, with the backfill's own priority. Raises ValueError, KeyError,
-    TypeError for what no release has written."""
+    """The schedule as it was when the backfill was asked for, with the backfill's own priority. Raises ValueError for what this
+    release does not know."""
     return read(row.schedule, row.trigger)._replace(priority=row.priority)
 
 

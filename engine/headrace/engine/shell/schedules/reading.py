@@ -39,7 +39,16 @@ class Schedule(NamedTuple):
 
 @lru_cache(maxsize=20_000)
 def read(id: str, trigger: bytes) -> Schedule:
-    """The schedule of that id. Raises ValueError, KeyError, TypeError for what no release has written."""
+    """The schedule of that id. Raises ValueError for what this release does not know: a newer one may have written it."""
+    try:
+        return _read(id, trigger)
+    except KeyError as missing:
+        raise ValueError(f"it says nothing of {missing}") from None
+    except (TypeError, StopIteration, AttributeError) as wrong:
+        raise ValueError(f"it is no trigger by time that this release knows ({wrong or 'no kind'})") from None
+
+
+def _read(id: str, trigger: bytes) -> Schedule:
     said: Mapping[str, Json] = msgspec.json.decode(trigger)
     kind = next(kind for kind in KINDS if kind in said)
     dst = said["dst"]

@@ -106,7 +106,7 @@ class Ticker:
             schedule = read(row.id, row.trigger)
             held = not schedule.enabled or (due.settings is not None and due.settings.paused)
             made = step(schedule.rules, self._firing.calendar, _standing(due), now, held=held)
-        except (ValueError, KeyError, TypeError, StopIteration) as problem:
+        except ValueError as problem:
             return ScheduleStep(
                 row._replace(due_at=None, waits_for=None, problem=f"it cannot be read: {problem}")
             )
