@@ -9,6 +9,7 @@ tests/unit/test_mutants.py; docs/design/mutation.md tells what it found.
 """
 
 from tests.mutants.attempts import ATTEMPTS
+from tests.mutants.backfills import BACKFILLS
 from tests.mutants.edges import EDGES
 from tests.mutants.engine import ENGINE
 from tests.mutants.graphs import GRAPHS
@@ -17,6 +18,6 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.runs import RUNS
 from tests.mutants.schedules import SCHEDULES
 
-MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *LIMITS, *SCHEDULES, *EDGES)
+MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *LIMITS, *SCHEDULES, *BACKFILLS, *EDGES)
 
 __all__ = ["MUTANTS", "Mutant"]

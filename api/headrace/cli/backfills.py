@@ -225,8 +225,8 @@ def watch(
 
 async def _watch(where: Anywhere, number: int, folder: str, json: bool) -> int:
     async with steered(where.settings()) as station:
-        await station.backfills.get(number)
-        if await station.backfills.take_up():
+        one = await station.backfills.get(number)
+        if one.finished_at is None and await station.backfills.take_up():
             say("No engine lives on this home, so this process runs it.")
         return await _followed(station, number, folder, json)
 
@@ -244,7 +244,12 @@ async def _followed(station: Station, number: int, folder: str, json: bool) -> i
             if one.state == "paused" and not one.progress.started:
                 say(f"It is paused. headrace backfills resume {number} lets it go on.")
                 break
-            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await asyncio.sleep(LOOK_EVERY)
+            except asyncio.CancelledError:
+                if station.owns:
+                    say(f"Backfill {number} is kept: headrace backfills watch {number} goes on with it.")
+                raise
     if json:
         print_json({"schema": 1, **msgspec.to_builtins(one)})
     lost = one.progress.failed + one.progress.cancelled + one.progress.refused

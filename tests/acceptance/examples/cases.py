@@ -13,6 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.acceptance.examples.mailbox import Mailbox
 
 WORKFLOWS = Path(__file__).parents[3] / "examples" / "workflows"
@@ -87,6 +89,20 @@ class Case:
 
     def __str__(self) -> str:
         return self.name
+
+
+# -- river ----------------------------------------------------------------------------------------------------------
+
+
+def _river(ended: Ended) -> None:
+    data = WORKFLOWS / "river" / "data" / "levels.csv"
+    with data.open(newline="") as stream:
+        levels = [int(row["cm"]) for row in csv.DictReader(stream) if row["at"].startswith("2026-03-02")]
+    assert len(levels) == 4
+    figures = {"day": "2026-03-02", "lowest": min(levels), "highest": max(levels), "mean": sum(levels) / 4}
+    assert {**ended.output, "mean": pytest.approx(figures["mean"], abs=0.05)} == figures
+    assert json.loads((ended.out / "2026-03-02.json").read_text()) == ended.output
+    assert [file.name for file in ended.out.glob("*.json")] == ["2026-03-02.json"]
 
 
 # -- daily_sales -----------------------------------------------------------------------------------------------------
@@ -389,6 +405,15 @@ CASES = [
         lambda out, services: {"out": str(out), "day": "2026-03-03"},
         state="failed",
         events=15,
+    ),
+    Case(
+        "river",
+        "river",
+        "river.yaml",
+        "river_flow.py",
+        _river,
+        lambda out, _: {"out": str(out), "day": "2026-03-02"},
+        events=8,
     ),
     Case(
         "media",
