@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Text, bindparam, func, insert, select, update
 
 from headrace.engine.core.schedules.rules import key_of
 from headrace.engine.ports.acts import Act
@@ -29,14 +29,22 @@ LOOKED_AT = 100
 """Moments that one look deals with."""
 _CHUNK = 500  # values bound by one statement
 
+
 _B, _M, _R = tables.backfills.c, tables.backfill_moments.c, tables.runs.c
+
+
+def _is(state: str) -> ColumnElement[bool]:
+    """Moments in that state. It stands in the text of the query: a partial index serves no parameter."""
+    return _M.state == bindparam(None, state, type_=Text(), literal_execute=True)
+
+
 _ROW = select(*(_B[name] for name in BackfillRow._fields))
 _END = [_R[name] for name in RunEnd._fields]
 _MOMENT = select(*(_M[name] for name in BackfillMoment._fields))
 _ENDED = (
     select(_M.backfill)
     .outerjoin_from(tables.backfill_moments, tables.runs, _R.id == _M.run)
-    .where(_M.state == STARTED, _R.finished_at.is_not(None) | _R.id.is_(None))
+    .where(_is(STARTED), _R.finished_at.is_not(None) | _R.id.is_(None))
 )
 _SEEN = select(_B.no, _B.revision).order_by(_B.no).with_for_update(skip_locked=True)
 _MOVING = ("state", "problem", "due_at", "changed_at", "finished_at")
@@ -112,9 +120,11 @@ def moments(
     connection: Connection, no: int, state: str | None, after: int, limit: int | None
 ) -> list[BackfillMoment]:
     """In the order of their turns."""
-    query = _MOMENT.where(_M.backfill == no, _M.place > after).order_by(_M.place).limit(limit)
+    query = _MOMENT.where(_M.backfill == no).order_by(_M.place).limit(limit)
+    if after >= 0:
+        query = query.where(_M.place > after)
     if state is not None:
-        query = query.where(_M.state == state)
+        query = query.where(_is(state))
     return [BackfillMoment._make(row) for row in connection.execute(query)]
 
 
@@ -176,7 +186,7 @@ def change(
     live = (
         select(_R.no, _R.part)
         .join_from(tables.backfill_moments, tables.runs, _R.id == _M.run)
-        .where(_M.backfill == no, _M.state == STARTED, _R.finished_at.is_(None))
+        .where(_M.backfill == no, _is(STARTED), _R.finished_at.is_(None))
     )
     commands = [InboxRow(0, run.part, run.no, "cancel", stop, at) for run in connection.execute(live).all()]
     if commands:
