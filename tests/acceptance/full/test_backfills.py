@@ -14,7 +14,7 @@ from headrace.engine.shell.schedules.reading import by_time
 from headrace.runners.authored import checker, version_row
 from tests.support.deployment import Deployment
 
-DAYS, MOST = 60, 4
+DAYS, MOST = 30, 4
 DAILY: dict[str, Any] = {
     "workflow": "daily",
     "triggers": [{"id": "nightly", "cron": "30 2 * * *", "timezone": "Europe/Berlin", "enabled": False}],
@@ -41,7 +41,7 @@ def begun(deployment: Deployment) -> BackfillRow:
         await store.register(row, schedules=by_time("daily", plan.workflow.triggers))
         evaluator = CelEvaluator()
         firing = Firing(Plans(store), IanaCalendar(), evaluator, checker(evaluator), await store.parts())
-        wanted = Wanted(workflow="daily", begin="2026-03-01", end="2026-04-29", max_active=MOST)
+        wanted = Wanted(workflow="daily", begin="2026-03-01", end="2026-03-30", max_active=MOST)
         made = await outlook(store, firing, "default", wanted, "user:ada", now)
         return await store.create_backfill(made.new)
 
