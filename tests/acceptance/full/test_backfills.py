@@ -57,7 +57,7 @@ def test_each_moment_has_one_run_and_never_more_go_on_than_may_though_an_engine_
     backfill = begun(deployment)
     deployment.until("SELECT count(*) >= $1 FROM runs", DAYS // 4)
     deployment.member("e2").kill()
-    deployment.until("SELECT finished_at IS NOT NULL FROM backfills WHERE no = $1", backfill.no)
+    deployment.until("SELECT finished_at IS NOT NULL FROM backfills WHERE no = $1", backfill.no, within=300)
 
     runs = deployment.rows(
         "SELECT scheduled_at, finished_at, state, priority FROM runs ORDER BY scheduled_at"
