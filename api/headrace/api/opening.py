@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from headrace.api.asking.room import MOST, Room
@@ -50,6 +51,7 @@ async def open_embedded(
     project: str = "default",
     folder: Path | None = None,
     slots: int | None = None,
+    pools: Mapping[str, int] = MappingProxyType({}),
     http_allow: Sequence[str] = (),
     secrets_dir: Path | None = None,
     hidden: Sequence[str] = (),
@@ -63,6 +65,7 @@ async def open_embedded(
     Args:
         home: an absolute path that exists.
         folder: where workflows lie, with their modules and children.
+        pools: slots of pools by name; a pool that is not there does not limit.
         hidden: what no answer may hold, beside the secrets of tasks.
         folders: where those lie, by name, that lie elsewhere; looked at whenever a run begins.
         reload: import users' files again when they have changed.
@@ -84,6 +87,7 @@ async def open_embedded(
                 database_url=database_url,
                 project=project,
                 slots=slots,
+                pools=pools,
                 http_allow=http_allow,
                 secrets_dir=secrets_dir,
                 artifacts=artifacts,

@@ -62,6 +62,7 @@ async def _serve(settings: Settings, folder: Path, port: int) -> int:
                     folder=folder,
                     folders=folders,
                     slots=settings.slots,
+                    pools=settings.pools,
                     http_allow=settings.http_allow,
                     secrets_dir=settings.secrets_dir,
                     hidden=settings.own_secrets,

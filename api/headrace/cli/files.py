@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,17 +60,17 @@ def load_one(text: str) -> Source:
     )
 
 
-def plan_one(text: str) -> Planned:
+def plan_one(text: str, pools: Container[str] = ()) -> Planned:
     """Load and plan `FILE[:name]`. Raises Stop, InvalidWorkflow."""
     source = load_one(text)
     from headrace.dsl.source import plan
 
-    return plan(source)
+    return plan(source, pools)
 
 
-def plan_to_run(text: str) -> Planned:
+def plan_to_run(text: str, pools: Container[str] = ()) -> Planned:
     """Load and plan `FILE[:name]`, and refuse what the engine does not do yet. Raises Stop, InvalidWorkflow."""
-    planned = plan_one(text)
+    planned = plan_one(text, pools)
     from headrace.dsl.source import not_supported
     from headrace.engine.core.problems import InvalidWorkflow
 

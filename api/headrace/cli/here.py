@@ -135,6 +135,7 @@ async def embedded(settings: Settings, *, own: bool, go_on: bool = True) -> Asyn
         database_url=settings.database,
         project=settings.project,
         slots=settings.slots,
+        pools=settings.pools,
         http_allow=settings.http_allow,
         secrets_dir=settings.secrets_dir,
         artifacts=settings.artifacts,

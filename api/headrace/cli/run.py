@@ -69,8 +69,9 @@ def run(
         return go(_resume(where.settings(slots=slots), json=json, watch=watch))
     if file is None:
         return _list_folder()
+    settings = where.settings(slots=slots)
     try:
-        planned = plan_to_run(file)
+        planned = plan_to_run(file, settings.pools)
     except InvalidWorkflow as error:
         if not json:
             raise
@@ -85,7 +86,7 @@ def run(
     given = gather(workflow, pairs, params)
     if lacking := missing(workflow, given):
         raise ask_for(workflow, lacking, ("headrace", "run", file), pairs)
-    return go(_run(planned, given, where.settings(slots=slots), priority, key, json=json, watch=watch))
+    return go(_run(planned, given, settings, priority, key, json=json, watch=watch))
 
 
 async def _run(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -43,6 +43,19 @@ def _words(value: object) -> object:
     return value
 
 
+def _sizes(value: object) -> object:
+    """`warehouse=2, api=4` as in an environment variable; a TOML table stays as it is."""
+    if not isinstance(value, str):
+        return value
+    sizes: dict[str, str] = {}
+    for word in value.replace(",", " ").split():
+        name, _, size = word.partition("=")
+        if name in sizes:
+            raise PydanticCustomError("pool_twice", "pool {name} stands there twice", {"name": name})
+        sizes[name] = size
+    return sizes
+
+
 def _reachable(entries: tuple[str, ...]) -> tuple[str, ...]:
     """Host names, addresses and networks, as the policy of http tasks reads them."""
     if entries:
@@ -68,6 +81,9 @@ def _proxies(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+PoolSize = Annotated[int, Field(ge=1, le=1_000_000)]
+PoolSizes = Annotated[dict[PoolName, PoolSize], NoDecode, BeforeValidator(_sizes)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Reachable = Annotated[Words, AfterValidator(_reachable)]
 Proxies = Annotated[Words, AfterValidator(_proxies)]
@@ -171,6 +187,9 @@ class Settings(BaseSettings):
     project: str = Field("default", description="the owner of workflows, runs, pools and secrets")
     slots: int | None = Field(
         None, ge=1, le=100_000, description="how many tasks at once in embedded runs; unset: by the machine"
+    )
+    pools: PoolSizes = Field(
+        default_factory=dict, description="slots of pools in embedded runs, as warehouse=2, api=4"
     )
     http_allow: Reachable = Field(
         (), description="private addresses that http tasks may call: host names, addresses, networks"

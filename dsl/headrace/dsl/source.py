@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -100,8 +100,9 @@ def read_text(data: bytes | str, file: str | None = None, *, json: bool | None =
     raise InvalidWorkflow(sorted((*read.problems, *told), key=_position))
 
 
-def plan(source: Source) -> Planned:
-    """The plan of a source. Raises InvalidWorkflow with all problems of the graph and of its expressions, with places."""
+def plan(source: Source, pools: Container[str] = ()) -> Planned:
+    """The plan of a source; `pools`: those that have a size. Raises InvalidWorkflow with all problems of the graph and of
+    its expressions, with places."""
     try:
         made, warnings = build_plan(source.workflow, check=_checker())
     except InvalidWorkflow as refused:
@@ -109,7 +110,7 @@ def plan(source: Source) -> Planned:
             sorted(_placed(refused.problems, source.locate), key=_position),
             sorted(_placed(refused.warnings, source.locate), key=_position),
         ) from None
-    warnings = (*warnings, *unknown_pools(source.workflow))
+    warnings = (*warnings, *unknown_pools(source.workflow, pools))
     return Planned(made, tuple(sorted(_placed(warnings, source.locate), key=_position)), source)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from headrace.engine.core.problems import Path, Problem
 from headrace.engine.core.workflow import Group, Kind, Task, Workflow
@@ -56,8 +56,8 @@ def _of_tasks(tasks: tuple[Task, ...], path: Path, prefix: str) -> Iterator[Prob
             yield from _of_tasks(task.work.tasks, (*here, "tasks"), f"{name}.")
 
 
-def unknown_pools(workflow: Workflow) -> list[Problem]:
-    """One problem (code `unknown_pool`) for each task that names a pool: none can be defined yet, so none limits."""
+def unknown_pools(workflow: Workflow, known: Container[str] = ()) -> list[Problem]:
+    """One problem (code `unknown_pool`) for each task that names a pool which is not `known`: it does not limit."""
     found: list[Problem] = []
     open_: list[tuple[Task, Path, str]] = [
         (task, (section, task.id), task.id)
@@ -70,9 +70,9 @@ def unknown_pools(workflow: Workflow) -> list[Problem]:
     ]
     while open_:
         task, path, name = open_.pop()
-        if task.pool is not None:
+        if task.pool is not None and task.pool.name not in known:
             message = f'task "{name}" takes slots of pool "{task.pool.name}", which is not defined.'
-            hint = "Embedded runs do not limit it."
+            hint = f"Embedded runs limit it once they are told its slots: HEADRACE_POOLS={task.pool.name}=4."
             found.append(Problem("unknown_pool", message, hint, (*path, "pool"), name))
         if isinstance(task.work, Group):
             open_ += [(each, (*path, "tasks", each.id), f"{name}.{each.id}") for each in task.work.tasks]

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from headrace.engine.artifacts import FileLogs, open_artifacts
@@ -67,6 +68,7 @@ class Embedded:
         *,
         project: str,
         slots: int | None,
+        pools: Mapping[str, int],
         policy: HttpPolicy,
         secrets_dir: Path | None,
         clock: Clock | None,
@@ -83,6 +85,7 @@ class Embedded:
         self.artifacts = open_artifacts(artifacts or home / "artifacts")
         self.evaluator = CelEvaluator()
         self._slots = slots or max(16, 4 * (os.cpu_count() or 1))
+        self._pools = pools
         self._policy = policy
         self._secrets_dir = secrets_dir
         self._clock = clock or SystemClock()
@@ -105,6 +108,7 @@ class Embedded:
         database_url: str | None = None,
         project: str = "default",
         slots: int | None = None,
+        pools: Mapping[str, int] = MappingProxyType({}),
         http_allow: Sequence[str] = (),
         secrets_dir: Path | None = None,
         artifacts: str | None = None,
@@ -117,7 +121,7 @@ class Embedded:
     ) -> AsyncIterator[Embedded]:
         """Open a home folder: an absolute path that exists. With `own`, this process decides for every run in it; raises
         StoreUnavailable when another one does. Without `go_on` it leaves alone what was cut off earlier, but for runs
-        that a command asks for. `artifacts` None: a folder in home. `reload`: import users' files again when they have changed. `tracer`: makes a span for each attempt. `clock` and `side` (what stands between broker and worker) are for tests."""
+        that a command asks for. `pools`: slots by name; a pool that is not there does not limit. `artifacts` None: a folder in home. `reload`: import users' files again when they have changed. `tracer`: makes a span for each attempt. `clock` and `side` (what stands between broker and worker) are for tests."""
         shared = database_url is not None and not database_url.startswith("sqlite")
         store = await open_store(database_url or f"sqlite:///{home}/headrace.db")
         policy = HttpPolicy(allow=http_allow, allow_loopback=True, told=_logger.warning)
@@ -127,6 +131,7 @@ class Embedded:
                 home,
                 project=project,
                 slots=slots,
+                pools=pools,
                 policy=policy,
                 secrets_dir=secrets_dir,
                 clock=clock,
@@ -198,6 +203,7 @@ class Embedded:
                 any_queue=True,
                 only=None if only is None else frozenset((only,)),
                 leave_live=not go_on,
+                pools=self._pools,
             ),
             resolver=authored.resolver(self.store),
             check_params=authored.checker(self.evaluator),

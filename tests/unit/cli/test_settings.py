@@ -128,3 +128,20 @@ def test_what_no_http_task_could_reach_is_refused(monkeypatch: pytest.MonkeyPatc
         load_settings({}, tmp_path)
     assert stopped.value.message.startswith("HEADRACE_HTTP_ALLOW: ")
     assert stopped.value.message.endswith('"localhost:8080" is neither a host name nor a network.')
+
+
+def test_sizes_of_pools_are_words_in_a_variable_and_a_table_in_toml(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alone / "headrace.toml").write_text("[pools]\nwarehouse = 2\n")
+    assert load_settings({}).settings.pools == {"warehouse": 2}
+    monkeypatch.setenv("HEADRACE_POOLS", "warehouse=3, api=4")
+    assert load_settings({}).settings.pools == {"warehouse": 3, "api": 4}
+
+
+@pytest.mark.parametrize("written", ["warehouse", "warehouse=0", "warehouse=many", "Ware=1", "=1", "a=1 a=2"])
+def test_a_size_that_is_none_is_refused(written: str, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_POOLS", written)
+    with pytest.raises(Stop, match="HEADRACE_POOLS: pools cannot be") as stopped:
+        load_settings({})
+    assert stopped.value.status == 2

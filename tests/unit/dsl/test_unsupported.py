@@ -57,3 +57,11 @@ def test_a_pool_that_nobody_defined_is_told_where_it_is_named() -> None:
         ("w.yaml:3:18", "unknown_pool"),
         ("w.yaml:4:30", "unknown_pool"),
     ]
+
+
+def test_a_pool_that_has_a_size_is_not_told() -> None:
+    from headrace.dsl import source
+
+    text = "workflow: w\ntasks:\n  a: {shell: ls, pool: warehouse}\n  b: {shell: ls, pool: other}\n"
+    planned = source.plan(source.read_text(text, "w.yaml"), {"warehouse": 2})
+    assert [str(warning.place) for warning in planned.warnings] == ["w.yaml:4:18"]
