@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         None, ge=1, le=100_000, description="how many tasks at once in embedded runs; unset: by the machine"
     )
     pools: PoolSizes = Field(
-        default_factory=dict, description="slots of pools in embedded runs, as warehouse=2, api=4"
+        default_factory=dict, description="sizes of pools in embedded runs, as warehouse=2, api=4"
     )
     http_allow: Reachable = Field(
         (), description="private addresses that http tasks may call: host names, addresses, networks"
