@@ -36,7 +36,7 @@ from headrace.engine.shell.schedules.asking import Wanted
 
 @post(
     "/backfills",
-    opt=OPERATOR,
+    opt={**OPERATOR, "errors": (404,)},
     status_code=202,
     summary="Make up for moments of a schedule",
     responses={
