@@ -151,7 +151,7 @@ class World:
             self.loop.call_at(act.at, self._act, act)
         self.loop.call_at(script.heals_at, self._heal)
         self.loop.call_later(BACK_AFTER, self._supervise)
-        later = sum(-act.amount for act in script.acts if act.what == "step_engines" and act.amount < 0)
+        later = sum(abs(act.amount) for act in script.acts if act.what == "step_engines")
         if not timeline.run(self._over, script.heals_at + PATIENCE + later):
             self._stuck()
             return

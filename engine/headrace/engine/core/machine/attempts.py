@@ -20,7 +20,7 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import branching, line, readiness
-from headrace.engine.core.machine.block import READY, Block, Live
+from headrace.engine.core.machine.block import JUDGING, READY, Block, Live
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
@@ -115,7 +115,7 @@ def _dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fill
 
 
 def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
-    """The slot and its Live when a report is current; None when it is stale."""
+    """The slot and its Live when a report is current; None when it is stale, and while a retry rule is judged on another."""
     live = board.live.get(key)
     if live is None or live.attempt != attempt or live.n != n or live.epoch != epoch:
         return None
@@ -123,7 +123,9 @@ def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[B
     if spot is None:
         return None
     block, slot = spot
-    return (block, slot, live) if block.state[slot] in _IN_FLIGHT else None
+    if block.state[slot] not in _IN_FLIGHT or block.mark[slot] & JUDGING:
+        return None
+    return block, slot, live
 
 
 def started(board: Board, event: AttemptStarted) -> bool:
@@ -226,7 +228,7 @@ def failed(board: Board, event: AttemptFailed) -> bool:
     if event.started_at is not None:
         live.started_at = event.started_at
     if board.plan.tasks[event.key.task].retry.rules:
-        board.judgements.append(("retry", block, slot, event))
+        readiness.judge(board, "retry", block, slot, event)
     else:
         settle_failure(board, block, slot, event, None)
     return True
@@ -342,6 +344,8 @@ def redelivered(board: Board, event: Redelivered) -> bool:
     if live is None or spot is None or spot[0].state[spot[1]] != TaskState.DISPATCHED:
         return False
     block, slot = spot
+    if block.mark[slot] & JUDGING:
+        return False  # its failure came in the same batch
     if board.plan.tasks[event.key.task].on_lost == "fail":
         return lost(board, WorkerLost(event.at, event.key, live.attempt, 0.5))
     live.epoch, live.n, live.worker = event.epoch, event.n, event.worker

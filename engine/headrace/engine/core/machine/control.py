@@ -18,7 +18,7 @@ from headrace.engine.core.events import (
     TimerFired,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts
+from headrace.engine.core.machine import attempts, restoring
 from headrace.engine.core.machine.block import READY, Block
 from headrace.engine.core.machine.board import DEADLINE, KILLED, Board
 from headrace.engine.core.machine.readiness import spared, try_again
@@ -48,6 +48,11 @@ def begin(board: Board) -> None:
             return
         board.decision.effects.append(SetTimer(None, "deadline", due))
     root = board.root
+    if root.state.count(TaskState.PENDING) < len(
+        root.state
+    ):  # somebody has settled task runs of it before it started
+        restoring.look_again(board)
+        return
     for node in range(len(root.state)):
         if not root.unmet[node] or board.plan.rules[node] >= Rule.ALWAYS:
             board.candidates.append((root, node))
@@ -190,6 +195,8 @@ def task(board: Board, event: TaskAsked) -> bool:
     if after is TaskState.SUCCEEDED and event.output is not None:
         row.output = json.dumps(event.output, separators=(",", ":"), ensure_ascii=False).encode()
         board.fresh[event.key] = row.output
+    if board.status.started_at is None and board.status.state is not RunState.CANCELLING:
+        board.hold_still()  # what follows waits for the run's start, as all that it does
     return True
 
 

@@ -17,7 +17,7 @@ from headrace.engine.core.machine import reruns, restoring
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import Generation, Moved, RunStatus
-from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.states import TaskState
 from headrace.engine.core.workflow import Group
 
 
@@ -40,7 +40,7 @@ def moved(old: Board, asked: RerunAsked, plan: Plan, rows: Mapping[Key, Row]) ->
             Moved(asked.version, plan.hash, before, old.plan.hash),
         )
     )
-    status.state, status.reason, status.finished_at, status.paused = RunState.RUNNING, None, None, False
+    reruns.begin_again(status, old.at)
     board = Board(plan, replace(old.info, version=asked.version), status, old.grants)
     board.decision, board.at, board.cause = old.decision, old.at, old.cause
     restoring.lay(board, kept)

@@ -10,7 +10,7 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import branching, restoring
 from headrace.engine.core.machine.block import Block
 from headrace.engine.core.machine.board import Board
-from headrace.engine.core.run import Generation
+from headrace.engine.core.run import Generation, RunStatus
 from headrace.engine.core.states import RunState, TaskState
 
 _STOPPED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED, TaskState.CANCELLED)
@@ -38,11 +38,19 @@ def rerun(board: Board, event: RerunAsked) -> bool:
         )
     )
     rows = restoring.keep(board.plan, restoring.snapshot(board), reset)
-    status.state, status.reason, status.finished_at, status.paused = RunState.RUNNING, None, None, False
+    begin_again(status, board.at)
     restoring.lay(board, rows)
     board.note_run()
     restoring.look_again(board)
     return True
+
+
+def begin_again(status: RunStatus, at: float) -> None:
+    """The run goes on in its new generation. One that was cancelled before it ever started has started now: it has no other
+    beginning, and what it does must not be taken for that of a run which still waits for its turn."""
+    status.state, status.reason, status.finished_at, status.paused = RunState.RUNNING, None, None, False
+    if status.started_at is None:
+        status.started_at = at
 
 
 def chosen(

@@ -124,9 +124,7 @@ def lay(board: Board, rows: Mapping[Key, Row]) -> None:
         for below in blocks:
             if below.parent is not None and below.parent.state[below.head] >= TaskState.SUCCEEDED:
                 board.tolerated(below)
-    board.candidates.clear()
-    board.releases.clear()
-    board.exits.clear()
+    board.hold_still()
 
 
 def bare(board: Board, key: Key, count: int) -> None:

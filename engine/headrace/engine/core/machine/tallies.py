@@ -36,6 +36,13 @@ class Tallies:
         self.exits: deque[tuple[Block, int]] = deque()
         self.releases: deque[Block] = deque()
 
+    def hold_still(self) -> None:
+        """Nothing follows from what has ended until everything is looked at again."""
+        self.candidates.clear()
+        self.releases.clear()
+        self.exits.clear()
+        self.ending = False
+
     def absorb(self, block: Block, slot: int, state: int) -> None:
         """What a final state changes on the board: tallies downstream, the books of its group and map, open counts."""
         shown = SHOWN[state]
