@@ -1,6 +1,7 @@
 """All measures, one after the other, each in a process of its own: python -m bench [--quick] [NAME ...]
 
 NAME: embedded, async, planning, memory, newcomer, api; full, full-async, full-two, kill, live and trigger, on real Kafka and PostgreSQL (bench/cluster.py).
+`peers` are the workloads by which engines of this kind are compared, in full mode: a chain, a fan, diamonds, layers, and from a request to the first task.
 JSON lines; a measure that cannot run says so and fails the command.
 """
 
@@ -26,14 +27,20 @@ MEASURES: dict[str, tuple[str, ...]] = {
     "trigger": ("bench.trigger",),
 }
 
+GROUPS = {"peers": ("full", "trigger")}
+
 
 def main(arguments: list[str]) -> int:
     quick = ["--quick"] if "--quick" in arguments else []
     named = [argument for argument in arguments if argument != "--quick"]
-    unknown = [name for name in named if name not in MEASURES]
+    unknown = [name for name in named if name not in MEASURES and name not in GROUPS]
     if unknown:
-        print(f"No such measure: {', '.join(unknown)}. There are {', '.join(MEASURES)}.", file=sys.stderr)
+        print(
+            f"No such measure: {', '.join(unknown)}. There are {', '.join((*MEASURES, *GROUPS))}.",
+            file=sys.stderr,
+        )
         return 2
+    named = [name for each in named for name in GROUPS.get(each, (each,))]
     failed = 0
     for name in named or MEASURES:
         module, *flags = MEASURES[name]
