@@ -253,13 +253,17 @@ class Pilot:
 
     def crash(self) -> None:
         """The engine dies; another loads what was committed. Attempts in flight go on."""
+        self.restore()
+        self.line = []
+        self.feed(e.Resumed(self.now))
+
+    def restore(self) -> None:
+        """Another machine, of what was committed."""
         machine = self.machine
         rows = [(generation, key, row) for (generation, key), row in self.rows.items()]
         self.machine = RunMachine.restore(
             self.plan, self.info, self.evaluator, machine.status, rows, grants=machine.board.grants
         )
-        self.line = []
-        self.feed(e.Resumed(self.now))
 
     def replayed(self) -> Pilot:
         """A second machine that decides the history again; fails where it differs."""

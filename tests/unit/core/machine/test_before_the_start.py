@@ -37,11 +37,7 @@ def test_what_follows_a_task_that_was_settled_early_waits_for_the_start(
     assert not settled.ready
     assert not settled.effects
     if crash:
-        rows = [(generation, key, row) for (generation, key), row in pilot.rows.items()]
-        machine = pilot.machine
-        pilot.machine = type(machine).restore(
-            plan, pilot.info, pilot.evaluator, machine.status, rows, grants=machine.board.grants
-        )
+        pilot.restore()
     if pause:
         pilot.feed(e.ResumeAsked(3.0, "me"))
     assert pilot.machine.status.state is RunState.QUEUED
@@ -53,6 +49,18 @@ def test_what_follows_a_task_that_was_settled_early_waits_for_the_start(
     pilot.fly()
     assert pilot.state == "succeeded"
     assert set(pilot.states().values()) == {"succeeded"}
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["", "an engine dies"])
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_run_is_cancelled_all_of_which_was_settled_before_its_start(kill: bool, crash: bool) -> None:
+    pilot = Pilot(flow(py("a"), finally_=(py("last"),)))
+    pilot.feed(e.TaskAsked(1.0, "me", Key(0), "skip"))
+    if crash:
+        pilot.restore()
+    pilot.feed(e.CancelAsked(2.0, "me", kill))
+    assert pilot.state == "cancelled"
+    assert pilot.states() == {"a": "skipped", "last": "cancelled"}
 
 
 def test_a_rerun_of_a_run_that_was_cancelled_before_its_start_is_its_start() -> None:

@@ -77,6 +77,7 @@ def cancel(board: Board, event: CancelAsked, *, deadline: bool = False) -> bool:
     if was_paused:
         back_in_line(board)
     board.sweeps.append(sweep_cancelled(board))
+    board.ending = True  # everything may have been settled before it started: then nothing else would tell
     return True
 
 
