@@ -229,16 +229,8 @@ class RemotePeople:
         await _said(self._client.users.add(name, password, {project: role}), 409, user_exists(name))
 
     async def set_role(self, name: str, project: str, role: RoleWord | None) -> None:
-        if project != EVERY_PROJECT:
-            await _said(self._client.users.set_role(name, role), 404, no_user(name))
-            return
-        known = {user.name: user async for user in self._client.users.list()}
-        if name not in known:
-            raise no_user(name)
-        roles = {had: word for had, word in (known[name].roles or {}).items() if had != project}
-        if role is not None:
-            roles[project] = role
-        await self._client.users.change(name, roles=roles)
+        setting = self._client.users.set_role(name, role, everywhere=project == EVERY_PROJECT)
+        await _said(setting, 404, no_user(name))
 
     async def set_password(self, name: str, password: str) -> None:
         await _said(self._client.users.change(name, password=password), 404, no_user(name))

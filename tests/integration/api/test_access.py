@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
+import httpx2
 import pytest
 import pytest_asyncio
 from argon2 import extract_parameters
@@ -19,8 +20,11 @@ from headrace.api.access.passwords import Passwords, hash_now
 from headrace.api.access.signing import LASTS_SECONDS, Signer
 from headrace.api.access.tokens import digest_of
 from headrace.api.access.verifying import verify
+from headrace.api.client import AsyncClient
 from headrace.api.paging import cursor_of
 from headrace.api.problems import Problem
+from headrace.cli.failure import Stop
+from headrace.cli.people import RemotePeople
 from headrace.engine.ports.access import Role, Token
 from headrace.engine.ports.acts import Act
 from tests.support.access import KEY, MINE, OLD_KEY, OTHER, PASSWORD, Secured, secured
@@ -44,6 +48,20 @@ async def me(api: Secured, credentials: str | None, **more: Any) -> Any:
 async def audited(api: Secured, action: str, project: str = MINE) -> list[tuple[str, str]]:
     lines = await api.office.store.audit(project, action=action, limit=500)
     return [(line.actor, line.object) for line in lines]
+
+
+class Raced(httpx2.AsyncBaseTransport):
+    """Carries requests to the application; before each that changes something another admin makes bob an admin of `other`."""
+
+    def __init__(self, api: Secured) -> None:
+        self._api = api
+        self._app = httpx2.ASGITransport(app=cast("Any", api.app), raise_app_exceptions=False)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method != "GET":
+            by = self._api.token(project=OTHER)
+            await self._api.ask("PUT", "/users/bob/role", by, json={"role": "admin"})
+        return await self._app.handle_async_request(request)
 
 
 class TestLogins:
@@ -322,6 +340,45 @@ class TestUsers:
             assert (await api.ask("PUT", "/users/bob/role", ada, json={"role": None})).status_code == 200
             assert await me(api, bob) == 403
 
+    async def test_a_role_that_is_set_leaves_what_others_set_at_the_same_moment(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            root = await api.logged_in("root")
+            names = [f"p{place}" for place in range(12)]
+            said = [(project, {"role": "operator"}) for project in names]
+            said.append((MINE, {"role": "author", "everywhere": True}))
+            answers = await asyncio.gather(
+                *(
+                    api.ask(
+                        "PUT", "/users/bob/role", root, json=body, headers={"X-Headrace-Project": project}
+                    )
+                    for project, body in said
+                )
+            )
+            assert [answer.status_code for answer in answers] == [200] * len(said)
+            bob = await api.office.store.user("bob")
+            assert bob is not None
+            kept = {MINE: Role.VIEWER, OTHER: Role.OPERATOR, "*": Role.AUTHOR}
+            assert bob.roles == kept | dict.fromkeys(names, Role.OPERATOR)
+            lines = await api.office.store.audit(MINE, object="user bob", limit=1)
+            assert lines[0].detail == b'{"role":"author","everywhere":true}'
+
+    async def test_the_command_sets_a_role_everywhere_and_nothing_else(self, tmp_path: Path) -> None:
+        async with secured(tmp_path, users=True) as api:
+            raced = Raced(api)
+            root = await api.logged_in("root")
+            async with AsyncClient("http://localhost", root, transport=raced) as client:
+                people = RemotePeople(client)
+                await people.set_role("bob", "*", "viewer")
+                bob = await api.office.store.user("bob")
+                assert bob is not None
+                assert (bob.roles["*"], bob.roles[OTHER]) == (Role.VIEWER, Role.ADMIN)
+                await people.set_role("bob", "*", None)
+                bob = await api.office.store.user("bob")
+                assert bob is not None
+                assert "*" not in bob.roles
+                with pytest.raises(Stop, match="there is no user nobody"):
+                    await people.set_role("nobody", "*", "viewer")
+
     async def test_an_admin_of_one_project_gets_no_further(self, shared: Secured) -> None:
         for credentials in (await shared.logged_in("ada"), shared.token()):
             tries = [
@@ -329,6 +386,7 @@ class TestUsers:
                 ("PATCH", "/users/bob", {"password": "quite long enough"}),
                 ("PATCH", "/users/bob", {"roles": {OTHER: "admin"}}),
                 ("PUT", "/users/root/role", {"role": "viewer"}),
+                ("PUT", "/users/bob/role", {"role": "viewer", "everywhere": True}),
             ]
             answers = [await shared.ask(method, path, credentials, json=body) for method, path, body in tries]
             assert [answer.status_code for answer in answers] == [403] * len(tries)
@@ -340,6 +398,7 @@ class TestUsers:
         root = await shared.logged_in("root")
         tries = [("PATCH", "/users/root", {"disabled": True}), ("PATCH", "/users/root", {"roles": {}})]
         tries.append(("PUT", "/users/root/role", {"role": "viewer"}))
+        tries.append(("PUT", "/users/root/role", {"role": "admin", "everywhere": True}))
         for method, path, body in tries:
             answer = await shared.ask(method, path, root, json=body)
             assert (answer.status_code, answer.json()["code"]) == (409, "own_access")

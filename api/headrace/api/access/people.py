@@ -79,29 +79,41 @@ async def change(
     if asker.actor == f"user:{name}" and (user.disabled_at is not None or not _everywhere(user)):
         raise _own()
     if detail:
-        await _put(doors, asker, before, user, detail, asked)
+        try:
+            await _put(doors, asker, before, user, detail, asked)
+        except UserChanged:
+            raise changed_meanwhile() from None
     return user
 
 
-async def set_role(doors: Doors, asker: Asker, name: str, role: Role | None, asked: bytes) -> User:
-    """What a user may do in the asker's project; None: nothing more than in every project. Raises Problem (403, 404, 409) and
-    Repeated."""
-    user = await _user(doors, name)
-    if EVERY_PROJECT in user.roles and not asker.everywhere:
-        raise Problem(
-            403,
-            "forbidden",
-            f"User {name} has a role in every project: only an admin of every project changes it in one.",
-        )
-    if asker.actor == f"user:{name}":
-        raise _own()
-    roles = {project: had for project, had in user.roles.items() if project != asker.project}
-    if role is not None:
-        roles[asker.project] = role
-    detail = {"role": None if role is None else role.word}
-    changed = user._replace(roles=roles)
-    await _put(doors, asker, user, changed, detail, asked)
-    return changed
+async def set_role(
+    doors: Doors, asker: Asker, name: str, role: Role | None, *, everywhere: bool = False, asked: bytes
+) -> User:
+    """What a user may do in the asker's project, or in every one that is not named otherwise; None takes that role away. What
+    somebody else changes of them at the same moment stays changed. Raises Problem (403, 404, 409) and Repeated."""
+    if everywhere:
+        need_everywhere(asker)
+    about = EVERY_PROJECT if everywhere else asker.project
+    detail = {"role": None if role is None else role.word} | ({"everywhere": True} if everywhere else {})
+    while True:
+        user = await _user(doors, name)
+        if EVERY_PROJECT in user.roles and not asker.everywhere:
+            raise Problem(
+                403,
+                "forbidden",
+                f"User {name} has a role in every project: only an admin of every project changes it in one.",
+            )
+        if asker.actor == f"user:{name}":
+            raise _own()
+        roles = {project: had for project, had in user.roles.items() if project != about}
+        if role is not None:
+            roles[about] = role
+        changed = user._replace(roles=roles)
+        try:
+            await _put(doors, asker, user, changed, detail, asked)
+        except UserChanged:
+            continue  # on what is there now
+        return changed
 
 
 async def again(doors: Doors, repeated: Repeated, name: str, password: str | None = None) -> User:
@@ -122,11 +134,9 @@ async def _recall(doors: Doors, asker: Asker, asked: bytes) -> None:
 
 
 async def _put(doors: Doors, asker: Asker, before: User, user: User, detail: object, asked: bytes) -> None:
+    """Raises UserChanged and Repeated."""
     act = asker.act("user.set", f"user {user.name}", detail, asked)
-    try:
-        await doors.office.store.put_user(user, act, before)
-    except UserChanged:
-        raise changed_meanwhile() from None
+    await doors.office.store.put_user(user, act, before)
     doors.directory.forget()
 
 

@@ -93,12 +93,14 @@ async def set_role(
     data: JSONBody[RoleBody],
     body: RawBody,
 ) -> Response[UserEntry]:
-    """An admin of the project says so for it. 403 for a user with a role in every project, whom only an admin of every project
-    changes."""
+    """An admin of the project says so for it. Only an admin of every project says so for `everywhere`, or for a user who has such a
+    role: 403 for the others. What the user may do in other projects stays as it is."""
     role = None if data.role is None else role_of(data.role)
     headers: dict[str, str] = {}
     try:
-        user = await people.set_role(doors, asker, name, role, asked(request, body))
+        user = await people.set_role(
+            doors, asker, name, role, everywhere=data.everywhere, asked=asked(request, body)
+        )
     except Repeated as repeated:
         user, headers = await people.again(doors, repeated, name), REPLAYED
     return Response(user_entry(user, asker.project, asker.everywhere), headers=headers)

@@ -89,9 +89,10 @@ class UserChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class RoleBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A role in the project that is asked about; null takes it away."""
+    """A role in the project that is asked about; `everywhere`: in every project that is not named otherwise. null takes it away."""
 
     role: RoleWord | None
+    everywhere: bool = False
 
 
 class TokenEntry(msgspec.Struct, kw_only=True):

@@ -41,11 +41,12 @@ class AsyncUsers:
         body = {field: value for field, value in given.items() if value is not None}
         return await self._connection.post(UserEntry, "users", name, body=body, method="PATCH", once=False)
 
-    async def set_role(self, name: str, role: RoleWord | None) -> UserEntry:
-        """In the project that the client is about; None takes it away."""
-        return await self._connection.post(
-            UserEntry, "users", name, "role", body={"role": role}, method="PUT"
-        )
+    async def set_role(self, name: str, role: RoleWord | None, *, everywhere: bool = False) -> UserEntry:
+        """In the project that the client is about, or in every one that is not named otherwise; None takes it away."""
+        body: dict[str, object] = {"role": role}
+        if everywhere:
+            body["everywhere"] = True
+        return await self._connection.post(UserEntry, "users", name, "role", body=body, method="PUT")
 
 
 class AsyncTokens:
