@@ -87,5 +87,7 @@ def test_an_attempt_whose_failure_is_being_judged_is_not_sent_again() -> None:
     failure = e.AttemptFailed(1.0, *at, 0.0, 1.0, e.Error("ValueError", "no"), None, 0.5)
     decided = pilot.feed(failure, e.Redelivered(1.0, send.key, "w1", 2, 1), failure)
     assert decided.stale == 2
+    [step] = decided.transitions
+    assert step.event == 0, "the failure caused it, and not what came after it"
     assert not [effect for effect in decided.effects if type(effect).__name__ == "Send"]
     assert pilot.states() == {"a": "skipped"}

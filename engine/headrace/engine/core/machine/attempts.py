@@ -228,7 +228,7 @@ def failed(board: Board, event: AttemptFailed) -> bool:
     if event.started_at is not None:
         live.started_at = event.started_at
     if board.plan.tasks[event.key.task].retry.rules:
-        readiness.judge(board, "retry", block, slot, event)
+        readiness.judge(board, "retry", block, slot, (event, board.cause))
     else:
         settle_failure(board, block, slot, event, None)
     return True

@@ -29,6 +29,7 @@ from headrace.engine.core.machine.needs import collect, run_output
 from headrace.engine.core.machine.scopes import Judge, error_scope
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
+from headrace.engine.core.workflow import RetryRule
 
 _DECIDERS = ("gate", "switch")
 """Judged before all else that is due, so that what they skip is not looked at any more."""
@@ -215,21 +216,29 @@ def _again(judge: Judge, extra: object) -> None:
 
 
 def _retry(judge: Judge, extra: object) -> None:
-    assert isinstance(extra, AttemptFailed)
-    live = judge.board.live.get(extra.key)
+    assert isinstance(extra, tuple)
+    event, cause = extra
+    assert isinstance(event, AttemptFailed)
+    board = judge.board
+    live = board.live.get(event.key)
     if live is None or judge.block.state[judge.slot] not in (TaskState.DISPATCHED, TaskState.RUNNING):
         return
-    task = judge.board.plan.tasks[extra.key.task]
-    scope = error_scope(extra.error, extra.attempt)
-    for rule, expression in zip(task.retry.rules, judge.templates.retry, strict=True):
+    last, board.cause = board.cause, cause  # others came after it in the batch, and did not do this
+    attempts.settle_failure(board, judge.block, judge.slot, event, _matching(judge, event))
+    board.cause = last
+
+
+def _matching(judge: Judge, event: AttemptFailed) -> RetryRule | None:
+    """The first rule that the failure matches."""
+    rules = judge.board.plan.tasks[event.key.task].retry.rules
+    scope = error_scope(event.error, event.attempt)
+    for rule, expression in zip(rules, judge.templates.retry, strict=True):
         try:
-            matches = expression is None or judge.condition(expression, error=scope)
+            if expression is None or judge.condition(expression, error=scope):
+                return rule
         except EvaluationError:
-            matches = False
-        if matches:
-            attempts.settle_failure(judge.board, judge.block, judge.slot, extra, rule)
-            return
-    attempts.settle_failure(judge.board, judge.block, judge.slot, extra, None)
+            pass
+    return None
 
 
 def _exit(judge: Judge, _: object) -> None:
