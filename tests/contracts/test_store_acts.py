@@ -10,12 +10,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import create_engine, event
 
 from headrace.api.office import ApiStore
 from headrace.engine.ports.access import AccessStore
 from headrace.engine.ports.acts import Act, AuditLine, AuditStore, ChainHead, Once, Repeated, broken, linked
 from headrace.engine.ports.letters import DeadLetterRow, Requeue
 from headrace.engine.ports.store import KeyTaken
+from headrace.engine.store.auditing import Wanted, listed
 from tests.contracts.conftest import Database
 from tests.contracts.samples import PROJECT, act, batch, command, new_run, version
 
@@ -158,6 +160,42 @@ class TestAudit:
             before = page[-1].id
         assert pages == ["thing 1", *(f"thing {n}" for n in range(5, -1, -1))]
         assert list(await store.audited_projects()) == [PROJECT, "other"]
+
+    async def test_the_beginning_of_an_action_finds_the_lines_of_each_in_one_order(
+        self, store: ApiStore
+    ) -> None:
+        for n in range(12):
+            await store.note(act(("run.start", "run.cancel", "running", "token.create")[n % 4], f"thing {n}"))
+        found: list[str] = []
+        before = None
+        while page := await store.audit(PROJECT, action="run.", actor="user:ada", before=before, limit=2):
+            found += [line.object for line in page]
+            before = page[-1].id
+        assert found == [f"thing {n}" for n in (9, 8, 5, 4, 1, 0)]
+
+    @pytest.mark.parametrize("by", [{"actor": "user:ada"}, {"action": "run.start"}, {"object": "thing 1"}])
+    async def test_lines_are_found_by_an_index_and_in_its_order(
+        self, sqlite_database: Database, by: dict[str, str]
+    ) -> None:
+        store: Any = await sqlite_database.open()
+        for n in range(3):
+            await store.note(act("run.start", f"thing {n}"))
+        engine = create_engine(sqlite_database.url)
+        asked: list[tuple[str, Any]] = []
+
+        def seen(_c: object, _u: object, statement: str, parameters: Any, *_: object) -> None:
+            asked.append((statement, parameters))
+
+        event.listen(engine, "before_cursor_execute", seen)
+        with engine.connect() as connection:
+            assert listed(connection, Wanted(PROJECT, **by), 10, 5)
+        event.remove(engine, "before_cursor_execute", seen)
+        (column,) = by
+        with engine.connect() as connection:
+            for statement, parameters in asked:
+                plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
+                assert [f"INDEX audit_{column}s (" in row.detail for row in plan] == [True], plan
+        engine.dispose()
 
     async def test_lines_are_chained_for_each_project(self, store: ApiStore) -> None:
         assert await store.audit_head(PROJECT) is None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Insert, bindparam, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Insert, bindparam, func, insert, select, update
 
 from headrace.engine.ports.acts import GENESIS, Act, AuditLine, ChainHead, Once, Repeated, linked
 from headrace.engine.store import tables
@@ -94,17 +94,23 @@ def note(connection: Connection, act: Act, object: str | None = None) -> None:
 
 
 def listed(connection: Connection, wanted: Wanted, before: int | None, limit: int) -> list[AuditLine]:
-    """Newest first, below the id `before`. `action` may be the beginning of one."""
+    """Newest first, below the id `before`. `action` may be the beginning of one: the lines of each that begins so are found by
+    themselves, so that the index gives them in order."""
     query = _LINE.where(_A.project == wanted.project)
     if wanted.actor is not None:
         query = query.where(_A.actor == wanted.actor)
     if wanted.object is not None:
         query = query.where(_A.object == wanted.object)
-    if wanted.action is not None:
-        query = query.where(func.substr(_A.action, 1, len(wanted.action)) == wanted.action)
     if before is not None:
         query = query.where(_A.id < before)
-    return _lines(connection, query.order_by(_A.id.desc()).limit(limit))
+    query = query.order_by(_A.id.desc()).limit(limit)
+    if wanted.action is None:
+        return _lines(connection, query)
+    beginning = [
+        action for action in _actions(connection, wanted.project) if action.startswith(wanted.action)
+    ]
+    found = [line for action in beginning for line in _lines(connection, query.where(_A.action == action))]
+    return sorted(found, key=lambda line: line.id, reverse=True)[:limit]
 
 
 def chained(connection: Connection, project: str, after: int, limit: int) -> list[AuditLine]:
@@ -124,13 +130,23 @@ def head(connection: Connection, project: str) -> ChainHead | None:
 
 
 def projects(connection: Connection) -> Sequence[str]:
-    """Every project that has a line. Hops from one to the next in the index, however many lines each has."""
+    """Every project that has a line."""
+    return _each(connection, _A.project)
+
+
+def _actions(connection: Connection, project: str) -> Sequence[str]:
+    """Every action that the project has a line of."""
+    return _each(connection, _A.action, _A.project == project)
+
+
+def _each(connection: Connection, column: Column[str], *where: ColumnElement[bool]) -> Sequence[str]:
+    """Every value of the column. Hops from one to the next in the index, however many lines each has."""
     found: list[str] = []
-    query = select(_A.project).order_by(_A.project).limit(1)
+    query = select(column).where(*where).order_by(column).limit(1)
     name = connection.scalar(query)
     while name is not None:
         found.append(name)
-        name = connection.scalar(query.where(_A.project > name))
+        name = connection.scalar(query.where(column > name))
     return found
 
 

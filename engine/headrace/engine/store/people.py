@@ -70,6 +70,7 @@ audit = Table(
     Column("before", Text),
     Column("hash", Text),
     Index("audit_listed", "project", "id"),
+    *(Index(f"audit_{named}s", "project", named, "id") for named in ("actor", "action", "object")),
     Index("audit_places", "project", "place", unique=True, sqlite_where=text("place IS NOT NULL")),
     Index("audit_unchained", "id", sqlite_where=text("place IS NULL")),
     sqlite_autoincrement=True,

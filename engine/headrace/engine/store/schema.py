@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -33,6 +33,7 @@ STEPS = {
     "0006": "users, tokens, audit, settings of workflows",
     "0007": "schedules",
     "0008": "backfills",
+    "0009": "lines of the audit found by who, what and which",
 }
 """Every revision and what it brings."""
 

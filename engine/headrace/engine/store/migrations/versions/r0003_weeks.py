@@ -11,7 +11,8 @@ import time
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.exc import DBAPIError
+
+from headrace.engine.store.online import beside_writers, index, patiently
 
 revision = "0003"
 down_revision = "0002"
@@ -23,7 +24,6 @@ MONDAY = 4 * 86400
 SPARE_WEEKS = 6
 """Until then the old table takes every row, so that a migration which is cut off, and begun again within a month, hinders nobody."""
 
-TRIES = 60
 _COLUMNS = "run bigint NOT NULL, seq bigint NOT NULL, at double precision NOT NULL, body bytea NOT NULL, body_crc bigint"
 
 
@@ -32,34 +32,10 @@ def upgrade() -> None:
         ended = sa.text("finished_at IS NOT NULL")
         op.create_index("runs_ended", "runs", ["finished_at"], unique=False, sqlite_where=ended)
         return
-    with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = '2s'")
-        try:
-            _index("runs_ended", "INDEX", "runs (finished_at) WHERE finished_at IS NOT NULL")
-            _history_in_weeks()
-            _log_chunks()
-        finally:
-            op.execute("RESET lock_timeout")
-
-
-def _patiently(statement: str) -> None:
-    """Whoever waits for a strong lock keeps everybody behind him waiting too: so briefly, and again."""
-    for attempt in range(TRIES):
-        try:
-            op.execute(statement)
-            return
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != "55P03" or attempt == TRIES - 1:
-                raise
-        time.sleep(0.2)
-
-
-def _index(name: str, kind: str, what: str) -> None:
-    """Built beside the writers. One that was cut off stays behind, invalid, and is made anew."""
-    invalid = f"SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid"
-    if op.get_bind().scalar(sa.text(invalid)):
-        _patiently(f"DROP INDEX CONCURRENTLY {name}")
-    _patiently(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {what}")
+    with beside_writers():
+        index("runs_ended", "runs (finished_at) WHERE finished_at IS NOT NULL")
+        _history_in_weeks()
+        _log_chunks()
 
 
 def _history_in_weeks() -> None:
@@ -71,7 +47,7 @@ def _history_in_weeks() -> None:
         CREATE UNIQUE INDEX history_key ON history (run, seq, at);
         CREATE TABLE history_default PARTITION OF history DEFAULT;"""
     if not op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT 1 FROM history)")):
-        _patiently(
+        patiently(
             f"""DO $$ BEGIN
                 LOCK TABLE history IN ACCESS EXCLUSIVE MODE;
                 IF NOT EXISTS (SELECT 1 FROM history) THEN
@@ -83,11 +59,11 @@ def _history_in_weeks() -> None:
     if op.get_bind().scalar(sa.text(kind)):
         return
     end = (int((time.time() - MONDAY) // WEEK) + SPARE_WEEKS) * WEEK + MONDAY
-    _index("history_before_key", "UNIQUE INDEX", "history (run, seq, at)")
-    _patiently("ALTER TABLE history DROP CONSTRAINT IF EXISTS history_before_end")
-    _patiently(f"ALTER TABLE history ADD CONSTRAINT history_before_end CHECK (at < {end}) NOT VALID")
-    _patiently("ALTER TABLE history VALIDATE CONSTRAINT history_before_end")
-    _patiently(
+    index("history_before_key", "history (run, seq, at)", "UNIQUE INDEX")
+    patiently("ALTER TABLE history DROP CONSTRAINT IF EXISTS history_before_end")
+    patiently(f"ALTER TABLE history ADD CONSTRAINT history_before_end CHECK (at < {end}) NOT VALID")
+    patiently("ALTER TABLE history VALIDATE CONSTRAINT history_before_end")
+    patiently(
         f"""DO $$ BEGIN
             ALTER TABLE history RENAME TO history_before;
             {made}

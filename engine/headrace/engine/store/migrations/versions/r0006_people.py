@@ -6,18 +6,16 @@ one transaction. The audit's own triggers refuse to change a line but to chain i
 
 from __future__ import annotations
 
-import time
-
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.exc import DBAPIError
+
+from headrace.engine.store.online import beside_writers, index
 
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-TRIES = 60
 _IDENTITY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _REFUSED = "the audit is appended to, never changed"
 _FIXED = ("id", "project", "at", "actor", "address", "action", "object", "detail")
@@ -28,12 +26,8 @@ def upgrade() -> None:
     if sqlite:
         op.create_index("runs_created", "runs", ["project", "created_at"], unique=False)
     else:
-        with op.get_context().autocommit_block():
-            op.execute("SET lock_timeout = '2s'")
-            try:
-                _index("runs_created", "runs (project, created_at)")
-            finally:
-                op.execute("RESET lock_timeout")
+        with beside_writers():
+            index("runs_created", "runs (project, created_at)")
     op.create_table(
         "workflow_settings",
         sa.Column("project", sa.Text(), nullable=False),
@@ -136,26 +130,6 @@ def _kept_by_postgresql() -> tuple[str, ...]:
         "CREATE TRIGGER audit_kept BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION headrace_audit_refuses()",
         "CREATE TRIGGER audit_whole BEFORE TRUNCATE ON audit EXECUTE FUNCTION headrace_audit_refuses()",
     )
-
-
-def _patiently(statement: str) -> None:
-    """Whoever waits for a strong lock keeps everybody behind him waiting too: so briefly, and again."""
-    for attempt in range(TRIES):
-        try:
-            op.execute(statement)
-            return
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != "55P03" or attempt == TRIES - 1:
-                raise
-        time.sleep(0.2)
-
-
-def _index(name: str, what: str) -> None:
-    """Built beside the writers. One that was cut off stays behind, invalid, and is made anew."""
-    invalid = f"SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid"
-    if op.get_bind().scalar(sa.text(invalid)):
-        _patiently(f"DROP INDEX CONCURRENTLY {name}")
-    _patiently(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {what}")
 
 
 def downgrade() -> None:
