@@ -1,4 +1,4 @@
-"""Following a run's lines over both of their places: all of them, known to be all, held in part, and nothing left behind."""
+"""A run's lines over both of their places: followed, all of them, known to be all, held in part; and the end of an attempt's."""
 
 from __future__ import annotations
 
@@ -102,3 +102,21 @@ async def test_a_long_story_is_not_held_whole(monkeypatch: pytest.MonkeyPatch) -
                 break
     for task in ("a", "b"):
         assert [at for name, at in heard if name == task] == [seq + n for seq in range(6) for n in (0, 0.001)]
+
+
+async def test_the_end_of_what_an_attempt_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.engine.artifacts.chunks.AT_ONCE", 2)
+    stored = StoredLogs(Chunks(*(chunk("a", seq, f"{seq}.0", f"{seq}.1") for seq in range(4))))
+    files = FileLogs(tmp_path)
+    files.write([Log(RUN, "b", 0, 1, 1, float(n), "stdout", f"line {n}") for n in range(5)])
+    logs = EitherLogs(stored, files)
+    for most, texts in ((1, ["3.1"]), (3, ["2.1", "3.0", "3.1"])):
+        begins, lines = await logs.last(RUN, "a", 0, 1, 1, most)
+        assert (begins, [line.text for line in lines]) == (8 - most, texts)
+        assert lines == await logs.read(RUN, "a", 0, 1, 1, begins)
+    begins, lines = await logs.last(RUN, "b", 0, 1, 1, 2)
+    assert (begins, [line.text for line in lines]) == (3, ["line 3", "line 4"])
+    begins, lines = await logs.last(RUN, "b", 0, 1, 1, 50)
+    assert (begins, len(lines)) == (0, 5)
+    assert await logs.last(RUN, "c", 0, 1, 1, 2) == (0, [])
+    files.close()

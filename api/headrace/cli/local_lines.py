@@ -37,7 +37,9 @@ class LocalLines:
     def __init__(self, store: Store, runs: LocalRuns, logs: Callable[[], LogReader]) -> None:
         self._store, self._runs, self._logs = store, runs, logs
 
-    async def read(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
+    async def read(
+        self, run: RunEntry, task: TaskRef | None, attempt: int | None, last: int | None = None
+    ) -> Sequence[Line]:
         from headrace.cli.here import plan_of
 
         row = await self._runs.row(run.run)
@@ -53,13 +55,14 @@ class LocalLines:
         ]
         logs = self._logs()
 
-        async def of(one: tuple[str, int, int]) -> list[Log]:
-            return await logs.read(row.id, one[0], one[1], row.generation, one[2])
+        async def of(one: tuple[str, int, int]) -> tuple[int, list[Log]]:
+            name = (row.id, one[0], one[1], row.generation, one[2])
+            return (0, await logs.read(*name)) if last is None else await logs.last(*name, last)
 
         found = [
             (line.at, _line(line, number))
-            for lines in await together.each(wanted, of)
-            for number, line in enumerate(lines)
+            for begins, lines in await together.each(wanted, of)
+            for number, line in enumerate(lines, begins)
         ]
         found.sort(key=lambda one: one[0])  # stable: lines of one attempt stay in the order of writing
         return [line for _, line in found]
@@ -101,8 +104,8 @@ class LocalLines:
 
     async def last(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
         packed = pack(tuple(task.map_path)) if task.map_path else 0
-        lines = await self._logs().read(run, task.id, packed, task.generation, task.attempts)
-        return [line.text for line in lines[-most:]]
+        end = await self._logs().last(run, task.id, packed, task.generation, task.attempts, most)
+        return [line.text for line in end.lines]
 
 
 def _line(line: Log, number: int) -> Line:

@@ -51,8 +51,9 @@ async def _logs(
     async with looking(where.settings()) as station:
         run = await station.find(text)
         ref = reference(task) if task else None
-        lines = await station.lines.read(run, ref, attempt)
-        shown = Counter(map(_attempt, lines))
+        wanted = None if tail is None else max(tail, 1)
+        lines = await station.lines.read(run, ref, attempt, wanted)
+        shown = Counter({_attempt(line): line.number + 1 for line in lines})  # the last of each counts
         if tail is not None:
             lines = lines[max(len(lines) - tail, 0) :]
         several = ref is None or len({line.task for line in lines}) > 1

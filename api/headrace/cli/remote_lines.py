@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -24,7 +23,9 @@ class RemoteLines:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def read(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
+    async def read(
+        self, run: RunEntry, task: TaskRef | None, attempt: int | None, last: int | None = None
+    ) -> Sequence[Line]:
         found = [one async for one in self._client.tasks.list(run.run)]
         if task is not None:
             task_ref(str(task), {one.id for one in found})
@@ -37,7 +38,7 @@ class RemoteLines:
         ]
 
         async def of(which: tuple[str, int, int]) -> list[Line]:
-            return [line async for line in self._wrote(run.run, *which)]
+            return [line async for line in self._wrote(run.run, *which, last)]
 
         lines = [line for wrote in await together.each(wanted, of) for line in wrote]
         lines.sort(key=lambda line: line.at)  # stable: lines of one attempt stay in the order of writing
@@ -50,16 +51,16 @@ class RemoteLines:
                     yield event
 
     async def last(self, run: str, task: TaskRun, most: int) -> Sequence[str]:
-        kept: deque[str] = deque(maxlen=most)
+        name = (written_of(task), task.generation, max(task.attempts, 1))
         try:
-            async for line in self._wrote(run, written_of(task), task.generation, max(task.attempts, 1)):
-                kept.append(line.text)
+            return [line.text async for line in self._wrote(run, *name, most)]
         except ApiError as error:
             if error.status == 403:  # who may not see logs is told the rest
                 return []
             raise
-        return list(kept)
 
-    async def _wrote(self, run: str, task: str, generation: int, attempt: int) -> AsyncIterator[Line]:
-        async for line in self._client.tasks.logs(run, task, attempt, generation=generation):
+    async def _wrote(
+        self, run: str, task: str, generation: int, attempt: int, last: int | None
+    ) -> AsyncIterator[Line]:
+        async for line in self._client.tasks.logs(run, task, attempt, generation=generation, last=last):
             yield Line(task, generation, attempt, line.number, line.at, line.stream, line.text)

@@ -106,8 +106,11 @@ class Letters(Protocol):
 class Lines(Protocol):
     """What tasks wrote, at a station."""
 
-    async def read(self, run: RunEntry, task: TaskRef | None, attempt: int | None) -> Sequence[Line]:
-        """What the run's newest generation has written so far, in the order of writing."""
+    async def read(
+        self, run: RunEntry, task: TaskRef | None, attempt: int | None, last: int | None = None
+    ) -> Sequence[Line]:
+        """What the run's newest generation has written so far, in the order of writing; of each attempt at least its last lines, so
+        many."""
 
     def follow(self, run: RunEntry) -> AsyncGenerator[Line, None]:
         """What every attempt of the run writes, from its first line on, until the run has ended and nothing more comes."""

@@ -190,6 +190,26 @@ async def test_pages_follow_each_other_until_there_is_enough(api: Api, ask: Ask)
     assert [one.state async for one in client.tasks.attempts(run, "each[1]")] == ["succeeded"]
 
 
+async def test_the_end_of_a_log_costs_no_more_than_what_it_shows(
+    api: Api, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "workflow: long\ntasks: {count: {shell: 'for n in 0 1 2 3 4 5 6; do echo $n; done'}}\n"
+    run = (await api.ran(long))["run"]
+    client, network = ask()
+    monkeypatch.setattr("headrace.api.client.aio.tasks.LINES", 2)
+
+    async def last(most: int) -> tuple[list[tuple[int, str]], int]:
+        before = len(network.requests)
+        lines = [(line.number, line.text) async for line in client.tasks.logs(run, "count", 1, last=most)]
+        return lines, len(network.requests) - before
+
+    whole = [(n, str(n)) for n in range(7)]
+    assert await last(1) == (whole[6:], 1)
+    assert await last(2) == (whole[5:], 1)
+    assert await last(3) == (whole[4:], 3)  # in pages of two, once it is known where the end is
+    assert await last(100) == (whole, 5)
+
+
 async def test_what_is_steered_is_decided_when_the_call_returns(api: Api, ask: Ask) -> None:
     client, _ = ask()
     await client.workflows.register("workflow: slow\ntasks: {work: {sleep: 60s}}")

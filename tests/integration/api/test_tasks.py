@@ -244,6 +244,11 @@ async def test_what_a_task_run_was_given_wrote_and_made(api: Api) -> None:
     assert (one["items"], one["next"], one["more"]) == (log["items"][:1], 1, True)
     two = (await api.get(f"{path}/extract/attempts/1/logs?limit=1&after=1")).json()
     assert (two["items"], two["next"], two["more"]) == (log["items"][1:], 2, False)
+    for more in ("", "&after=1&limit=1", "&after=5"):
+        end = (await api.get(f"{path}/extract/attempts/1/logs?last=1{more}")).json()
+        assert end == two
+    assert (await api.get(f"{path}/extract/attempts/1/logs?last=3")).json() == log
+    assert (await api.get(f"{path}/extract/attempts/1/logs?last=0")).status_code == 400
     for part in ("extract/inputs", "extract/output", "extract/attempts/1/logs"):
         assert (await api.get(f"{path}/{part}", role="viewer")).status_code == 403
     assert (await api.get(f"{path}/publish/inputs")).json()["code"] == "no_inputs"

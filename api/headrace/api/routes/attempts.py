@@ -73,17 +73,20 @@ async def get_attempt_logs(
     generation: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1)] = None,
     after: Annotated[int, QueryParameter(ge=0, le=2**53)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST_LINES)] = 1000,
+    last: Annotated[int | None, QueryParameter(ge=1, le=MOST_LINES)] = None,
 ) -> LogPage:
-    """Lines from number `after` on, in the order of writing. `generation`: that of the newest attempt when left out. A line may
+    """Lines from number `after` on, in the order of writing; with `last` the end of them, so many lines, whatever `after` and `limit` are. `generation`: that of the newest attempt when left out. A line may
     come some moments after it was written; an attempt that wrote nothing, or is still to come, has none."""
     snapshot = await snapshot_of(office, asker.project, run)
     spot = spot_of(snapshot, task, index)
     found = generation or spot.view.generation
     if not 1 <= attempt < 2**31 or found > snapshot.run.generation:
         raise missing("attempt", str(attempt))
-    lines = await office.logs.read(
-        snapshot.run.id, spot.view.id, spot.key.map, found, attempt, after, limit + 1
-    )
+    name = (snapshot.run.id, spot.view.id, spot.key.map, found, attempt)
+    if last is None:
+        lines = await office.logs.read(*name, after, limit + 1)
+    else:
+        (after, lines), limit = await office.logs.last(*name, last), last
     veil = Veil(asker.role, office.secrets)
     return log_page([veiled(veil, line) for line in lines], after, limit)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import TypeAlias
 
 import msgspec
 
-from headrace.engine.ports.artifacts import LogReader
+from headrace.engine.ports.artifacts import LogEnd, LogReader
 from headrace.engine.ports.logs import Attempt, LogChunk, LogChunks
 from headrace.engine.ports.messages import Log
 
@@ -62,17 +64,32 @@ class StoredLogs:
     ) -> list[Log]:
         name = Attempt(run_id, task_id, generation, map, attempt)
         lines: list[Log] = []
-        seq = -1
-        while limit is None or len(lines) < limit:
-            chunks = await self._chunks.read_logs(*name, seq, AT_ONCE)
-            for chunk in chunks:
-                new = unpack(chunk)
+        async with aclosing(self._written(name)) as chunks:
+            async for new in chunks:
                 lines += new[after:]
                 after = max(after - len(new), 0)
-            if len(chunks) < AT_ONCE:
-                break
-            seq = chunks[-1].seq
+                if limit is not None and len(lines) >= limit:
+                    break
         return lines[:limit]
+
+    async def last(
+        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, most: int
+    ) -> LogEnd:
+        count, lines = 0, deque[Log](maxlen=most)
+        async for new in self._written(Attempt(run_id, task_id, generation, map, attempt)):
+            count += len(new)
+            lines += new
+        return LogEnd(count - len(lines), list(lines))
+
+    async def _written(self, name: Attempt) -> AsyncGenerator[list[Log], None]:
+        """The lines of each chunk that is there."""
+        seq = -1
+        while chunks := await self._chunks.read_logs(*name, seq, AT_ONCE):
+            for chunk in chunks:
+                yield unpack(chunk)
+            if len(chunks) < AT_ONCE:
+                return
+            seq = chunks[-1].seq
 
     async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
         """What is found by one look comes in order of time, as far as it is held at once."""
@@ -123,6 +140,15 @@ class EitherLogs:
             if lines := await logs.read(run_id, task_id, map, generation, attempt, after, limit):
                 return lines
         return []
+
+    async def last(
+        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, most: int
+    ) -> LogEnd:
+        for logs in self._both:
+            end = await logs.last(run_id, task_id, map, generation, attempt, most)
+            if end.lines:
+                return end
+        return LogEnd(0, [])
 
     async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
         heard: asyncio.Queue[Log | Exception] = asyncio.Queue(maxsize=1_000)

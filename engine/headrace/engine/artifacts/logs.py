@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from headrace.engine.ports.artifacts import LogEnd
 from headrace.engine.ports.messages import Log
 
 LARGEST_LOG = 64 * 1024 * 1024
@@ -177,6 +178,22 @@ class FileLogs:
             if limit is not None and len(lines) >= limit:
                 break
         return lines[:limit]
+
+    async def last(
+        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, most: int
+    ) -> LogEnd:
+        return await asyncio.to_thread(
+            self._last, AttemptName(run_id, task_id, map, generation, attempt), most
+        )
+
+    def _last(self, name: AttemptName, most: int) -> LogEnd:
+        self.flush()
+        tail = _Tail(self._path(name), self._folder)
+        count, lines = 0, deque[Log](maxlen=most)
+        while new := tail.more():
+            count += len(new)
+            lines += new
+        return LogEnd(count - len(lines), list(lines))
 
     async def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
         """Of files of other processes `looked` speaks about once a second."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.ports.messages import Log
@@ -29,6 +29,13 @@ class LogWriter(Protocol):
         """Never blocks on a reader; safe from any thread."""
 
 
+class LogEnd(NamedTuple):
+    """The last lines of an attempt, in order of writing."""
+
+    begins: int  # the number of the first of them
+    lines: list[Log]
+
+
 class LogReader(Protocol):
     """Log lines per attempt, in order of writing."""
 
@@ -43,6 +50,11 @@ class LogReader(Protocol):
         limit: int | None = None,
     ) -> list[Log]:
         """Lines from number `after` on, at most `limit` of them."""
+
+    async def last(
+        self, run_id: str, task_id: str, map: int, generation: int, attempt: int, most: int
+    ) -> LogEnd:
+        """At most so many lines of the end. Never holds more of them than that, and one piece."""
 
     def follow(self, run_id: str, looked: Callable[[], None] | None = None) -> AsyncIterator[Log]:
         """Every line of the run's attempts: those that are there, then those that come. Never ends by itself. `looked` is called

@@ -93,17 +93,22 @@ class AsyncTasks:
         return self._connection.pages(AttemptEntry, "runs", run, "tasks", task, "attempts", most=most)
 
     async def logs(
-        self, run: str, task: str, attempt: int, *, generation: int | None = None
+        self, run: str, task: str, attempt: int, *, generation: int | None = None, last: int | None = None
     ) -> AsyncIterator[LogLine]:
-        """What an attempt has written so far; `generation`: the newest when left out. Takes an operator."""
+        """What an attempt has written so far; `generation`: the newest when left out; `last`: only so many lines of the end, one or
+        more. Takes an operator."""
+        path = ("runs", run, "tasks", task, "attempts", attempt, "logs")
         after = 0
+        if last is not None:
+            end = await self._connection.get(LogPage, *path, generation=generation, last=min(last, LINES))
+            if last <= LINES:
+                for line in end.items:
+                    yield line
+                return
+            after = max(end.next - last, 0)
         while True:
             found = await self._connection.get(
-                LogPage,
-                *("runs", run, "tasks", task, "attempts", attempt, "logs"),
-                generation=generation,
-                after=after,
-                limit=LINES,
+                LogPage, *path, generation=generation, after=after, limit=LINES
             )
             for line in found.items:
                 yield line

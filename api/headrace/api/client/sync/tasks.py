@@ -82,18 +82,24 @@ class Tasks:
         """Those of every generation, in order."""
         return self._connection.pages(AttemptEntry, "runs", run, "tasks", task, "attempts", most=most)
 
-    def logs(self, run: str, task: str, attempt: int, *, generation: int | None = None) -> Iterator[LogLine]:
-        """What an attempt has written so far; `generation`: the newest when left out. Takes an operator."""
+    def logs(
+        self, run: str, task: str, attempt: int, *, generation: int | None = None, last: int | None = None
+    ) -> Iterator[LogLine]:
+        """What an attempt has written so far; `generation`: the newest when left out; `last`: only so many lines of the end, one or
+        more. Takes an operator."""
+        path = ("runs", run, "tasks", task, "attempts", attempt, "logs")
         after = 0
+        if last is not None:
+            end = self._connection.get(LogPage, *path, generation=generation, last=min(last, LINES))
+            if last <= LINES:
+                for line in end.items:
+                    yield line
+                return
+            after = max(end.next - last, 0)
         while True:
-            found = self._connection.get(
-                LogPage,
-                *("runs", run, "tasks", task, "attempts", attempt, "logs"),
-                generation=generation,
-                after=after,
-                limit=LINES,
-            )
-            yield from found.items
+            found = self._connection.get(LogPage, *path, generation=generation, after=after, limit=LINES)
+            for line in found.items:
+                yield line
             if not found.more:
                 return
             after = found.next
