@@ -37,8 +37,8 @@ ATTEMPTS = (
     Mutant(
         "report-of-what-is-over",
         f"{MACHINE}/attempts.py",
-        "return (block, slot, live) if block.state[slot] in _IN_FLIGHT else None",
-        "return (block, slot, live)",
+        "if block.state[slot] not in _IN_FLIGHT or block",
+        "if block",
         f"{_PROMISES}::test_a_report_about_an_attempt_that_waits_for_its_retry_changes_nothing",
         "A report that comes twice would end the next attempt before it began.",
     ),

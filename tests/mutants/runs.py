@@ -12,7 +12,7 @@ RUNS = (
     Mutant(
         "cancel-forgets-what-runs",
         f"{MACHINE}/control.py",
-        'attempts.abort(board, block, slot, "run_cancelled", 0.0 if board.killed else None)',
+        'stopping.abort(board, block, slot, "run_cancelled", 0.0 if board.killed else None)',
         "pass",
         f"{_CONTROL}::test_cancel_cancels_what_has_not_started_and_stops_what_runs",
         "A cancelled run would go on costing money.",
@@ -140,7 +140,7 @@ RUNS = (
     Mutant(
         "stop-forgotten-by-a-crash",
         f"{MACHINE}/restoring.py",
-        "attempts.tell(board, block.key(slot), live)",
+        "stopping.tell(board, block.key(slot), live)",
         "pass",
         f"{_CONTROL}::test_a_task_run_that_was_told_to_stop_is_told_again_after_a_crash",
         "The word may never have reached the worker.",

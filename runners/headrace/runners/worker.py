@@ -21,11 +21,12 @@ from headrace.engine.ports.broker import NameLost, Told, WorkerSide
 from headrace.engine.ports.messages import Abort, Ask, Beat, Dispatches, ToWorker
 from headrace.runners.answering import Answers
 from headrace.runners.app_dir import AppDir
-from headrace.runners.attempt import BUFFERED, ENDED, RUNNING, Attempt
+from headrace.runners.attempt import BUFFERED, ENDED, Attempt
 from headrace.runners.barrier import Barrier
 from headrace.runners.execution import KINDS, Executing, Execution
 from headrace.runners.heart import APART, Heart
 from headrace.runners.http_policy import HttpPolicy
+from headrace.runners.leaving import Leaving
 from headrace.runners.line import THREADS, Line
 from headrace.runners.pace import Pace
 from headrace.runners.patrol import Patrol
@@ -176,10 +177,10 @@ class Worker:
             0  # attempts, as of now and as of the last look at the backlog
         )
         self._collected = asyncio.Event()  # set whenever something ended
+        self._leaving = Leaving(self._line, self._reporter, self._sentry, self._collect, self._collected)
         self._look_timer: asyncio.TimerHandle | None = None
         self._look_after = LOOK_FIRST
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._hurried = False
         self._stopped = asyncio.Event()
 
     # life --------------------------------------------------------------------------------------------------------
@@ -216,28 +217,12 @@ class Worker:
         self._heart.changed()
         self._spawn(self._heart.beat())
         self._patrol.within(APART)  # while an older beat is on its way, that one is not
-        self._line.open = False
-        for attempt in list(self._held.values()):
-            if self._line.withdraw(attempt):
-                self._reporter.hand_back(attempt)
-        self._reporter.outbox.flush()
-        await self._idle_within(grace, unless_hurried=True)
-        for attempt in list(self._held.values()):
-            if attempt.state == RUNNING:
-                self._sentry.stop(attempt, "lost", min(attempt.dispatch.job.limits.grace, KILL_MARGIN))
-        await self._idle_within(2 * KILL_MARGIN)
-        for attempt in list(self._held.values()):
-            if attempt.state == RUNNING:
-                self._sentry.give_up(attempt)
-        with suppress(TimeoutError):  # the broker is gone: what is left goes to disk, or the leases end
-            async with asyncio.timeout(KILL_MARGIN):
-                await self._settled()
+        await self._leaving.go(grace)
         await self._close()
 
     def hurry(self) -> None:
         """End a `stop` that is under way as if its grace were over."""
-        self._hurried = True
-        self._collected.set()
+        self._leaving.hurry()
 
     @property
     def running(self) -> int:
@@ -254,13 +239,6 @@ class Worker:
         """Attempts that ended here since the start."""
         return self._collected_count
 
-    async def _settled(self) -> None:
-        """Until every report is acknowledged."""
-        self._reporter.outbox.flush()
-        while self._held:
-            self._reporter.acknowledged.clear()
-            await self._reporter.acknowledged.wait()
-
     async def _close(self) -> None:
         self._patrol.end()
         if self._look_timer is not None:
@@ -274,15 +252,6 @@ class Worker:
         await self._side.stop()
         await asyncio.to_thread(self._execution.close)
         self._stopped.set()
-
-    async def _idle_within(self, seconds: float | None, unless_hurried: bool = False) -> None:
-        """Until nothing runs, for at most that long; None: however long it takes."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._line.running and not (self._hurried and unless_hurried):
-                    self._collected.clear()
-                    await self._collected.wait()
-        self._collect()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -3,7 +3,7 @@ delivery are the current ones and the task run is in flight; any other is stale 
 
 from __future__ import annotations
 
-from headrace.engine.core.decision import Abort, DeadLetter, ReleaseSlots, Row, Send, SetTimer, StoreCache
+from headrace.engine.core.decision import DeadLetter, ReleaseSlots, Row, Send, SetTimer, StoreCache
 from headrace.engine.core.evaluation import Filled
 from headrace.engine.core.events import (
     AttemptCancelled,
@@ -19,7 +19,7 @@ from headrace.engine.core.events import (
     WorkerLost,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import branching, line, readiness
+from headrace.engine.core.machine import branching, line, readiness, stopping
 from headrace.engine.core.machine.block import JUDGING, READY, Block, Live
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.static import templates_of
@@ -32,16 +32,6 @@ _MOST_RETRY_AFTER = 3600.0
 _NONE = Filled({})
 _new = tuple.__new__
 
-
-def _timed_out(why: str) -> Error:
-    return Error("timeout", why, ("timeout",), reason="timed_out", retryable=False)
-
-
-TIMED_OUT = {
-    "queue_timeout": _timed_out("It did not start within timeouts.queue."),
-    "total_timeout": _timed_out("It was not final within timeouts.total."),
-}
-"""By the timer that fired, which is also why an attempt was told to stop."""
 
 # plain integers, as the board holds them; to look a member up in its enumeration takes longer than to compare it
 _SUCCEEDED, _DISPATCHED, _RETRYING = map(int, (TaskState.SUCCEEDED, TaskState.DISPATCHED, TaskState.RETRYING))
@@ -136,7 +126,7 @@ def started(board: Board, event: AttemptStarted) -> bool:
     live.started_at = event.at
     board.move(block, slot, TaskState.RUNNING)
     if live.aborted is not None:
-        keep(board, block, slot)
+        stopping.keep(board, block, slot)
     return True
 
 
@@ -216,7 +206,7 @@ def cancelled(board: Board, event: AttemptCancelled) -> bool:
         )
     live.started_at = event.started_at
     release_slots(board, event.key)
-    stopped(board, block, slot, live).finished_at = event.finished_at
+    stopping.stopped(board, block, slot, live).finished_at = event.finished_at
     return True
 
 
@@ -251,7 +241,7 @@ def settle_failure(
     again = error.retryable and live.attempt < task.retry.attempts and not told
     if not again or (rule is not None and rule.then == "fail"):
         if told and error.reason == "lease_lost":
-            stopped(board, block, slot, live, error)
+            stopping.stopped(board, block, slot, live, error)
             return
         attempt = live.attempt
         row = board.finish(block, slot, TaskState.FAILED, error.reason or "task_failed", error=error)
@@ -324,7 +314,7 @@ def handed_back(board: Board, event: HandedBack) -> bool:
     live.worker = None
     if live.aborted is not None:
         release_slots(board, event.key)
-        stopped(board, block, slot, live)
+        stopping.stopped(board, block, slot, live)
         return True
     board.move(block, slot, TaskState.QUEUED, "handed_back")
     around: Block | None = block
@@ -358,35 +348,9 @@ def redelivered(board: Board, event: Redelivered) -> bool:
 
 
 def send_again(board: Board, block: Block, slot: int, inputs: Filled) -> None:
-    live = keep(board, block, slot)
+    live = stopping.keep(board, block, slot)
     key = block.key(slot)
     board.decision.effects.append(Send(key, live.attempt, live.epoch, live.n, live.worker or "", inputs))
-
-
-def keep(board: Board, block: Block, slot: int) -> Live:
-    """Have an attempt in flight written as it is now. Its reason, if it has one, says that it was told to stop: so a
-    restored board knows."""
-    key = block.key(slot)
-    live = board.live[key]
-    row = board.row(key)
-    row.state, row.reason, row.by = TaskState(block.state[slot]), live.aborted, live.by
-    row.attempt, row.epoch, row.n, row.worker = live.attempt, live.epoch, live.n, live.worker
-    row.ready_at, row.started_at = live.ready_at, live.started_at
-    return live
-
-
-def stopped(board: Board, block: Block, slot: int, live: Live, error: Error | None = None) -> Row:
-    """It was told to stop, and is over. `error`: of the attempt, when it has one."""
-    late = TIMED_OUT.get(live.aborted or "")
-    if late is not None:
-        row = board.finish(block, slot, TaskState.FAILED, "timed_out", error=late)
-        if live.started_at is not None:
-            board.decision.effects.append(DeadLetter(block.key(slot), live.attempt, late))
-        return row
-    reason, by = live.aborted or "run_cancelled", live.by
-    row = board.finish(block, slot, TaskState.CANCELLED, reason, error=error)
-    row.by = by
-    return row
 
 
 def granted(board: Board, event: SlotsGranted) -> bool:
@@ -404,18 +368,3 @@ def release_slots(board: Board, key: Key) -> None:
     pool = board.plan.tasks[key.task].pool
     if pool is not None and board.grants:
         board.decision.effects.append(ReleaseSlots(key, pool.name, pool.cost))
-
-
-def abort(board: Board, block: Block, slot: int, reason: str, grace: float | None = None) -> None:
-    """Tell the worker to stop an attempt in flight; the task run ends when the worker has said so."""
-    key = block.key(slot)
-    live = board.live[key]
-    if live.aborted is None or grace == 0:
-        live.aborted = live.aborted or reason
-        tell(board, key, live, grace)
-
-
-def tell(board: Board, key: Key, live: Live, grace: float | None = None) -> None:
-    """The word to the worker. `grace`: seconds; None means the task's own."""
-    patience = board.plan.tasks[key.task].timeouts.grace.total_seconds() if grace is None else grace
-    board.decision.effects.append(Abort(key, live.attempt, live.worker or "", patience))

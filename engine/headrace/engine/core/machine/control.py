@@ -18,7 +18,7 @@ from headrace.engine.core.events import (
     TimerFired,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts, restoring
+from headrace.engine.core.machine import attempts, restoring, stopping
 from headrace.engine.core.machine.block import READY, Block
 from headrace.engine.core.machine.board import DEADLINE, KILLED, Board
 from headrace.engine.core.machine.readiness import spared, try_again
@@ -93,7 +93,7 @@ def sweep_cancelled(board: Board) -> Iterator[None]:
                 board.candidates.append((block, slot))
             continue
         if state in _IN_FLIGHT:
-            attempts.abort(board, block, slot, "run_cancelled", 0.0 if board.killed else None)
+            stopping.abort(board, block, slot, "run_cancelled", 0.0 if board.killed else None)
         elif state == TaskState.WAITING and (slot in block.children or board.static.is_group[node]):
             below = block.children.get(slot)
             if below is not None:
@@ -185,11 +185,11 @@ def task(board: Board, event: TaskAsked) -> bool:
     ]
     live = board.live.get(event.key)
     if state in _IN_FLIGHT:
-        attempts.abort(board, block, slot, "asked")
+        stopping.abort(board, block, slot, "asked")
         if event.action == "cancel":
             assert live is not None
             live.by = live.by or event.by
-            attempts.keep(board, block, slot)  # it ends when the worker has said so, perhaps after a restart
+            stopping.keep(board, block, slot)  # it ends when the worker has said so, perhaps after a restart
             return True
     row = stop_waiting(board, block, slot, event.reason or "asked", after)
     row.by = event.by
@@ -236,10 +236,10 @@ def _time_out(board: Board, block: Block, slot: int, which: str) -> bool:
     """What waits has failed; an attempt in flight has when the worker has stopped it, so that nothing that follows upon the
     failure runs beside it."""
     if block.state[slot] in _IN_FLIGHT:
-        attempts.abort(board, block, slot, which)
-        attempts.keep(board, block, slot)
+        stopping.abort(board, block, slot, which)
+        stopping.keep(board, block, slot)
         return True
-    stop_waiting(board, block, slot, "timed_out", TaskState.FAILED).error = attempts.TIMED_OUT[which]
+    stop_waiting(board, block, slot, "timed_out", TaskState.FAILED).error = stopping.TIMED_OUT[which]
     return True
 
 

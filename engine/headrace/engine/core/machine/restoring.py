@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import attempts, branching, line, maps, readiness
+from headrace.engine.core.machine import branching, line, maps, readiness, stopping
 from headrace.engine.core.machine.block import RELEASED, Live
 from headrace.engine.core.machine.board import KILLED, Board
 from headrace.engine.core.plan import Plan, Section
@@ -147,7 +147,7 @@ def live_of(row: Row) -> Live:
     )
     live.timed = True
     if row.state in (TaskState.DISPATCHED, TaskState.RUNNING):
-        live.aborted, live.by = row.reason, row.by  # see `attempts.keep`
+        live.aborted, live.by = row.reason, row.by  # see `stopping.keep`
     return live
 
 
@@ -174,7 +174,7 @@ def look_again(board: Board) -> None:
         elif state in (TaskState.DISPATCHED, TaskState.RUNNING):
             live = board.live[block.key(slot)]
             if live.aborted is not None:  # the word may never have reached the worker
-                attempts.tell(board, block.key(slot), live)
+                stopping.tell(board, block.key(slot), live)
         elif state == TaskState.RETRYING:
             live = board.live[block.key(slot)]
             if live.due_at is None or live.due_at <= board.at:
