@@ -10,7 +10,7 @@ TESTS := $(wildcard tests/unit tests/properties tests/contracts tests/simulation
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage simulate chaos fuzz bench requirements clean
+.PHONY: help setup demo lab up down test lint format types imports check model mutants coverage simulate chaos fuzz soak bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ coverage: setup ## lines and branches of the core that the fast tests reach; fai
 
 fuzz: setup ## 50,000 random requests to a real server, held against its own description; a quarter of an hour, or longer
 	@$(BIN)/python -m tests.acceptance.api.fuzzing
+
+soak: setup ## does anything grow under a steady load? MINUTES=60 RATE=10
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),10) --out soak.jsonl --plot soak.svg
 
 bench: setup ## how fast it is here, beside the barest loop
 	@$(BIN)/python -m bench

@@ -19,3 +19,8 @@ async def pause() -> None:
 async def nap() -> None:
     """Nothing, for a while."""
     await asyncio.sleep(0.05)
+
+
+def fail() -> None:
+    """What fails, each time."""
+    raise ValueError("on purpose")

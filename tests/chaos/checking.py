@@ -224,7 +224,8 @@ def _results(told: Told, journal: _Journal) -> Iterator[str]:
         key = told.effect_key(*task[1:4])
         place = journal.ended(key, task.attempt, kind)
         if place is None:
-            yield f"I3: {name} {kind} in attempt {task.attempt}, and no execution of that did"
+            told_error = f" ({task.error.decode()})" if task.error is not None else ""
+            yield f"I3: {name} {kind} in attempt {task.attempt}, and no execution of that did{told_error}"
         elif kind == "succeeded" and task.artifact is None:
             outputs = {e.output for _, e in journal.lines[key, task.attempt] if e.kind == kind}
             stored = "null" if task.output is None else task.output.decode()

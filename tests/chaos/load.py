@@ -124,8 +124,15 @@ class Load:
         body = msgspec.json.encode({"by": by, "from": tasks})
         command = InboxRow(0, row.part, no, "rerun", body, now)
         wanted = [Requeue(tuple(letter.id for letter in letters), command)]
-        await _until(lambda: self._store.requeue(wanted, by, now))
-        self.commands[by] = no
+        done = Act(
+            DEFAULT_PROJECT, now, by, None, "letters.requeue", f"run {row.id}", b"{}", Once(by, by, FOREVER)
+        )
+        try:
+            posted = bool(await _until(lambda: self._store.requeue(wanted, by, now, act=done)))
+        except Repeated:
+            posted = True
+        if posted:  # else somebody dealt with the letters meanwhile, and nothing was asked for
+            self.commands[by] = no
 
 
 def _said(command: Command, ids: Sequence[str]) -> tuple[str, dict[str, object]]:

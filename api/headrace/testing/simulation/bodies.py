@@ -87,6 +87,10 @@ class Bodies:
         dispatch = attempt.dispatch
         function = dispatch.job.work.get("function")
         secret = attempt.given.get("with", {}).get("token", "")
+        if function == SECRET and secret != CANARY:
+            raise AssertionError(
+                f"I7: attempt {attempt.key} was sent without what it is given: {attempt.given}"
+            )
         if luck < 0.17:
             kind = ("ValueError", "KeyError", "OSError")[value % 3]
             message = f"scripted {secret}".rstrip()

@@ -244,7 +244,7 @@ def _task(
             trigger_rule=TEARDOWN_RULE,
             fails_run=sketch.chance(20),
             when=None,
-            with_=EMPTY,
+            with_=task.with_ if task.work == PythonCall(SECRET) else EMPTY,
         )
     return task
 

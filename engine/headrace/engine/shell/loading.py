@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 
 from headrace.engine.core.evaluation import Evaluator
-from headrace.engine.core.events import Event, HandedBack, Redelivered, Resumed, Started, WorkerLost
+from headrace.engine.core.events import Event, HandedBack, Resumed, Started, WorkerLost
 from headrace.engine.core.keys import Key
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.states import RunState, TaskState
@@ -31,10 +31,9 @@ def over(flight: Flight, live: LiveRun, now: float) -> Event:
     One that had not started goes to the line again and costs no attempt, unless its task says `on_lost: fail`; one
     that had is lost, and the retry policy decides.
     """
-    if flight.running:
+    fails = live.using.plan.tasks[flight.key.task].on_lost == "fail" and not flight.aborted
+    if flight.running or fails:
         return WorkerLost(now, flight.key, flight.attempt, draw())
-    if live.using.plan.tasks[flight.key.task].on_lost == "fail" and not flight.aborted:
-        return Redelivered(now, flight.key, flight.member.worker, flight.epoch, flight.n)
     return HandedBack(now, flight.key, flight.attempt, flight.epoch, flight.n)
 
 
