@@ -20,7 +20,8 @@ from headrace.lab import Lab
 from headrace.lab.kafka import Kafka
 from headrace.lab.server import Launch, Ports, Say
 from tests.chaos.script import ENGINES, SERVERS, WORKERS, Disturbance
-from tests.support.deployment import READY, Deployment, Member, opened
+from tests.support.deployment import Deployment, opened
+from tests.support.members import READY, Member
 from tests.support.proxy import Proxy
 from tests.support.servers import BreakableServers, breakable_servers
 from tests.support.waiting import PATIENCE

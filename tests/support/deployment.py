@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
@@ -37,157 +36,12 @@ from headrace.engine.shell.views import RunView, run_view
 from headrace.runners.authored import checker, version_row
 from headrace.runners.outside import Outside
 from tests.support import warm
+from tests.support.journal import BODIES, Start, starts_in
+from tests.support.members import Done, Member
 from tests.support.servers import Servers
 from tests.support.waiting import PATIENCE, eventually
 
 T = TypeVar("T")
-
-READY = {"engine": "Engine {}, ", "worker": "Worker {}: "}
-"""How a member's line begins when it has its place in the cluster."""
-
-BODIES = '''"""Task bodies. Each start is written down before anything else is done: one JSON line, appended whole."""
-import json
-import os
-import time
-
-from headrace.dsl import current
-
-
-def _note(mark=None):
-    here = current()
-    line = json.dumps([here.run, here.task, list(here.map_path or ()), here.attempt, os.getpid(), mark])
-    file = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.write(file, line.encode() + b"\\n")
-    os.close(file)
-
-
-def note(value=None):
-    _note(value)
-    return value
-
-
-def until(path):
-    """Goes on when the file is there."""
-    _note()
-    while not os.path.exists(path):
-        time.sleep(0.01)
-    return "done"
-
-
-def first_until(path):
-    """The first attempt goes on when the file is there, the others at once."""
-    _note()
-    if current().attempt == 1:
-        while not os.path.exists(path):
-            time.sleep(0.01)
-    return current().attempt
-
-
-def nap(seconds):
-    _note()
-    time.sleep(seconds)
-
-
-def fail(path):
-    """Fails until the file is there."""
-    _note()
-    if not os.path.exists(path):
-        raise RuntimeError("not yet")
-    return "at last"
-'''
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """Its stdout as the one JSON value it is."""
-        assert self.out, self.err
-        return json.loads(self.out)
-
-
-class Start(NamedTuple):
-    """One line of the journal: a task's function was called."""
-
-    run: str
-    task: str
-    path: tuple[int, ...]
-    attempt: int
-    pid: int
-    mark: Any
-
-    @property
-    def of(self) -> tuple[str, str, tuple[int, ...]]:
-        """The task run."""
-        return self.run, self.task, self.path
-
-
-@dataclass
-class Member:
-    """One `headrace engine` or `headrace worker` process. Its words go to a file."""
-
-    kind: str
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    @property
-    def said(self) -> str:
-        return self.log.read_text()
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def lives(self) -> bool:
-        return self.process.poll() is None
-
-    def ready(self) -> Member:
-        """Wait until it has its place."""
-        mark = READY[self.kind].format(self.name)
-        eventually(
-            lambda: mark in self.said or not self.lives, lambda: f"{self.name} is not ready: {self.said}"
-        )
-        assert mark in self.said, f"{self.name} ended with {self.process.returncode}: {self.said}"
-        return self
-
-    def says(self, words: str, times: int = 1) -> None:
-        """Wait until it has said that so often."""
-        eventually(
-            lambda: self.said.count(words) >= times, lambda: f"{self.name} did not say {words!r}: {self.said}"
-        )
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """`kill -9`."""
-        self.process.kill()
-        self.process.wait(PATIENCE)
-
-    def terminate(self) -> int:
-        """SIGTERM; its exit status once it has ended."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE)
-
-    def ended(self) -> int:
-        """Its exit status, once it has ended by itself."""
-        return self.process.wait(PATIENCE)
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Inside, it stands still (SIGSTOP)."""
-        self.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.signal(signal.SIGCONT)
 
 
 @dataclass
@@ -490,10 +344,7 @@ class Deployment:
 
     def starts(self) -> list[Start]:
         """Every call of a function of `bodies`, in order."""
-        if not self.journal.exists():
-            return []
-        lines = map(json.loads, self.journal.read_text().splitlines())
-        return [Start(run, task, tuple(path), *rest) for run, task, path, *rest in lines]
+        return starts_in(self.journal)
 
     # ------------------------------------------------------------------------------------------------------------------
     def close(self) -> None:

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from headrace.cli.main import main
 from headrace.engine.ports.store import RunRow
 from tests.support.api import LiveApi, serving
-from tests.support.deployment import Deployment, Done, Member, opened
+from tests.support.deployment import Deployment, opened
+from tests.support.members import Done, Member
 from tests.support.receiver import Receiver, receiver, traceparent
 from tests.support.servers import Servers
 from tests.support.topics import ask, found

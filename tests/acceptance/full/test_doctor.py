@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.deployment import Deployment, Done
+from tests.support.deployment import Deployment
+from tests.support.members import Done
 
 ONE = """
 workflow: one

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.deployment import Deployment, Member
+from tests.support.deployment import Deployment
+from tests.support.members import Member
 from tests.support.servers import Servers
 
 TWO = """

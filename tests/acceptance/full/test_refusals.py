@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployment import Deployment, Done, opened
+from tests.support.deployment import Deployment, opened
+from tests.support.members import Done
 from tests.support.servers import BreakableServers, Servers
 
 NOWHERE = "127.0.0.1:1"

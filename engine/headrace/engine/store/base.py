@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-from headrace.engine.ports.access import Token, User
-from headrace.engine.ports.acts import Act, AuditLine, ChainHead, Once
-from headrace.engine.ports.backfills import (
-    BackfillMoment,
-    BackfillRow,
-    BackfillStep,
-    ChangedBackfill,
-    DueBackfill,
-    NewBackfill,
-)
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.letters import (
     DeadLetter,
     LetterGroup,
@@ -26,7 +15,7 @@ from headrace.engine.ports.letters import (
     Requeued,
 )
 from headrace.engine.ports.roster import WorkerRow
-from headrace.engine.ports.schedules import DueSchedule, NewSchedule, RunEnd, ScheduleRow, ScheduleStep
+from headrace.engine.ports.schedules import NewSchedule
 from headrace.engine.ports.store import (
     Created,
     HistoryRow,
@@ -40,9 +29,6 @@ from headrace.engine.ports.store import (
 )
 from headrace.engine.ports.workflow_settings import WorkflowSettings
 from headrace.engine.store import (
-    access,
-    auditing,
-    backfilling,
     keeping,
     letters,
     listing,
@@ -52,8 +38,8 @@ from headrace.engine.store import (
     settings,
     writes,
 )
-
-T = TypeVar("T")
+from headrace.engine.store.shared_access import SharedAccess
+from headrace.engine.store.shared_times import SharedTimes
 
 
 def _of(act: Act | None) -> str | None:
@@ -61,25 +47,8 @@ def _of(act: Act | None) -> str | None:
     return None if act is None else act.project
 
 
-class SharedStore(ABC):
+class SharedStore(SharedTimes, SharedAccess):
     """The part of `ports.store.Store` that is the same SQL everywhere."""
-
-    @abstractmethod
-    async def _read(self, what: Callable[..., T], *args: Any, **named: Any) -> T:
-        """What the function answers over a connection that only reads. Raises StoreUnavailable."""
-
-    @abstractmethod
-    async def _write(self, what: Callable[..., T], *args: Any, repeatable: bool = True) -> T:
-        """One transaction. What is `repeatable` finds its own work when it is done a second time. Raises StoreUnavailable, and
-        OutcomeUnknown for what is not."""
-
-    async def _change(
-        self, act: Act | None, what: Callable[..., T], *args: Any, repeatable: bool = True
-    ) -> T:
-        """The same, with the line and the key of the act, which would be found by whoever did it again."""
-        if act is None:
-            return await self._write(what, *args, repeatable=repeatable)
-        return await self._write(auditing.noted, act, what, *args, repeatable=False)
 
     # loading -------------------------------------------------------------------------------------------------------
 
@@ -313,161 +282,3 @@ class SharedStore(ABC):
         act: Act | None = None,
     ) -> WorkflowSettings:
         return await self._change(act, settings.change, project, name, at, paused, priority)
-
-    # schedules -----------------------------------------------------------------------------------------------------
-
-    async def schedules(
-        self,
-        project: str,
-        *,
-        workflow: str | None = None,
-        after: str | None = None,
-        limit: int | None = None,
-    ) -> list[ScheduleRow]:
-        return await self._read(scheduling.listed, project, workflow, after, limit)
-
-    async def schedule(self, project: str, id: str) -> ScheduleRow | None:
-        return await self._read(scheduling.one, project, id)
-
-    async def set_schedule(
-        self,
-        project: str,
-        id: str,
-        at: float,
-        *,
-        paused: bool,
-        by: str,
-        why: str | None = None,
-        act: Act | None = None,
-    ) -> ScheduleRow | None:
-        return await self._change(act, scheduling.set_paused, project, id, at, paused, by, why)
-
-    async def due_schedules(self, now: float, limit: int) -> list[DueSchedule]:
-        return await self._read(scheduling.due, now, limit)
-
-    async def next_schedule(self) -> float | None:
-        return await self._read(scheduling.next_due)
-
-    async def advance(self, steps: Sequence[ScheduleStep]) -> list[ScheduleStep]:
-        return await self._write(scheduling.advance, steps) if steps else []
-
-    # backfills -----------------------------------------------------------------------------------------------------
-
-    async def create_backfill(self, new: NewBackfill, *, act: Act | None = None) -> BackfillRow:
-        return await self._write(backfilling.create, new, act, repeatable=False)
-
-    async def backfills(
-        self,
-        project: str,
-        *,
-        workflow: str | None = None,
-        state: str | None = None,
-        before: int | None = None,
-        limit: int | None = None,
-    ) -> list[BackfillRow]:
-        return await self._read(backfilling.listed, project, workflow, state, before, limit)
-
-    async def backfill(self, project: str, no: int) -> BackfillRow | None:
-        return await self._read(backfilling.one, project, no)
-
-    async def backfill_counts(self, numbers: Collection[int]) -> dict[int, dict[str, int]]:
-        return await self._read(backfilling.counts, numbers) if numbers else {}
-
-    async def backfill_moments(
-        self, no: int, *, state: str | None = None, after: int = -1, limit: int | None = None
-    ) -> list[BackfillMoment]:
-        return await self._read(backfilling.moments, no, state, after, limit)
-
-    async def newest_runs(self, project: str, schedule: str, moments: Sequence[float]) -> dict[float, RunEnd]:
-        return await self._read(backfilling.newest, project, schedule, moments)
-
-    async def set_backfill(
-        self,
-        project: str,
-        no: int,
-        at: float,
-        *,
-        by: str,
-        state: str | None = None,
-        why: str | None = None,
-        max_active: int | None = None,
-        priority: str | None = None,
-        stop: bytes | None = None,
-        act: Act | None = None,
-    ) -> ChangedBackfill | None:
-        change = (by, state, why, max_active, priority, stop)
-        return await self._change(act, backfilling.change, project, no, at, *change, repeatable=False)
-
-    async def due_backfills(self, now: float, limit: int) -> list[DueBackfill]:
-        return await self._read(backfilling.due, now, limit)
-
-    async def has_backfills(self) -> bool:
-        return await self._read(backfilling.any_goes_on)
-
-    async def advance_backfills(self, steps: Sequence[BackfillStep]) -> list[BackfillStep]:
-        return await self._write(backfilling.advance, steps) if steps else []
-
-    # what somebody did ---------------------------------------------------------------------------------------------
-
-    async def note(self, act: Act) -> None:
-        await self._write(auditing.note, act, repeatable=False)
-
-    async def recall(self, once: Once, now: float) -> None:
-        await self._read(auditing.recall, once, now)
-
-    async def audit(
-        self,
-        project: str,
-        *,
-        actor: str | None = None,
-        action: str | None = None,
-        object: str | None = None,
-        before: int | None = None,
-        limit: int = 50,
-    ) -> list[AuditLine]:
-        wanted = auditing.Wanted(project, actor, action, object)
-        return await self._read(auditing.listed, wanted, before, limit)
-
-    async def audit_chain(self, project: str, after: int = 0, limit: int = 1000) -> list[AuditLine]:
-        return await self._read(auditing.chained, project, after, limit)
-
-    async def audit_head(self, project: str) -> ChainHead | None:
-        return await self._read(auditing.head, project)
-
-    async def audited_projects(self) -> Sequence[str]:
-        return await self._read(auditing.projects)
-
-    async def chain(self, limit: int = 1000) -> int:
-        return await self._write(auditing.chain, limit)
-
-    # who may do what -----------------------------------------------------------------------------------------------
-
-    async def user(self, name: str) -> User | None:
-        return await self._read(access.user, name)
-
-    async def users(
-        self, project: str | None = None, *, after: str | None = None, limit: int | None = None
-    ) -> list[User]:
-        return await self._read(access.users, project, after, limit)
-
-    async def put_user(self, user: User, act: Act, before: User | None = None, *, new: bool = False) -> None:
-        await self._change(act, access.put_user, user, before, new)
-
-    async def token(self, digest: str) -> Token | None:
-        return await self._read(access.token, digest)
-
-    async def tokens(
-        self,
-        project: str,
-        *,
-        id: str | None = None,
-        before: tuple[float, str] | None = None,
-        limit: int | None = None,
-    ) -> list[Token]:
-        return await self._read(access.tokens, project, id, before, limit)
-
-    async def put_token(self, token: Token, act: Act) -> None:
-        await self._change(act, access.put_token, token)
-
-    async def revoke_token(self, project: str, id: str, at: float, act: Act) -> bool:
-        return await self._write(access.revoke_token, project, id, at, act, repeatable=False)
