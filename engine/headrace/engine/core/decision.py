@@ -37,7 +37,7 @@ class Row:
     started_at: float | None = None
     finished_at: float | None = None
     due_at: float | None = None  # when a retry or sleep goes on
-    output: bytes | None = None  # JSON text
+    output: bytes | None = None  # JSON text; before the end: what a wait has come to so far
     artifact: Artifact | None = None
     error: Error | None = None
     inputs: Filled | None = None  # judged once; None here leaves what is stored untouched

@@ -25,6 +25,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _new = tuple.__new__
 _STATES = tuple(TaskState)
+_FINAL = int(TaskState.SUCCEEDED)
 _PRIORITIES = {priority.value: priority for priority in Priority}
 _RUN_STATES = {int(state): state for state in RunState}
 
@@ -243,7 +244,7 @@ def run_status(row: RunRow) -> RunStatus:
 
 
 def machine_rows(tasks: Iterable[TaskRow]) -> Iterator[tuple[int, Key, Row]]:
-    """What `RunMachine.restore` takes: (generation, key, row without output and inputs)."""
+    """What `RunMachine.restore` takes: (generation, key, row without inputs, and without the output of what has ended)."""
     for row in tasks:
         yield (
             row.generation,
@@ -259,6 +260,7 @@ def machine_rows(tasks: Iterable[TaskRow]) -> Iterator[tuple[int, Key, Row]]:
                 row.started_at,
                 row.finished_at,
                 row.due_at,
+                row.output if row.state < _FINAL else None,
                 child=row.child,
                 items=row.items,
                 by=row.by,

@@ -10,9 +10,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, null, select
+from sqlalchemy import case, func, null, select
 
-from headrace.engine.core.states import RunState
+from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.letters import DeadLetterRow
 from headrace.engine.ports.store import (
     NewRun,
@@ -28,8 +28,9 @@ from headrace.engine.store.fingerprints import fingerprint
 from headrace.engine.store.partitions import EARLIER
 from headrace.engine.store.tables import history, plans, runs, task_runs, versions
 
+_SO_FAR = case((task_runs.c.state < int(TaskState.SUCCEEDED), task_runs.c.output)).label("output")
 LOADED_COLUMNS = tuple(
-    null().label(name) if name in ("output", "error", "inputs") else task_runs.c[name]
+    _SO_FAR if name == "output" else null().label(name) if name in ("error", "inputs") else task_runs.c[name]
     for name in TaskRow._fields
 )
 VALUE_COLUMNS = tuple(task_runs.c[name] for name in StoredValue._fields)

@@ -184,6 +184,7 @@ class Board(Tallies):
         else:
             row.state = _STATES[after]
             row.reason = reason
+            row.output = None
             if live is not _NOTHING:
                 row.attempt = live.attempt
                 row.epoch = live.epoch
@@ -195,6 +196,8 @@ class Board(Tallies):
         if after >= _FINAL:
             row.finished_at = self.at
             row.due_at = None
+        elif live.progress is not None:
+            row.output = live.progress
         return row
 
     def row(self, key: Key) -> Row:

@@ -59,7 +59,7 @@ class RunMachine:
         *,
         grants: bool = False,
     ) -> RunMachine:
-        """The machine of a run as the store knows it: rows are (generation, key, row without output and inputs).
+        """The machine of a run as the store knows it: rows are (generation, key, row without inputs and without outputs of what has ended).
         Feed it `Resumed` first."""
         machine = cls(plan, info, evaluator, grants=grants)
         machine.board.status = status

@@ -146,6 +146,7 @@ def live_of(row: Row) -> Live:
         row.child,
     )
     live.timed = True
+    live.progress = row.output
     if row.state in (TaskState.DISPATCHED, TaskState.RUNNING):
         live.aborted, live.by = row.reason, row.by  # see `stopping.keep`
     return live
