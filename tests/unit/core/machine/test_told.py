@@ -14,7 +14,7 @@ from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.states import TaskState
 from headrace.engine.core.workflow import Json, Limits, Pool, Switch, Task, Timeouts
-from tests.support.flows import child, flow, gate, group, over, py
+from tests.support.flows import child, flow, gate, group, over, py, tries
 from tests.support.pilot import Outcome, Pilot, script
 
 POOL = Pool("narrow")
@@ -182,3 +182,20 @@ def test_what_ends_in_time_takes_its_timer_along(crashes: bool) -> None:
         pilot.crash()
     pilot.land()
     assert told(pilot, ClearTimers) == [ClearTimers(Key(0))]
+
+
+@pytest.mark.parametrize(("tried", "reason"), [(2, "timed_out"), (1, "task_failed")])
+def test_a_try_that_fails_by_itself_after_its_time_ends_for_what_keeps_it_from_another(
+    tried: int, reason: str
+) -> None:
+    plan = flow(py("a", timeouts=Timeouts(total=timedelta(seconds=5)), retry=tries(tried)))
+    pilot = begun(plan, {"a": Outcome("failed")})
+    pilot.deaf = True
+    pilot.fire()
+    pilot.land()
+    assert pilot.states() == {"a": "failed"}
+    row = pilot.rows[1, Key(0)]
+    assert row.reason == reason
+    assert row.finished_at == pilot.now
+    assert [letter.attempt for letter in told(pilot, DeadLetter)] == [1]
+    pilot.replayed()

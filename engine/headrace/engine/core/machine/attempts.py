@@ -238,10 +238,12 @@ def settle_failure(
         row = board.finish(block, slot, TaskState.SKIPPED, "retry_rule", error=error)
         row.finished_at = event.finished_at
         return
-    again = error.retryable and live.attempt < task.retry.attempts and not told
-    if not again or (rule is not None and rule.then == "fail"):
-        if told and error.reason == "lease_lost":
-            stopping.stopped(board, block, slot, live, error)
+    left = error.retryable and live.attempt < task.retry.attempts and (rule is None or rule.then != "fail")
+    if told or not left:
+        # It failed by itself before it had heard: where only its time stands between it and another try, that is why it ends.
+        late = left and live.aborted in stopping.TIMED_OUT
+        if told and (late or error.reason == "lease_lost"):
+            stopping.stopped(board, block, slot, live, error).finished_at = event.finished_at
             return
         attempt = live.attempt
         row = board.finish(block, slot, TaskState.FAILED, error.reason or "task_failed", error=error)

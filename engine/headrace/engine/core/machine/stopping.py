@@ -44,7 +44,7 @@ def keep(board: Board, block: Block, slot: int) -> Live:
     row = board.row(key)
     row.state, row.reason, row.by = TaskState(block.state[slot]), live.aborted, live.by
     row.attempt, row.epoch, row.n, row.worker = live.attempt, live.epoch, live.n, live.worker
-    row.ready_at, row.started_at = live.ready_at, live.started_at
+    row.ready_at, row.started_at, row.output = live.ready_at, live.started_at, live.progress
     return live
 
 
