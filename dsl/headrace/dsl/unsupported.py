@@ -9,8 +9,6 @@ from headrace.engine.core.workflow import Group, Kind, Task, Workflow
 
 _KINDS = {
     Kind.CONTAINER: "container tasks",
-    Kind.SIGNAL: "signal tasks",
-    Kind.APPROVAL: "approval tasks",
 }
 _TRIGGERS = ("kafka", "webhook", "after", "assets")
 

@@ -9,6 +9,7 @@ from headrace.engine.core.evaluation import Artifact, Filled
 from headrace.engine.core.events import Error, Event
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.waiting import Asked, Listening
 from headrace.engine.core.workflow import Json
 
 
@@ -109,6 +110,21 @@ class ReleaseSlots(NamedTuple):
     cost: int
 
 
+class Await(NamedTuple):
+    """Others are to find that this task run waits for them; told again, it replaces what was said before. `known`: they
+    find it already, and what has come meanwhile is all there is to look for."""
+
+    key: Key
+    wait: Asked | Listening
+    known: bool = False
+
+
+class Awaited(NamedTuple):
+    """It waits no more."""
+
+    key: Key
+
+
 class StoreCache(NamedTuple):
     cache_key: str
     output: bytes | None
@@ -133,6 +149,8 @@ Effect = (
     | CancelChild
     | RequestSlots
     | ReleaseSlots
+    | Await
+    | Awaited
     | StoreCache
     | DeadLetter
 )

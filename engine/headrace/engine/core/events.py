@@ -141,7 +141,7 @@ class WorkerLost(NamedTuple):
 class TimerFired(NamedTuple):
     at: float
     key: Key | None  # None: the run's own (deadline)
-    kind: str  # retry | sleep | queue_timeout | total_timeout | deadline
+    kind: str  # retry | sleep | expiry | queue_timeout | total_timeout | deadline
     due_at: float
 
 
@@ -213,6 +213,31 @@ class TaskAsked(NamedTuple):
     output: Json = None
 
 
+class Decided(NamedTuple):
+    """A person agrees to an approval, or rejects it."""
+
+    at: float
+    by: str
+    key: Key
+    approved: bool
+    form: Json = None
+    comment: str | None = None
+
+
+class SignalArrived(NamedTuple):
+    """A signal that a task run waits for was sent. `place`: which of those that it waits for; `signal`: its id."""
+
+    at: float
+    key: Key
+    place: int
+    signal: int
+    name: str
+    sent_key: str | None
+    sent_at: float
+    by: str
+    payload: Json = None
+
+
 Event = (
     Started
     | Resumed
@@ -235,6 +260,8 @@ Event = (
     | ResumeAsked
     | RerunAsked
     | TaskAsked
+    | Decided
+    | SignalArrived
 )
 
 EVENTS: dict[str, Any] = {
@@ -261,6 +288,8 @@ EVENTS: dict[str, Any] = {
         ResumeAsked,
         RerunAsked,
         TaskAsked,
+        Decided,
+        SignalArrived,
     )
 }
 """By name, for reading history back."""

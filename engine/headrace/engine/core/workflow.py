@@ -128,7 +128,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One awaited signal (`name`), or several under `any`/`all`. Not run yet."""
+    """One awaited signal (`name`), or several under `any`/`all`."""
 
     name: str | None = None
     key: str | None = None  # bare
@@ -142,7 +142,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's decision. Not run yet."""
+    """A person's decision."""
 
     title: str | None = None  # template
     form: Mapping[str, Json] = EMPTY

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from headrace.engine.core.decision import ClearTimers, Decision, Row, RunChange, Transition
+from headrace.engine.core.decision import Awaited, ClearTimers, Decision, Row, RunChange, Transition
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import Error, RerunAsked
 from headrace.engine.core.keys import Key, prefix, unpack
@@ -25,7 +25,7 @@ from headrace.engine.core.machine.tallies import Tallies
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunInfo, RunStatus
 from headrace.engine.core.states import MOVES, RUN_MOVES, IllegalMove, RunState, TaskState
-from headrace.engine.core.workflow import Json
+from headrace.engine.core.workflow import Json, Kind
 
 KILLED, DEADLINE = "killed", "deadline"
 """Reasons of a run that mean something to the machine."""
@@ -38,6 +38,7 @@ _STATES = tuple(TaskState)
 _PENDING = TaskState.PENDING
 _WAITING = TaskState.WAITING
 _FINAL = int(TaskState.SUCCEEDED)
+_FOUND_BY_OTHERS = frozenset((Kind.SIGNAL, Kind.APPROVAL))
 _NOTHING = Live()  # what is known of a task run that is neither in flight nor waiting; never changed
 
 
@@ -241,6 +242,8 @@ class Board(Tallies):
             live = self.live.pop(key, None)
             if (live is not None and live.timed) or self.since.pop(key, None) is not None:
                 self.decision.effects.append(ClearTimers(key))
+                if self.plan.kinds[key.task] in _FOUND_BY_OTHERS:
+                    self.decision.effects.append(Awaited(key))
             if live is not None and live.worker is not None and self.static.active_tasks is not None:
                 line.leave_room(self)
         if self.static.read[key.task] and (state == _FINAL or output is not None):

@@ -18,7 +18,7 @@ from headrace.engine.core.events import (
     TimerFired,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts, restoring, stopping
+from headrace.engine.core.machine import attempts, restoring, stopping, waits
 from headrace.engine.core.machine.block import READY, Block
 from headrace.engine.core.machine.board import DEADLINE, KILLED, Board
 from headrace.engine.core.machine.readiness import spared, try_again
@@ -223,6 +223,8 @@ def timer(board: Board, event: TimerFired) -> bool:
         case "sleep" if state == TaskState.WAITING:
             board.finish(block, slot, TaskState.SUCCEEDED)
             return True
+        case "expiry" if state == TaskState.WAITING:
+            return waits.expired(board, block, slot)
         case "queue_timeout" if state in (TaskState.PENDING, TaskState.QUEUED, TaskState.DISPATCHED):
             if live is not None and (live.started_at is not None or live.attempt > 1):
                 return False  # it bounds the wait for the first start, not those between attempts

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import because, readiness, rule_expressions
+from headrace.engine.core.machine import because, readiness, rule_expressions, waits
 from headrace.engine.core.machine.because import Blocker, Reasons
 from headrace.engine.core.machine.block import HELD, RELEASED, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.verdicts import FAILED, SKIPPED, SUCCEEDED, UPSTREAM, VERDICTS, Verdict
-from headrace.engine.core.workflow import Json
+from headrace.engine.core.workflow import Approval, Json, Signal
 
 _STATES = tuple(TaskState)
 _NONE: Reasons = MappingProxyType({})
@@ -223,6 +223,31 @@ def _waiting(board: Board, block: Block, slot: int) -> list[Blocker]:
     live = board.live.get(block.key(slot))
     if live is not None and live.child is not None:
         return [Blocker("child", {"run": live.child})]
+    work = board.plan.tasks[node].work
+    if live is not None and live.progress is not None and isinstance(work, Approval):
+        asked = waits.asked(live)
+        return [
+            Blocker(
+                "approval",
+                {
+                    "title": asked.title,
+                    "approvers": work.approvers,
+                    "agreed": [vote.by for vote in asked.votes],
+                    "roles": list(work.roles),
+                    "expires_at": asked.expires_at,
+                },
+            )
+        ]
+    if live is not None and live.progress is not None and isinstance(work, Signal):
+        listening = waits.listening(live)
+        come = {one.place for one in listening.come}
+        missing: list[Json] = [
+            {"name": one.name, "key": one.key}
+            for place, one in enumerate(listening.sought)
+            if place not in come
+        ]
+        how = "any" if work.any else "all"
+        return [Blocker("signal", {how: missing, "expires_at": listening.expires_at})]
     return [Blocker("timer", {"due_at": live.due_at if live is not None else None})]
 
 

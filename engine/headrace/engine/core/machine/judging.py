@@ -20,9 +20,9 @@ from headrace.engine.core.evaluation import (
     Filled,
     Hole,
 )
-from headrace.engine.core.events import AttemptFailed, Picked
+from headrace.engine.core.events import AttemptFailed, Picked, SignalArrived
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts, branching, ending, maps, readiness
+from headrace.engine.core.machine import attempts, branching, ending, maps, readiness, waits
 from headrace.engine.core.machine.block import JUDGING, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.needs import collect, run_output
@@ -142,6 +142,20 @@ def _child(judge: Judge, _: object) -> None:
         judge.fail(error)
         return
     readiness.start_child(judge.board, judge.block, judge.slot, filled)
+
+
+def _wait(judge: Judge, _: object) -> None:
+    if judge.stale():
+        return
+    try:
+        waits.begin(judge)
+    except EvaluationError as error:
+        judge.fail(error)
+
+
+def _match(judge: Judge, extra: object) -> None:
+    assert isinstance(extra, SignalArrived)
+    waits.match(judge, extra)
 
 
 def _inputs(judge: Judge, extra: object) -> None:
@@ -294,6 +308,8 @@ JUDGES: dict[str, Callable[[Judge, object], None]] = {
     "switch": _switch,
     "sleep": _sleep,
     "child": _child,
+    "wait": _wait,
+    "match": _match,
     "inputs": _inputs,
     "cache": _cache,
     "again": _again,

@@ -25,6 +25,7 @@ from headrace.engine.core.machine import (
     readiness,
     reruns,
     restoring,
+    waits,
 )
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.explaining import Explanation, explain
@@ -272,5 +273,7 @@ HANDLERS: dict[type, Callable[[Board, Any], bool]] = {
     e.ResumeAsked: control.resume,
     e.RerunAsked: reruns.rerun,
     e.TaskAsked: control.task,
+    e.Decided: waits.decided,
+    e.SignalArrived: waits.arrived,
 }
 """What each event does; False means it was out of date and changed nothing."""

@@ -39,6 +39,10 @@ def templates_for(board: Board, judgement: Judgement) -> Iterable[Template | Exp
             return (templates.sleep_until,)
         case "child" | "inputs":
             return (templates.inputs, templates.cache_key)
+        case "wait":
+            return (templates.inputs, *templates.signal_keys)
+        case "match":
+            return templates.signal_matches
         case "retry":
             return list(templates.retry)
         case "exit":

@@ -124,6 +124,8 @@ def act(board: Board, block: Block, slot: int, node: int) -> None:
                 judge(board, "sleep", block, slot)
         case Kind.WORKFLOW:
             judge(board, "child", block, slot)
+        case Kind.SIGNAL | Kind.APPROVAL:
+            judge(board, "wait", block, slot)
         case _:
             if task.pool is not None and board.grants:
                 ask_for_slots(board, block, slot, task.pool)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import branching, line, maps, readiness, stopping
+from headrace.engine.core.machine import branching, line, maps, readiness, stopping, waits
 from headrace.engine.core.machine.block import RELEASED, Live
 from headrace.engine.core.machine.board import KILLED, Board
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunStatus
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Kind
 
 
 def newest(plan: Plan, status: RunStatus, rows: Iterable[tuple[int, Key, Row]]) -> dict[Key, Row]:
@@ -168,6 +169,11 @@ def look_again(board: Board) -> None:
                 board.exits.append((block, slot))
             elif board.static.is_group[block.node(slot)]:
                 board.push_members(block, slot, block.node(slot))
+            elif board.plan.kinds[block.node(slot)] in (Kind.SIGNAL, Kind.APPROVAL):
+                key = block.key(slot)
+                waits.tell(
+                    board, key, board.live[key], known=True
+                )  # what has come meanwhile is looked for again
         elif state == TaskState.QUEUED and not (
             board.grants and board.plan.tasks[block.node(slot)].pool is not None
         ):

@@ -16,6 +16,7 @@ from headrace.engine.core.workflow import (
     Http,
     Json,
     Shell,
+    Signal,
     Sleep,
     Switch,
     Task,
@@ -40,6 +41,8 @@ class NodeTemplates:
     cache_key: Template | None = None
     retry: tuple[Expression | None, ...] = ()  # by retry rule; None matches every error
     output: Template | None = None  # of a group
+    signal_keys: tuple[Template | None, ...] = ()  # by signal that is waited for
+    signal_matches: tuple[Expression | None, ...] = ()
 
 
 NOTHING = NodeTemplates(Template({}))
@@ -70,6 +73,8 @@ def _compile(task: Task) -> NodeTemplates:
         cache_key=_template(task.cache.key) if task.cache is not None else None,
         retry=tuple(_expression(rule.on) for rule in task.retry.rules),
         output=_template(work.output) if isinstance(work, Group) else None,
+        signal_keys=tuple(None if one.key is None else _bare(one.key) for one in signals(task)),
+        signal_matches=tuple(_expression(one.match) for one in signals(task)),
     )
     return NOTHING if made == NOTHING else made
 
@@ -80,6 +85,17 @@ def _expression(text: str | None) -> Expression | None:
 
 def _template(value: Json) -> Template | None:
     return None if value is None else parse_template(ordered(value))
+
+
+def _bare(text: str) -> Template:
+    """A bare expression that may give any value."""
+    return parse_template(f"${{{{ {text} }}}}")
+
+
+def signals(task: Task) -> tuple[Signal, ...]:
+    """The signals that a task waits for, in written order."""
+    work = task.work
+    return (work.any or work.all or (work,)) if isinstance(work, Signal) else ()
 
 
 def _map_template(value: dict[str, Json] | None) -> Template | None:
