@@ -17,6 +17,7 @@ from headrace.engine.ports.ownership import Owning
 from headrace.engine.ports.registry import Registry
 from headrace.engine.ports.roster import Roster
 from headrace.engine.ports.schedules import Schedules
+from headrace.engine.ports.waits import WaitKey, WaitRow, Waits
 from headrace.engine.ports.workflow_settings import Settings
 
 DEFAULT_PROJECT = "default"
@@ -247,6 +248,8 @@ class Batch:
     cache: list[CacheRow] = field(default_factory=list)
     dead: list[DeadLetterRow] = field(default_factory=list)
     poison: list[PoisonRow] = field(default_factory=list)
+    waits: list[WaitRow] = field(default_factory=list)  # upserted by task run and place
+    waited: list[WaitKey] = field(default_factory=list)  # task runs of which no wait is kept any more
 
 
 @dataclass(slots=True)
@@ -280,7 +283,7 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Backfills, Protocol):
+class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Backfills, Waits, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...

@@ -40,6 +40,7 @@ from headrace.engine.store import (
 )
 from headrace.engine.store.shared_access import SharedAccess
 from headrace.engine.store.shared_times import SharedTimes
+from headrace.engine.store.shared_waits import SharedWaits
 
 
 def _of(act: Act | None) -> str | None:
@@ -47,7 +48,7 @@ def _of(act: Act | None) -> str | None:
     return None if act is None else act.project
 
 
-class SharedStore(SharedTimes, SharedAccess):
+class SharedStore(SharedTimes, SharedWaits, SharedAccess):
     """The part of `ports.store.Store` that is the same SQL everywhere."""
 
     # loading -------------------------------------------------------------------------------------------------------

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from functools import cache as once
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Insert, Table, delete, exists, or_, select, text
 
 from headrace.engine.ports.roster import WorkerRow
-from headrace.engine.store import tables
+from headrace.engine.ports.waits import SIGNAL_KEPT_SECONDS
+from headrace.engine.store import signalling, tables
 from headrace.engine.store.letters import OPEN
 
 _JSON = ("queues", "labels", "kinds")
@@ -71,6 +71,7 @@ _OF_RUN: tuple[tuple[Table, str], ...] = (
     (tables.task_runs, "run"),
     (tables.history, "run"),
     (tables.timers, "run"),
+    (tables.waits, "run"),
     (tables.dead_letters, "run"),
     (tables.inbox, "run"),
     (tables.grants, "run"),
@@ -102,19 +103,13 @@ def expire(connection: Connection, before: float, limit: int) -> int:
 def forget(connection: Connection) -> None:
     """Delete what is over by itself, however long runs are kept: cached results and keys of requests that have expired, workers and
     engines that went away. An engine whose connection still stands is kept, whatever its lease says."""
-    now = _now(connection)
+    now = signalling.now(connection)
     long_ago = now - FORGOTTEN_SECONDS
     connection.execute(delete(tables.cache).where(tables.cache.c.expires_at < now))
     connection.execute(delete(tables.once).where(tables.once.c.until < now))
+    signalling.forget(connection, now - SIGNAL_KEPT_SECONDS)
     connection.execute(delete(tables.workers).where(tables.workers.c.seen_at < long_ago))
     if connection.dialect.name != "sqlite":  # a file has one engine, which leaves nothing behind
         from headrace.engine.store import ownership  # knows the server's driver, which a file does without
 
         connection.execute(ownership.FORGET, {"before": long_ago})
-
-
-def _now(connection: Connection) -> float:
-    """By the database's clock where it has one of its own."""
-    if connection.dialect.name == "sqlite":
-        return time.time()
-    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)

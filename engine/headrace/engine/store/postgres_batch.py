@@ -47,6 +47,7 @@ from sqlalchemy.types import TypeEngine
 
 from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.ports.store import Batch
+from headrace.engine.ports.waits import WaitRow
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.writes import EMPTY, INBOX_LOCK, START, inbox_values
@@ -153,6 +154,8 @@ _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Batch], Iterable[tuple[Any, .
     ),
     "dead": (rows.LETTER, lambda b: map(rows.letter_values, b.dead)),
     "poison": (PoisonRow._fields, lambda b: b.poison),
+    "waited": (_KEY, lambda b: b.waited),
+    "wait": (WaitRow._fields, lambda b: b.waits),
 }
 """Of each kind of row: the columns, and the rows of a batch."""
 
@@ -218,6 +221,15 @@ def _written(kind: str, kinds: tuple[str, ...], ours: Condition, held: Condition
     if kind == "poison":
         written = _inserted(given, tables.poison, names, ours).on_conflict_do_nothing()
         return [written.cte("poison_written")]
+    if kind == "waited":
+        w = tables.waits.c
+        ended = delete(tables.waits).where(*(w[name] == given.c[name] for name in _KEY), ours)
+        return [ended.cte("waited_written")]
+    if kind == "wait":
+        begun = _inserted(given, tables.waits, names, ours)
+        changed = {name: begun.excluded[name] for name in rows.WAIT_CHANGED}
+        again = begun.on_conflict_do_update(index_elements=rows.WAIT_KEY, set_=changed)
+        return [again.cte("wait_written")]
     return [_dead_letters(given, ours)]
 
 
@@ -233,6 +245,8 @@ _TABLES = {
     "cached": tables.cache,
     "dead": tables.dead_letters,
     "poison": tables.poison,
+    "waited": tables.waits,
+    "wait": tables.waits,
 }
 
 
@@ -241,7 +255,7 @@ def _given(kind: str, table: Table, names: Sequence[str]) -> TableValuedAlias:
     types: dict[str, TypeEngine[Any]] = {name: table.c[name].type.dialect_impl(_DIALECT) for name in names}
     arrays = (_array(f"{kind}_{name}", types[name]) for name in names)
     columns = (column(name, types[name]) for name in names)
-    rows_given = func.unnest(*arrays).table_valued(*columns, with_ordinality="place")
+    rows_given = func.unnest(*arrays).table_valued(*columns, with_ordinality="ordinal")
     return rows_given.render_derived(name=f"{kind}_given")
 
 
@@ -252,7 +266,7 @@ def _array(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
 
 
 def _inserted(given: FromClause, table: Table, names: Sequence[str], *where: Condition) -> postgresql.Insert:
-    query = select(*(given.c[name] for name in names)).where(*where).order_by(given.c.place)
+    query = select(*(given.c[name] for name in names)).where(*where).order_by(given.c.ordinal)
     return postgresql.insert(table).from_select(list(names), query)
 
 

@@ -23,6 +23,7 @@ from headrace.engine.ports.store import (
     TaskRow,
     VersionRow,
 )
+from headrace.engine.ports.waits import WaitRow
 from headrace.engine.store.checksums import checksum, verify
 from headrace.engine.store.fingerprints import fingerprint
 from headrace.engine.store.partitions import EARLIER
@@ -143,6 +144,9 @@ def letter_values(letter: DeadLetterRow) -> tuple[Any, ...]:
 
 LETTER = (*DeadLetterRow._fields, "error_crc", "fingerprint")
 """The columns of a dead letter that a batch gives; its project is that of its run."""
+
+WAIT_KEY = ("run", "generation", "task", "map", "place")
+WAIT_CHANGED = tuple(name for name in WaitRow._fields if name not in WAIT_KEY)
 
 RUN_BEGUN = tuple(run_values(NewRun("", "", "", 0, "", 0, b"", b"", 0.0, 0.0, "")))
 """The columns that `run_values` fills."""

@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -34,6 +34,7 @@ STEPS = {
     "0007": "schedules",
     "0008": "backfills",
     "0009": "lines of the audit found by who, what and which",
+    "0010": "waits that people and signals end",
 }
 """Every revision and what it brings."""
 

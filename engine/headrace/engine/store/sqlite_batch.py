@@ -23,6 +23,7 @@ from sqlalchemy.sql.schema import Table
 
 from headrace.engine.ports.letters import PoisonRow
 from headrace.engine.ports.store import Batch, InboxRow, NewRun, RunUpdate, StoredValue, TaskRow, TimerKey
+from headrace.engine.ports.waits import WaitRow
 from headrace.engine.store import rows, tables
 from headrace.engine.store.checksums import checksum
 from headrace.engine.store.reads import inbox_of, inbox_rows, stored_values
@@ -96,6 +97,10 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
             dead.text,
             [dead.bind(dict(zip(rows.LETTER, rows.letter_values(d), strict=True))) for d in batch.dead],
         )
+    if batch.waited:
+        _ended_waits().execute(connection, batch.waited)
+    if batch.waits:
+        _begun_waits().execute(connection, [(*row[:-1], bytearray(row.body)) for row in batch.waits])
     if batch.poison:
         poison = _poison()
         connection.executemany(poison.text, [poison.bind(row._asdict()) for row in batch.poison])
@@ -354,6 +359,20 @@ def _dead() -> Text:
 def _poison() -> Text:
     given: dict[str, Any] = {name: bindparam(name) for name in PoisonRow._fields}
     return Text(insert_absent("sqlite", tables.poison).values(given))
+
+
+@cache
+def _ended_waits() -> ManyRows:
+    gone = _given("gone", _KEY)
+    w = tables.waits.c
+    return ManyRows(delete(tables.waits).where(tuple_(*(w[name] for name in _KEY)).in_(select(gone))))
+
+
+@cache
+def _begun_waits() -> ManyRows:
+    statement = upsert(tables.waits).values({name: bindparam(name) for name in WaitRow._fields})
+    changed = {name: statement.excluded[name] for name in rows.WAIT_CHANGED}
+    return ManyRows(statement.on_conflict_do_update(index_elements=rows.WAIT_KEY, set_=changed))
 
 
 def _clear(connection: sqlite3.Connection, keys: Sequence[TimerKey]) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from headrace.engine.store.awaiting import signals, waits
 from headrace.engine.store.metadata import Identity, RunId, metadata
 from headrace.engine.store.people import audit, audit_heads, once, tokens, users, workflow_settings
 
@@ -34,8 +35,10 @@ __all__ = [
     "audit_heads",
     "metadata",
     "once",
+    "signals",
     "tokens",
     "users",
+    "waits",
     "workflow_settings",
 ]
 
