@@ -77,6 +77,13 @@ class SignalRow(NamedTuple):
     at: float
 
 
+class Sent(NamedTuple):
+    """A signal that was stored. `parts`: of those who were told in the same transaction."""
+
+    id: int
+    parts: tuple[int, ...]
+
+
 class Waits(Protocol):
     """Part of the store."""
 
@@ -87,8 +94,9 @@ class Waits(Protocol):
 
     async def wait(self, project: str, no: int) -> Waiting | None: ...
 
-    async def send_signal(self, signal: NewSignal, *, act: Act | None = None) -> int:
-        """Store it; answers with its id. Raises OutcomeUnknown, and Repeated as every change with an act does."""
+    async def send_signal(self, signal: NewSignal, *, act: Act | None = None) -> Sent:
+        """Store it, to be delivered afterwards; where there is one writer alone that is done at once. Raises OutcomeUnknown, and
+        Repeated as every change with an act does."""
 
     async def deliver(self, signal: int) -> list[int]:
         """Tell every wait that it is for, through the inboxes of their parts, which are answered. Doing it again does no harm: a
@@ -100,4 +108,4 @@ class Waits(Protocol):
     async def signals(
         self, project: str, names: Sequence[str], since: float, *, after: int = 0, limit: int = 1000
     ) -> list[SignalRow]:
-        """Those of these names sent at `since` or later, with ids above `after`, in the order of their ids. Raises RowDamaged."""
+        """Those of these names sent at `since` or later, with ids above `after`, in the order of their ids."""

@@ -16,10 +16,12 @@ from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import (
     CancelAsked,
     ChildEnded,
+    Decided,
     Event,
     PauseAsked,
     RerunAsked,
     ResumeAsked,
+    SignalArrived,
     Started,
     TaskAsked,
 )
@@ -28,12 +30,13 @@ from headrace.engine.core.machine.moving import Misfit
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.problems import did_you_mean
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Kind
 from headrace.engine.ports.store import InboxRow, VersionRow
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.plans import PlanInUse, PlanMissing, Plans
 
-KINDS = ("start", "cancel", "kill", "pause", "resume", "rerun", "task", "child_ended")
-COMMANDS = frozenset(("cancel", "kill", "pause", "resume", "rerun", "task"))
+KINDS = ("start", "cancel", "kill", "pause", "resume", "rerun", "task", "approval", "child_ended", "signal")
+COMMANDS = frozenset(("cancel", "kill", "pause", "resume", "rerun", "task", "approval"))
 """Those that a person gives; one of them a run and turn."""
 
 Action: TypeAlias = Literal["retry", "skip", "succeed", "cancel"]
@@ -87,7 +90,32 @@ class ChildEndedBody(msgspec.Struct, omit_defaults=True):
     error: str | None = None
 
 
-Body: TypeAlias = StopBody | AskBody | RerunBody | TaskBody | ChildEndedBody | dict[str, Any]
+class ApprovalBody(msgspec.Struct, omit_defaults=True):
+    """A person agrees to what a task asks, or rejects it."""
+
+    by: str
+    task: str
+    approved: bool
+    form: Any = None
+    comment: str | None = None
+
+
+class SignalBody(msgspec.Struct, omit_defaults=True):
+    """A signal that a task run waits for; `key` is its (generation, task, map), `place` which of its signals this is."""
+
+    key: tuple[int, int, int]
+    place: int
+    signal: int
+    name: str
+    sent_key: str | None
+    sent_at: float
+    by: str
+    payload: Any = None
+
+
+Body: TypeAlias = (
+    StopBody | AskBody | RerunBody | TaskBody | ApprovalBody | ChildEndedBody | SignalBody | dict[str, Any]
+)
 
 _BODIES: Mapping[str, Any] = {
     "cancel": msgspec.json.Decoder(StopBody),
@@ -96,6 +124,8 @@ _BODIES: Mapping[str, Any] = {
     "resume": msgspec.json.Decoder(AskBody),
     "rerun": msgspec.json.Decoder(RerunBody),
     "task": msgspec.json.Decoder(TaskBody),
+    "approval": msgspec.json.Decoder(ApprovalBody),
+    "signal": msgspec.json.Decoder(SignalBody),
     "child_ended": msgspec.json.Decoder(ChildEndedBody),
 }
 
@@ -202,6 +232,12 @@ def event_of(row: InboxRow, live: LiveRun, at: float, onto: Onto | None = None) 
             return RerunAsked(at, by, keys, inputs, onto.version, onto.using.plan.hash)
         case TaskBody():
             return _task_asked(body, live, at)
+        case ApprovalBody():
+            return _decided(body, live, at)
+        case SignalBody((generation, task, map_), place, signal, name, sent_key, sent_at, by, payload):
+            if generation != machine.generation:
+                raise Refused("The task run that waited for this signal belongs to an earlier generation.")
+            return SignalArrived(at, Key(task, map_), place, signal, name, sent_key, sent_at, by, payload)
         case ChildEndedBody(key, child, final, output, artifact, error):
             generation, task, map_ = key
             if generation != machine.generation:
@@ -232,6 +268,20 @@ def _task_asked(body: TaskBody, live: LiveRun, at: float) -> Event:
             f"{body.task} is {state.word}; only one that waits for its next attempt can be retried."
         )
     return TaskAsked(at, body.by, key, body.action, body.reason, body.output)
+
+
+def _decided(body: ApprovalBody, live: LiveRun, at: float) -> Event:
+    key = key_of(live.using.plan, body.task)
+    machine = live.machine
+    state = machine.state_of(key)
+    if live.using.plan.kinds[key.task] is not Kind.APPROVAL:
+        raise Refused(f"{body.task} is no approval.")
+    if state is not TaskState.WAITING:
+        word = "not there yet" if state is None else state.word
+        raise Refused(f"{body.task} is {word}; only one that waits can be decided.")
+    if body.approved and body.by in machine.agreed(key):
+        raise Refused(f"{body.by} has agreed to {body.task} already; it waits for others.")
+    return Decided(at, body.by, key, body.approved, body.form, body.comment)
 
 
 _WRITTEN = re.compile(r"(?P<id>[^\[\]]+)(?:\[(?P<indexes>\d+(?:,\d+)*)\])?")

@@ -34,6 +34,7 @@ from headrace.engine.shell.gathering import Gatherer
 from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
 from headrace.engine.shell.loading import Loader
+from headrace.engine.shell.lookout import Lookout
 from headrace.engine.shell.mailbox import Mailbox
 from headrace.engine.shell.memory import Memory
 from headrace.engine.shell.outlook import Outlook
@@ -109,6 +110,7 @@ class Engine:
             Line(one=settings.any_queue),
             pools,
             ValueCache(artifacts, limit=settings.value_cache_bytes, largest=settings.artifact_bytes),
+            Lookout(patient),
         )
         self.counters = memory.counters
         self._holdings, self._fleet, self._line = holdings, memory.fleet, memory.line

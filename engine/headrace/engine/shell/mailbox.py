@@ -10,6 +10,7 @@ import msgspec
 from headrace.engine.core.events import RerunAsked, Started
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.store import InboxRow, StoreUnavailable
+from headrace.engine.ports.waits import SIGNAL
 from headrace.engine.shell.aside import ASIDE, holds
 from headrace.engine.shell.claims import GRANTED, LEDGER, granted
 from headrace.engine.shell.commands import COMMANDS, Refused, event_of, onto
@@ -97,7 +98,7 @@ class Mailbox:
             if live is None:
                 if row.run in part.broken and row.kind not in COMMANDS:
                     continue  # nobody says it again: it stays until the run is decided again
-                if row.kind != GRANTED:  # the run has ended meanwhile, and freed what it had asked for
+                if row.kind not in (GRANTED, SIGNAL):  # the run has ended meanwhile, and waits for nothing
                     _logger.warning("inbox row %d (%s) concerns no run that can be decided", row.id, row.kind)
                 batch.inbox_done.append(row.id)
             elif await self._command(turn, live, row):

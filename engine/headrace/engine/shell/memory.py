@@ -8,6 +8,7 @@ from headrace.engine.shell.figures import Figures
 from headrace.engine.shell.fleet import Fleet
 from headrace.engine.shell.holdings import Holdings
 from headrace.engine.shell.line import Line
+from headrace.engine.shell.lookout import Lookout
 from headrace.engine.shell.part import Counters, Part
 from headrace.engine.shell.pools import Slots
 from headrace.engine.shell.values import ValueCache
@@ -22,6 +23,7 @@ class Memory:
     line: Line
     pools: Slots
     values: ValueCache
+    lookout: Lookout
     counters: Counters = field(default_factory=Counters)
     figures: Figures = field(default_factory=Figures)
 
@@ -41,3 +43,4 @@ class Memory:
         self.fleet.reset()
         self.pools.reset()
         self.values.clear()
+        self.lookout.clear()

@@ -26,6 +26,7 @@ from headrace.engine.ports.store import (
     TaskRow,
     VersionRow,
 )
+from headrace.engine.ports.waits import SignalRow
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -104,6 +105,11 @@ class PatientStore:
 
     async def run(self, no: int) -> RunRow | None:
         return await self._patiently(self._store.run, no)
+
+    async def signals(
+        self, project: str, names: Sequence[str], since: float, after: int, limit: int
+    ) -> list[SignalRow]:
+        return await self._patiently(self._store.signals, project, names, since, after=after, limit=limit)
 
     async def existing(self, runs: Sequence[int]) -> list[int]:
         return await self._patiently(self._store.existing, runs)

@@ -12,6 +12,8 @@ from typing import cast
 
 from headrace.engine.core.decision import (
     Abort,
+    Await,
+    Awaited,
     CancelChild,
     ClearTimers,
     DeadLetter,
@@ -58,6 +60,7 @@ class Reactor:
         self._line = memory.line
         self._pools = memory.pools
         self._holdings = memory.holdings
+        self._lookout = memory.lookout
         self._children = children
         self._plans = plans
         self._picked = picked
@@ -188,6 +191,10 @@ class Reactor:
                 command = await self._children.stop(live, effect, turn.now)
                 if command is not None:
                     portion.post(no, command)
+            case Await():
+                self._lookout.begun(live, effect, batch)
+            case Awaited(key):
+                self._lookout.ended(live, key, batch)
             case StoreCache():
                 portion.cache(no, cache_row(live.row.project, effect))
             case DeadLetter():

@@ -68,6 +68,7 @@ class Turner:
         self._fleet = memory.fleet
         self._line = memory.line
         self._pools = memory.pools
+        self._lookout = memory.lookout
         self._loader = loader
         self._gatherer = gatherer
         self._mailbox = mailbox
@@ -161,6 +162,8 @@ class Turner:
         gatherer.barrier(turn)
         self._complaints(turn)
         gatherer.messages(turn, self._take())
+        if self._lookout:
+            await self._lookout.look(turn, holdings.runs)
         if gatherer.outrun:
             await self._doubt()
         await gatherer.strangers(turn)
@@ -305,7 +308,7 @@ class Turner:
     def patience(self) -> float:
         """How long the next turn may wait for something to arrive, in seconds."""
         holdings, settings = self._holdings, self._settings
-        if self._again or self._backlog or holdings.waits():
+        if self._again or self._backlog or self._lookout or holdings.waits():
             return 0.0
         now = self._clock.steady()
         wait = self._polled_at + settings.poll_seconds - now

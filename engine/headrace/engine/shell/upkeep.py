@@ -18,6 +18,8 @@ DAY = 86_400.0
 ROSTER_SECONDS = 2.0
 EXPIRY_SECONDS = 60.0
 EXPIRED_AT_ONCE = 100
+SIGNAL_SECONDS = 5.0
+SIGNALS_AT_ONCE = 100
 
 
 class Upkeep:
@@ -34,6 +36,7 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._every(ROSTER_SECONDS, self._note_workers), name="headrace-roster"),
             asyncio.create_task(self._every(DAY, self._tend), name="headrace-upkeep"),
+            asyncio.create_task(self._every(SIGNAL_SECONDS, self._deliver), name="headrace-signals"),
         ]
         if self._retention is not None:
             self._tasks.append(
@@ -62,6 +65,11 @@ class Upkeep:
         workers = seen(self._fleet, self._clock.steady(), self._clock.now())
         if workers:
             await self._store.saw_workers(workers)
+
+    async def _deliver(self) -> None:
+        """Signals whose sender ended between storing and delivering them."""
+        for signal in await self._store.undelivered(self._clock.now() - SIGNAL_SECONDS, SIGNALS_AT_ONCE):
+            await self._store.deliver(signal)
 
     async def _tend(self) -> None:
         await self._store.tend(None if self._retention is None else self._clock.now() - self._retention)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.engine.ports.acts import Act
-from headrace.engine.ports.waits import NewSignal, SignalRow, Waiting
+from headrace.engine.ports.waits import NewSignal, Sent, SignalRow, Waiting
 from headrace.engine.store import signalling
 from headrace.engine.store.transacting import Transacting
 
@@ -21,7 +21,7 @@ class SharedWaits(Transacting):
     async def wait(self, project: str, no: int) -> Waiting | None:
         return await self._read(signalling.one, project, no)
 
-    async def send_signal(self, signal: NewSignal, *, act: Act | None = None) -> int:
+    async def send_signal(self, signal: NewSignal, *, act: Act | None = None) -> Sent:
         return await self._change(act, signalling.send, signal, repeatable=False)
 
     async def deliver(self, signal: int) -> list[int]:

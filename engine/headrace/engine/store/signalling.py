@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from headrace.engine.ports.store import InboxRow, RowDamaged
-from headrace.engine.ports.waits import SIGNAL, NewSignal, SignalRow, Waiting, WaitRow
+from headrace.engine.ports.store import InboxRow
+from headrace.engine.ports.waits import SIGNAL, NewSignal, Sent, SignalRow, Waiting, WaitRow
 from headrace.engine.store import tables, writes
 from headrace.engine.store.awaiting import signals, waits
 from headrace.engine.store.checksums import checksum
+
+log = logging.getLogger("headrace.store")
 
 TOLD_AT_ONCE = 1000
 """How many waits one page of a delivery tells."""
@@ -45,15 +48,21 @@ def one(connection: Connection, project: str, no: int) -> Waiting | None:
     return None if row is None else _waiting(row)
 
 
-def send(connection: Connection, signal: NewSignal) -> int:
-    """Store a signal that has yet to be delivered."""
+def send(connection: Connection, signal: NewSignal) -> Sent:
+    """Store a signal. A file has one writer, so whoever waits can be told by the same transaction."""
     values = {
         **signal._asdict(),
         "payload_crc": checksum(signal.payload),
         "at": now(connection),
         "delivered": False,
     }
-    return int(connection.execute(insert(signals).returning(_S.id), values).scalar_one())
+    id = int(connection.execute(insert(signals).returning(_S.id), values).scalar_one())
+    parts: set[int] = set()
+    after: int | None = 0 if connection.dialect.name == "sqlite" else None
+    while after is not None:
+        told, after = tell(connection, id, after)
+        parts.update(told)
+    return Sent(id, tuple(sorted(parts)))
 
 
 def now(connection: Connection) -> float:
@@ -66,10 +75,10 @@ def now(connection: Connection) -> float:
 def tell(connection: Connection, signal: int, after: int) -> tuple[list[int], int | None]:
     """Tell one page of the waits that the signal is for. Answers with their parts, and with the number from which to go on;
     None: all were told."""
-    row = connection.execute(_SIGNAL.where(_S.id == signal)).first()
-    if row is None:
+    row = connection.execute(_SIGNAL.where(_S.id == signal, ~_S.delivered)).first()
+    sent = None if row is None else _read(row)
+    if sent is None:
         return [], None
-    sent = _read(row)
     query = (
         select(_W.no, _W.run, _W.generation, _W.task, _W.map, _W.place, _W.part)
         .where(_W.project == sent.project, _W.kind == SIGNAL, _W.name == sent.name, _W.no > after)
@@ -116,15 +125,18 @@ def found(
     connection: Connection, project: str, names: Sequence[str], since: float, after: int, limit: int
 ) -> list[SignalRow]:
     query = _SIGNAL.where(_S.project == project, _S.name.in_(names), _S.at >= since, _S.id > after)
-    return [_read(row) for row in connection.execute(query.order_by(_S.id).limit(limit))]
+    rows = map(_read, connection.execute(query.order_by(_S.id).limit(limit)))
+    return [signal for signal in rows if signal is not None]
 
 
-def _read(row: Any) -> SignalRow:
+def _read(row: Any) -> SignalRow | None:
+    """None for one that is damaged: it must not keep others from being heard."""
     *fields, crc = row
     signal = SignalRow._make(fields)
-    if checksum(signal.payload) != crc:
-        raise RowDamaged(0, f"payload of signal {signal.id}")
-    return signal
+    if checksum(signal.payload) == crc:
+        return signal
+    log.error("signal %d is damaged (its checksum differs) and is passed over", signal.id)
+    return None
 
 
 def forget(connection: Connection, before: float) -> None:

@@ -101,6 +101,11 @@ class RunMachine:
         live = self.board.live.get(key)
         return 0 if live is None else live.attempt
 
+    def agreed(self, key: Key) -> tuple[str, ...]:
+        """Who has agreed so far to an approval that waits."""
+        live = self.board.live.get(key)
+        return () if live is None else tuple(vote.by for vote in waits.asked(live).votes)
+
     def can_rerun(self, keys: tuple[Key, ...] | None) -> bool:
         """Whether a rerun of these task runs (None: of what failed) would run anything."""
         return bool(reruns.chosen(self.board, keys)[1])

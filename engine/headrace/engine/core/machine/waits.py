@@ -207,7 +207,6 @@ def take(board: Board, block: Block, slot: int, event: SignalArrived) -> None:
     if work.all and len(come) < len(so_far.sought):
         live.progress = _encode(so_far._replace(come=come))
         _kept(board, block, slot, live)
-        tell(board, key, live)
         return
     output: Json = event.payload
     if work.any:
