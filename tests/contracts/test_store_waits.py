@@ -155,9 +155,7 @@ class TestSignals:
         assert await store.deliver(12345) == []
 
     async def test_those_sent_before_are_found_by_whoever_begins_to_wait(self, store: Store) -> None:
-        ids = [
-            await store.send_signal(signal(name, payload=b"null")) for name in ("paid", "packed", "paid", "x")
-        ]
+        ids = [await sent(store, name, payload=b"null") for name in ("paid", "packed", "paid", "x")]
         found = await store.signals(PROJECT, ["paid", "packed"], 0.0)
         assert [one.id for one in found] == ids[:3]
         assert (found[0].payload, found[0].by, found[0].key) == (b"null", "ada", None)

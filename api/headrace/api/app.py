@@ -28,6 +28,7 @@ from headrace.api.operated.lag import Lag
 from headrace.api.operated.metrics import Metrics, of_api, of_lag
 from headrace.api.operated.requests import Requests
 from headrace.api.routes import (
+    approvals,
     attempts,
     audit,
     auth,
@@ -42,6 +43,7 @@ from headrace.api.routes import (
     registering,
     runs,
     schedules,
+    signals,
     starting,
     tasks,
     tokens,
@@ -66,6 +68,8 @@ PARTS = (
     live,
     schedules,
     backfills,
+    approvals,
+    signals,
     workers,
     auth,
     users,

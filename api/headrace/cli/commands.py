@@ -25,6 +25,7 @@ GROUPS = {
     "workflows": "Registered workflows:",
     "schedules": "What starts by time:",
     "backfills": "What is made up for:",
+    "approvals": "What people decide:",
     "dlq": "Dead letters:",
     "workers": "Who executes tasks:",
     "users": "Who may log in to the API:",
@@ -91,6 +92,12 @@ COMMANDS = (
     Command("backfills pause", "Begin no more of its runs until it is resumed.", "backfills:pause", ACT),
     Command("backfills resume", "Go on with the next moment of a paused backfill.", "backfills:resume", ACT),
     Command("backfills cancel", "Begin no more of its runs, for good.", "backfills:cancel", ACT),
+    Command(
+        "approvals list", "What tasks ask of people, the longest waiting first.", "approvals:list_", LOOK
+    ),
+    Command("approvals approve", "Agree to what a task asks.", "approvals:approve", ACT),
+    Command("approvals reject", "Reject what a task asks; one rejection is enough.", "approvals:reject", ACT),
+    Command("signal", "Send a signal to every task that waits for it.", "approvals:signal", ACT),
     Command("workers list", "The workers that engines hear.", "workers:list_", LOOK),
     Command(
         "workers drain",

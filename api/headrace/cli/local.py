@@ -20,6 +20,7 @@ from headrace.cli.local_letters import LocalLetters
 from headrace.cli.local_lines import LocalLines
 from headrace.cli.local_runs import LocalRuns
 from headrace.cli.local_schedules import LocalSchedules
+from headrace.cli.local_waits import LocalWaits
 from headrace.cli.local_workflows import LocalWorkflows
 from headrace.cli.references import find_run, is_whole_id
 from headrace.cli.refusals import no_worker, paused
@@ -62,6 +63,7 @@ class LocalStation:
         self._runs = LocalRuns(store, settings.project)
         self.workflows = LocalWorkflows(settings, store)
         self.schedules = LocalSchedules(settings, store, self)
+        self.waits = LocalWaits(settings, store, self)
         self.backfills = LocalBackfills(settings, store, self)
         self.lines = LocalLines(store, self._runs, lambda: self.logs)
         self.letters = LocalLetters(settings, store, home)
@@ -233,6 +235,17 @@ class LocalStation:
         object = f"task {name} of run {row.id}"
         await self._ask(row, "task", asked, f"task.{action}", object, {"reason": body.get("reason")})
         return name
+
+    async def row_of(self, run: str) -> RunRow:
+        """The run of that id, as it is stored."""
+        return await self._runs.row(run)
+
+    async def decide(
+        self, run: str, kind: str, body: Mapping[str, Any], action: str, about: str, detail: Mapping[str, Any]
+    ) -> RunEntry:
+        """A command to the run, and what became of it. `about`: of the run, for the audit. Raises Stop."""
+        row = await self._runs.row(run)
+        return await self._ask(row, kind, body, action, f"{about} of run {row.id}", detail)
 
     async def _ask(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.api.problems import Problem
 from headrace.cli.failure import Status, Stop
 from headrace.engine.core.problems import did_you_mean
 
@@ -64,3 +65,8 @@ def not_taken(seconds: float) -> Stop:
 
 def no_worker(worker: str) -> Stop:
     return Stop(f"no worker {worker} is heard.", hint="headrace workers list shows who is.")
+
+
+def said(problem: Problem) -> Stop:
+    """What the API would say no with."""
+    return Stop(problem.detail)

@@ -29,6 +29,7 @@ from headrace.cli.remote_letters import RemoteLetters
 from headrace.cli.remote_lines import RemoteLines
 from headrace.cli.remote_refusals import invalid, refused
 from headrace.cli.remote_schedules import RemoteSchedules
+from headrace.cli.remote_waits import RemoteWaits
 from headrace.cli.remote_workflows import RemoteWorkflows
 from headrace.cli.station import Explained, RunCommand, Seen, TaskAction
 
@@ -72,6 +73,7 @@ class RemoteStation:
         """Of runs that were begun here, and begun again, the generation from whose beginning they are watched."""
         self.workflows = RemoteWorkflows(client)
         self.schedules = RemoteSchedules(client)
+        self.waits = RemoteWaits(client)
         self.backfills = RemoteBackfills(client)
         self.lines = RemoteLines(client)
         self.letters = RemoteLetters(client)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus
     from headrace.api.shapes.schedules import Preview, ScheduleEntry
     from headrace.api.shapes.tasks import TaskRun, TaskWhy
+    from headrace.api.shapes.waits import ApprovalEntry
     from headrace.api.shapes.workflows import VersionDetail, VersionDiff, VersionEntry, WorkflowEntry
     from headrace.cli.progress import Change
     from headrace.cli.references import TaskRef
@@ -188,6 +189,19 @@ class Backfills(Protocol):
         """Meanwhile this process begins the runs of backfills, where it decides. `folder`: where their code lies."""
 
 
+class Waits(Protocol):
+    """What tasks that wait are told, at a station. Raises Stop for what is not there or refused."""
+
+    async def list(self, run: str | None) -> Sequence[ApprovalEntry]:
+        """Approvals that wait, the longest first; `run`: an id."""
+
+    async def decide(self, id: int, approved: bool, form: Mapping[str, Any], comment: str | None) -> str:
+        """Agree to one or reject it, and wait until an engine has decided; the id of its run."""
+
+    async def signal(self, name: str, key: str | None, payload: Any) -> None:
+        """Send a signal."""
+
+
 class Station(Protocol):
     """Runs of one project, and what belongs to them. What is refused or not there is a Stop."""
 
@@ -198,6 +212,10 @@ class Station(Protocol):
     @property
     def schedules(self) -> Schedules:
         """The project's schedules."""
+
+    @property
+    def waits(self) -> Waits:
+        """Approvals and signals of the project."""
 
     @property
     def backfills(self) -> Backfills:

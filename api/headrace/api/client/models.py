@@ -39,6 +39,7 @@ from headrace.api.shapes.tasks import (
     TaskWhy,
     TimelineEntry,
 )
+from headrace.api.shapes.waits import ApprovalAnswer, ApprovalEntry, SignalAnswer
 from headrace.api.shapes.workflows import (
     PlanDetail,
     Registered,
@@ -55,6 +56,8 @@ LogEvent: TypeAlias = Line | Gap
 """What `runs.logs` tells."""
 
 __all__ = [
+    "ApprovalAnswer",
+    "ApprovalEntry",
     "AttemptEntry",
     "AuditEntry",
     "AuditVerdict",
@@ -89,6 +92,7 @@ __all__ = [
     "RunGraph",
     "RunStatus",
     "ScheduleEntry",
+    "SignalAnswer",
     "Stats",
     "TaskCommanded",
     "TaskInputs",

@@ -142,6 +142,10 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
             return f"waits without a worker; it goes on {_at(said['due_at'])}"
         case "child":
             return f"waits for its child, run {said['run']}"
+        case "approval":
+            return _approval(said)
+        case "signal":
+            return _signal(said)
         case "items":
             return f"{said['ended']} of {said['total']} items have ended, {said['running']} run"
         case "members":
@@ -165,6 +169,25 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
     if blocker.code in ENDED:
         return ENDED[blocker.code]
     return blocker.code + "".join(f" {name}={value}" for name, value in said.items())
+
+
+def _approval(said: Mapping[str, Any]) -> str:
+    agreed, of = said["agreed"], said["approvers"]
+    who = f" ({', '.join(agreed)} agreed)" if agreed else ""
+    roles = f" from {' or '.join(said['roles'])}" if said["roles"] else ""
+    needs = f"{of - len(agreed)} of {of} approvals" if of > 1 else "an approval"
+    return f"waits without a worker for {needs}{roles}{who}{_until(said)}; headrace approvals list shows it"
+
+
+def _signal(said: Mapping[str, Any]) -> str:
+    how = "all" if "all" in said else "any"
+    names = [f"{one['name']}{'' if one['key'] is None else ' with key ' + one['key']}" for one in said[how]]
+    which = f"signal {names[0]}" if len(names) == 1 else f"{how} of the signals {', '.join(names)}"
+    return f"waits without a worker for {which}{_until(said)}"
+
+
+def _until(said: Mapping[str, Any]) -> str:
+    return "" if said["expires_at"] is None else f", until {instant(said['expires_at'])}"
 
 
 def _no_worker(said: Mapping[str, Any]) -> str:

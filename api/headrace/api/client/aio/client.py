@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
@@ -15,6 +15,7 @@ from headrace.api.client.aio.people import AsyncTokens, AsyncUsers
 from headrace.api.client.aio.runs import AsyncRuns
 from headrace.api.client.aio.schedules import AsyncSchedules
 from headrace.api.client.aio.tasks import AsyncTasks
+from headrace.api.client.aio.waits import AsyncApprovals
 from headrace.api.client.aio.workflows import AsyncWorkflows
 from headrace.api.client.models import (
     AuditEntry,
@@ -22,6 +23,7 @@ from headrace.api.client.models import (
     LoginAnswer,
     Me,
     QueueEntry,
+    SignalAnswer,
     Stats,
     WorkerEntry,
 )
@@ -62,6 +64,7 @@ class AsyncClient:
         self.runs = AsyncRuns(connection)
         self.tasks = AsyncTasks(connection)
         self.schedules = AsyncSchedules(connection)
+        self.approvals = AsyncApprovals(connection)
         self.backfills = AsyncBackfills(connection)
         self.letters = AsyncLetters(connection)
         self.users = AsyncUsers(connection)
@@ -117,6 +120,11 @@ class AsyncClient:
     async def drain_worker(self, worker: str) -> WorkerEntry:
         """Have it take nothing more, finish what it holds, and leave; the worker as it was heard last."""
         return await self._connection.post(WorkerEntry, "workers", worker, "drain")
+
+    async def signal(self, name: str, *, key: str | None = None, payload: Any = None) -> SignalAnswer:
+        """Send a signal to every task that waits for it. Takes an operator."""
+        body = {"key": key, "payload": payload}
+        return await self._connection.post(SignalAnswer, "signals", name, body=body)
 
     async def queues(self) -> Sequence[QueueEntry]:
         """Where workers listen, and what waits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
@@ -14,6 +14,7 @@ from headrace.api.client.models import (
     LoginAnswer,
     Me,
     QueueEntry,
+    SignalAnswer,
     Stats,
     WorkerEntry,
 )
@@ -24,6 +25,7 @@ from headrace.api.client.sync.people import Tokens, Users
 from headrace.api.client.sync.runs import Runs
 from headrace.api.client.sync.schedules import Schedules
 from headrace.api.client.sync.tasks import Tasks
+from headrace.api.client.sync.waits import Approvals
 from headrace.api.client.sync.workflows import Workflows
 from headrace.api.client.wire import Retrying
 from headrace.api.paging import Page
@@ -62,6 +64,7 @@ class Client:
         self.runs = Runs(connection)
         self.tasks = Tasks(connection)
         self.schedules = Schedules(connection)
+        self.approvals = Approvals(connection)
         self.backfills = Backfills(connection)
         self.letters = Letters(connection)
         self.users = Users(connection)
@@ -117,6 +120,11 @@ class Client:
     def drain_worker(self, worker: str) -> WorkerEntry:
         """Have it take nothing more, finish what it holds, and leave; the worker as it was heard last."""
         return self._connection.post(WorkerEntry, "workers", worker, "drain")
+
+    def signal(self, name: str, *, key: str | None = None, payload: Any = None) -> SignalAnswer:
+        """Send a signal to every task that waits for it. Takes an operator."""
+        body = {"key": key, "payload": payload}
+        return self._connection.post(SignalAnswer, "signals", name, body=body)
 
     def queues(self) -> Sequence[QueueEntry]:
         """Where workers listen, and what waits."""

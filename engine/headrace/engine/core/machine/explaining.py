@@ -230,7 +230,6 @@ def _waiting(board: Board, block: Block, slot: int) -> list[Blocker]:
             Blocker(
                 "approval",
                 {
-                    "title": asked.title,
                     "approvers": work.approvers,
                     "agreed": [vote.by for vote in asked.votes],
                     "roles": list(work.roles),
