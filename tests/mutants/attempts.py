@@ -53,8 +53,8 @@ ATTEMPTS = (
     Mutant(
         "retries-what-must-not-be",
         f"{MACHINE}/attempts.py",
-        "again = error.retryable and live",
-        "again = live",
+        "left = error.retryable and live",
+        "left = live",
         f"{_PROMISES}::test_an_error_that_is_final_is_not_tried_again",
         "An error that says that it is final would be tried again.",
     ),
@@ -101,8 +101,8 @@ ATTEMPTS = (
     Mutant(
         "retry-rule-overruled",
         f"{MACHINE}/attempts.py",
-        'if not again or (rule is not None and rule.then == "fail"):',
-        "if not again:",
+        ' and (rule is None or rule.then != "fail")',
+        "",
         f"{_CONTROL}::test_the_first_matching_retry_rule_wins",
         "A rule that says `fail` would be tried again.",
     ),

@@ -105,6 +105,15 @@ def _river(ended: Ended) -> None:
     assert [file.name for file in ended.out.glob("*.json")] == ["2026-03-02.json"]
 
 
+# -- refund -----------------------------------------------------------------------------------------------------------
+
+
+def _refund(ended: Ended) -> None:
+    assert ended.states()["ask"] == ["skipped"]
+    assert ended.output == {"order": "A-1007", "cents": 1850, "approved_by": "nobody needed"}
+    assert json.loads((ended.out / "A-1007.json").read_text()) == ended.output
+
+
 # -- daily_sales -----------------------------------------------------------------------------------------------------
 
 
@@ -413,6 +422,14 @@ CASES = [
         "river_flow.py",
         _river,
         lambda out, _: {"out": str(out), "day": "2026-03-02"},
+        events=8,
+    ),
+    Case(
+        "refund",
+        "refund",
+        "refund.yaml",
+        "refund_flow.py",
+        _refund,
         events=8,
     ),
     Case(

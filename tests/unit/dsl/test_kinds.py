@@ -67,7 +67,7 @@ GOOD: list[tuple[dict[str, Any], Any]] = [
         Signal("paid", "params.id", "event.x>1", HOUR, HOUR),
     ),
     ({"signal": {"any": ["a", {"name": "b"}], "on_expiry": "skip"}}, Signal(any=(Signal("a"), Signal("b")), on_expiry="skip")),
-    ({"signal": {"all": [{"any": ["a"]}]}}, Signal(all=(Signal(any=(Signal("a"),)),))),
+    ({"signal": {"all": ["a", {"name": "b", "key": "run.id"}]}}, Signal(all=(Signal("a"), Signal("b", "run.id")))),
     ({"approval": "Go?"}, Approval("Go?")),
     (
         {"approval": {"form": {"note": {"type": "string"}}, "roles": ["operator"], "approvers": 2, "self": True,
@@ -130,6 +130,9 @@ BAD: list[tuple[Any, str]] = [
     ({'signal': {'name': 'a', 'any': [{'name': 'b'}]}}, 'schema at tasks.t.signal: signal takes exactly one of name, any or all; here is both name and any.'),
     ({'signal': {'any': []}}, 'schema at tasks.t.signal.any: signal.any is empty. It takes a list of signals.'),
     ({'signal': {'any': [{'name': 'a'}], 'key': '1'}}, 'schema at tasks.t.signal.key: key belongs to one signal. Write it beside the name.'),
+    ({'signal': {'all': [{'any': ['a']}]}}, 'schema at tasks.t.signal.all.0: signals of a list are not lists themselves. Write all of them in one list.'),
+    ({'signal': {'any': [{'name': 'a', 'expires': '1h'}]}}, 'schema at tasks.t.signal.any.0: expires and on_expiry belong to the whole wait. Write them beside any or all.'),
+    ({'signal': {'name': 'a', 'lookback': '8d'}}, 'schema at tasks.t.signal.lookback: lookback is at most 7d: signals are not kept longer.'),
     ({'signal': {'name': 'a', 'on_expiry': 'stop'}}, 'schema at tasks.t.signal.on_expiry: signal.on_expiry takes fail, skip or continue, not the text "stop".'),
     ({'approval': {'roles': 'x'}}, 'schema at tasks.t.approval.roles: approval.roles takes a list of roles, not the text "x".'),
     ({'approval': {'approvers': 0}}, 'schema at tasks.t.approval.approvers: approval.approvers must be at least 1 and at most 100, not 0.'),

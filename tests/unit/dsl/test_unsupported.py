@@ -16,15 +16,13 @@ F = {"python": "m:f"}
     ("task", "top", "path"),
     [
         ({"container": "i"}, {}, "tasks.t.container"),
-        ({"signal": "s"}, {}, "tasks.t.signal"),
-        ({"approval": "?"}, {}, "tasks.t.approval"),
         ({**F, "poll": {"every": "1s", "until": "true"}}, {}, "tasks.t.poll"),
         ({**F, "compensate": F}, {}, "tasks.t.compensate"),
         ({**F, "concurrency": [{"key": "1"}]}, {}, "tasks.t.concurrency"),
         ({"tasks": {"a": F}, "loop": {"until": "true", "max": 2}}, {}, "tasks.t.loop"),
         ({"tasks": {"a": {"tasks": {"b": {"container": "i"}}}}}, {}, "tasks.t.tasks.a.tasks.b.container"),
-        (F, {"on_failure": {"x": {"signal": "s"}}}, "on_failure.x.signal"),
-        (F, {"finally": {"x": {"signal": "s"}}}, "finally.x.signal"),
+        (F, {"on_failure": {"x": {"container": "i"}}}, "on_failure.x.container"),
+        (F, {"finally": {"x": {"container": "i"}}}, "finally.x.container"),
         (F, {"concurrency": [{"key": "1"}]}, "concurrency"),
         (F, {"retention": {"logs": "1d"}}, "retention"),
         (F, {"notify": [{"on": "failed", "slack": "#x"}]}, "notify"),
@@ -45,6 +43,8 @@ def test_each_use_is_told(task: dict[str, Any], top: dict[str, Any], path: str) 
 
 def test_what_runs_is_not_told() -> None:
     spec = {**F, "pool": "db", "map": [1], "retry": 5, "cache": {"ttl": "1d"}, "timeouts": {"total": "1h"}}
+    for waiting in ({"signal": "s"}, {"approval": "?"}):
+        assert not_supported(workflow(waiting)) == []
     assert not_supported(workflow(spec, triggers=[{"cron": "@daily"}, {"every": "1h"}], deadline="1h")) == []
 
 

@@ -46,6 +46,8 @@ ONE_OF_EACH: list[e.Event] = [
     e.RerunAsked(2.0, "ann", (KEY, Key(1)), {"a": [1, None]}),
     e.RerunAsked(2.0, "ann", None),
     e.TaskAsked(2.0, "ann", KEY, "succeed", "by hand", {"rows": 3}),
+    e.Decided(2.0, "ann", KEY, True, {"note": "fine"}, "why not"),
+    e.SignalArrived(2.0, KEY, 1, 7, "paid", "k", 1.5, "ann", {"sum": [1, None]}),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from headrace.dsl.language.formulas import Bare, Condition, TemplateText
@@ -38,6 +39,7 @@ from headrace.engine.core.workflow import (
     Sleep,
     Switch,
 )
+from headrace.engine.ports.waits import SIGNAL_KEPT_SECONDS
 
 WORKFLOW = Name(
     WORKFLOW_NAME,
@@ -62,6 +64,8 @@ TASK = TaskName(
 )
 TASKS = ListOf(TASK, "an id or a list of ids", alone=True, unique=True)
 _ON_END = Word("fail", "skip", "continue")
+KEPT = timedelta(seconds=SIGNAL_KEPT_SECONDS)
+"""How far back a signal can be looked for."""
 
 
 # -- what the engine does itself -------------------------------------------------------------------------------------
@@ -139,10 +143,23 @@ class SignalShape(Shape):
             for key in ("key", "match", "lookback"):
                 if key in given:
                     at.below(key).wrong(f"{key} belongs to one signal.", "Write it beside the name.")
+        if (given.get("lookback") or timedelta()) > KEPT:
+            at.below("lookback").wrong("lookback is at most 7d: signals are not kept longer.")
+        for several in ("any", "all"):
+            for place, one in enumerate(given.get(several) or ()):
+                _alone(one, at.below(several).below(place))
         return Signal(**given)
 
     def schema(self, definitions: Definitions) -> Schema:
         return _SIGNAL.schema(definitions)
+
+
+def _alone(one: Signal, at: Spot) -> None:
+    """One of several signals is a name and what goes with it."""
+    if one.any or one.all:
+        at.wrong("signals of a list are not lists themselves.", "Write all of them in one list.")
+    if one.expires is not None or one.on_expiry != "fail":
+        at.wrong("expires and on_expiry belong to the whole wait.", "Write them beside any or all.")
 
 
 _SIGNALS = ListOf(SignalShape(), "a list of signals", least=1)
@@ -167,7 +184,7 @@ _APPROVAL = Record(
     Approval,
     Key("title", TemplateText(), "What is asked; a template."),
     Key("form", FORM, "What the approver fills in; as params."),
-    Key("roles", ListOf(Text(empty=False), "a list of roles"), "Who may decide."),
+    Key("roles", ListOf(Word("operator", "author", "admin"), "a list of roles"), "Who may decide."),
     Key("approvers", Whole(1, 100), "How many must agree; 1 unless given."),
     Key("self", Flag(), "Whether who started the run may approve; false unless given.", field="self_"),
     Key("expires", Duration(SOME), "How long to wait."),

@@ -106,7 +106,7 @@ def _rows(live: LiveRun, effect: Await) -> Iterator[WaitRow]:
             {
                 "index": unpack(key.map),
                 "title": wait.title,
-                "form": task.work.form,
+                "form": dict(task.work.form),
                 "roles": task.work.roles,
                 "approvers": task.work.approvers,
                 "self": task.work.self_,
