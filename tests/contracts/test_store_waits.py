@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from headrace.api.office import ApiStore
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.ports.ownership import Ownership
 from headrace.engine.ports.store import Store, TaskRow
@@ -170,7 +171,7 @@ class TestSignals:
         await store.tend()
         assert len(await store.signals(PROJECT, ["paid"], 0.0)) == 1
 
-    async def test_who_sent_it_stands_in_the_audit(self, store: Store) -> None:
+    async def test_who_sent_it_stands_in_the_audit(self, store: ApiStore) -> None:
         await store.send_signal(signal(), act=act("signal.send", "signal paid"))
         [line] = await store.audit(PROJECT, action="signal.send")
         assert line.object == "signal paid"
