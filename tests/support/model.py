@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.engine.core.workflow import Gate, Noop, Sleep, Switch
+from headrace.engine.core.workflow import Approval, Gate, Noop, Signal, Sleep, Switch
 from tests.support.model_books import BAD, FINAL, NOT_STARTED, C, Path, Run, written
 from tests.support.model_graph import FINALLY, MAIN, ON_FAILURE, Node
 from tests.support.model_reruns import Reruns
 from tests.support.model_rules import FAIL, RUN, WAIT, F, K, S, U
 from tests.support.model_values import ConditionFailed, Values
+
+ENDS = {"fail": F, "skip": K, "continue": S}
+"""What `on_expiry` and `on_reject` make of a wait."""
 
 
 class Model(Values, Reruns):
@@ -64,6 +67,35 @@ class Model(Values, Reruns):
         if kind == "retry" and self.at(run) == "retrying":
             self.state[run] = "again"
         elif kind == "sleep" and self.at(run) == "waiting":
+            self.state[run] = S
+        elif kind == "expiry" and self.at(run) == "waiting":
+            work = self.graph.nodes[run[0]].task.work
+            assert isinstance(work, Approval | Signal)
+            self.state[run] = ENDS[work.on_expiry]
+        self.settle()
+
+    def said(self, run: Run, by: str, approved: bool) -> None:
+        """A person agrees to an approval or rejects it: one rejection decides, of those who agree each counts once."""
+        work = self.graph.nodes[run[0]].task.work
+        if self.at(run) != "waiting" or not isinstance(work, Approval):
+            return
+        agreed = self.gathered.setdefault(run, set())
+        if not approved:
+            self.state[run] = ENDS[work.on_reject]
+        else:
+            agreed.add(by)
+            if len(agreed) >= work.approvers:
+                self.state[run] = S
+        self.settle()
+
+    def signalled(self, run: Run, place: int) -> None:
+        """A signal has come that a task waits for: of several, all are needed, or any of them."""
+        work = self.graph.nodes[run[0]].task.work
+        if self.at(run) != "waiting" or not isinstance(work, Signal):
+            return
+        come = self.gathered.setdefault(run, set())
+        come.add(place)
+        if len(come) >= max(1, len(work.all)):
             self.state[run] = S
         self.settle()
 
@@ -225,6 +257,8 @@ class Model(Values, Reruns):
                     return self.succeeded(node, run, list(next(taken, default)))
                 case Sleep():
                     return "waiting"
+                case Signal() | Approval():  # what they ask and seek is judged first
+                    return "waiting" if self.judged(run) else None
         except ConditionFailed:
             return F
         return "open" if node.is_group else "ready"

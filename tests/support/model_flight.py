@@ -12,8 +12,9 @@ from headrace.engine.core.keys import Key, pack, unpack
 from headrace.engine.core.machine import RunMachine
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
+from headrace.engine.core.planning.templates import signals
 from headrace.engine.core.states import MOVES, TaskState
-from headrace.engine.core.workflow import Map, Switch, Workflow
+from headrace.engine.core.workflow import Approval, Map, Switch, Workflow
 from tests.support.model import FINAL, Model, Run, written
 from tests.support.model_graph import Graph
 from tests.support.pilot import Outcome, Pilot
@@ -97,6 +98,10 @@ class Flight:
             self.cancel(kill=False)
         elif roll < self.course.mischief + self.course.cancel + self.course.kill:
             self.cancel(kill=True)
+        elif (waits := self.waits()) and (
+            self.random.random() < 0.3 or not (self.pilot.flying or self.pilot.timers)
+        ):
+            self.tell(self.random.choice(waits))
         elif self.pilot.flying and (not self.pilot.timers or self.random.random() < 0.8):
             self.land()
         elif self.pilot.timers:
@@ -123,6 +128,23 @@ class Flight:
         self.pilot.land()
         self.pilot.seed = seed
         self.past += [event for event in self.pilot.history[-1].events[:1] if hasattr(event, "attempt")]
+
+    def waits(self) -> list[Key]:
+        """The task runs that wait for people or signals."""
+        live = self.pilot.machine.board.live
+        return sorted(key for key, one in live.items() if one.progress is not None)
+
+    def tell(self, key: Key) -> None:
+        """Somebody decides, or a signal comes: one that is waited for, or one that has come before."""
+        work, run, at = self.plan.tasks[key.task].work, self.run(key), self.pilot.now
+        if isinstance(work, Approval):
+            by, approved = self.random.choice(("ann", "bob", "cyd")), self.random.random() < 0.85
+            self.model.said(run, by, approved)
+            self.pilot.feed(e.Decided(at, by, key, approved))
+        else:
+            place = self.random.randrange(len(signals(self.plan.tasks[key.task])))
+            self.model.signalled(run, place)
+            self.pilot.feed(e.SignalArrived(at, key, place, 1, "go", None, at, "ann"))
 
     def accept(self, run: Run, attempt: int) -> None:
         """I3: at most one accepted terminal result per attempt."""

@@ -15,6 +15,7 @@ from headrace.engine.core.plan import RULE_NAMES
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.problems import InvalidWorkflow
 from headrace.engine.core.workflow import (
+    Approval,
     Case,
     Gate,
     Group,
@@ -24,6 +25,7 @@ from headrace.engine.core.workflow import (
     PythonCall,
     Retry,
     RetryRule,
+    Signal,
     Sleep,
     Switch,
     Task,
@@ -142,7 +144,13 @@ def _task(
     depends_on = tuple(task.id for task in named)
     keys: dict[str, Any] = {"depends_on": depends_on}
     group = depth < 2 and not plain and sketch.left > 0 and sketch.chance(25)
-    kind = "group" if group else sketch.pick(("python",) * 7 + ("noop", "gate", "switch", "choice", "sleep"))
+    kind = (
+        "group"
+        if group
+        else sketch.pick(
+            ("python",) * 7 + ("noop", "gate", "switch", "choice", "sleep", "approval", "signal")
+        )
+    )
     if sketch.chance(45) and kind not in ("gate", "switch"):
         keys["trigger_rule"] = _rule(sketch, named)
     mapped = (kind in ("python", "group", "noop")) and maps < 3 and not plain and sketch.chance(30)
@@ -206,6 +214,23 @@ def _work(
             return Switch(python="bodies:choose")
         case "sleep":
             return Sleep(timedelta(seconds=sketch.draw(st.integers(1, 5))))
+        case "approval":
+            ends = ("fail", "skip", "continue")
+            return Approval(
+                approvers=sketch.pick((1, 1, 2)),
+                expires=sketch.pick((None, timedelta(seconds=3))),
+                on_expiry=sketch.pick(ends),
+                on_reject=sketch.pick(ends),
+            )
+        case "signal":
+            several = tuple(Signal("go") for _ in range(sketch.pick((1, 2, 3))))
+            expires = sketch.pick((None, timedelta(seconds=3)))
+            on_expiry = sketch.pick(("fail", "skip", "continue"))
+            if len(several) == 1:
+                return Signal("go", expires=expires, on_expiry=on_expiry)
+            if sketch.chance(50):
+                return Signal(expires=expires, on_expiry=on_expiry, any=several)
+            return Signal(expires=expires, on_expiry=on_expiry, all=several)
         case "group":
             around = (*outer, *siblings)
             return Group(_sorted(_tasks(sketch, around, depth + 1, maps, plain=False)))
