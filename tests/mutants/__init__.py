@@ -17,7 +17,18 @@ from tests.mutants.limits import LIMITS
 from tests.mutants.mutant import Mutant
 from tests.mutants.runs import RUNS
 from tests.mutants.schedules import SCHEDULES
+from tests.mutants.waits import WAITS
 
-MUTANTS: tuple[Mutant, ...] = (*ATTEMPTS, *GRAPHS, *RUNS, *ENGINE, *LIMITS, *SCHEDULES, *BACKFILLS, *EDGES)
+MUTANTS: tuple[Mutant, ...] = (
+    *ATTEMPTS,
+    *GRAPHS,
+    *RUNS,
+    *ENGINE,
+    *LIMITS,
+    *SCHEDULES,
+    *BACKFILLS,
+    *EDGES,
+    *WAITS,
+)
 
 __all__ = ["MUTANTS", "Mutant"]

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from headrace.testing.simulation.faults import CALM, Act, Weather
-from headrace.testing.simulation.shapes import CHILDREN, SHAPES
+from headrace.testing.simulation.shapes import CHILDREN, SHAPES, WAITING
 
 COMMANDS = ("cancel", "kill_run", "pause", "resume", "rerun", "rerun_task", "task", "requeue", "requeue")
 TROUBLES = (
@@ -46,6 +46,10 @@ ENGINE_TROUBLES = (
     "power_engines",
 )
 """With these alone no attempt may be executed twice."""
+
+
+FIRST_WAITING = 70_000_000
+"""From this seed on half of the worlds wait for people and signals: what earlier ones came to stays what it was."""
 
 
 class Asked(NamedTuple):
@@ -143,7 +147,7 @@ def script(seed: int) -> Script:
         acts += [_trouble(random, random.choice(troubles), horizon) for _ in range(count)]
     acts.sort()
     weather = CALM if quiet or draw() < 0.35 else _weather(random, only_engines)
-    return Script(
+    whole = Script(
         seed=seed,
         parts=random.choice((1, 2, 2, 4)),
         engines=engines,
@@ -157,6 +161,10 @@ def script(seed: int) -> Script:
         orderly=draw() < 0.3,
         prompt=random.choice((0.1, 0.5, 0.9)),
     )
+    if seed >= FIRST_WAITING and draw() < 0.5:
+        waiting = (one._replace(shape=SHAPES + random.randrange(WAITING)) for one in whole.asked)
+        whole = replace(whole, asked=tuple(waiting))
+    return whole
 
 
 def _without(weather: Weather, name: str) -> Weather:

@@ -18,6 +18,7 @@ from headrace.engine.core.planning import build_plan
 from headrace.engine.core.problems import InvalidWorkflow
 from headrace.engine.core.workflow import (
     EMPTY,
+    Approval,
     Cache,
     Case,
     Child,
@@ -31,6 +32,7 @@ from headrace.engine.core.workflow import (
     PythonCall,
     Retry,
     RetryRule,
+    Signal,
     Sleep,
     Switch,
     Task,
@@ -41,6 +43,9 @@ from headrace.engine.core.workflow import (
 
 SHAPES = 1_500
 """Different workflows; below CHILDREN are those that others call."""
+
+WAITING = 300
+"""Further ones, from the number SHAPES on, with tasks that people and signals end."""
 
 CHILDREN = 6
 POOLS = {"small": 1, "wide": 3}
@@ -128,6 +133,7 @@ class _Sketch:
     random: Random
     left: int
     leaf: bool
+    waits: bool = False
     number: int = 0
     lists: set[str] = field(default_factory=set)  # ids whose output a map reads
 
@@ -147,7 +153,10 @@ class _Sketch:
 def _workflow(random: Random, number: int) -> Workflow:
     leaf = number < CHILDREN
     sketch = _Sketch(
-        random, random.choice((1, 2, 3)) if leaf else random.choice((1, 2, 3, 4, 5, 6, 8, 11)), leaf
+        random,
+        random.choice((1, 2, 3)) if leaf else random.choice((1, 2, 3, 4, 5, 6, 8, 11)),
+        leaf,
+        number >= SHAPES,
     )
     tasks = _tasks(sketch, (), depth=0, maps=0, plain=False)
     after: dict[str, tuple[Task, ...]] = {"on_failure": (), "finally_": ()}
@@ -207,7 +216,9 @@ def _task(
     depends_on = tuple(task.id for task in named)
     keys: dict[str, Any] = {"depends_on": depends_on}
     group = depth < 2 and not plain and sketch.left > 0 and sketch.chance(22)
-    kinds = ("python",) * 8 + ("noop", "gate", "switch", "choice", "sleep")
+    kinds: tuple[str, ...] = ("python",) * 8 + ("noop", "gate", "switch", "choice", "sleep")
+    if sketch.waits:
+        kinds += ("approval", "approval", "signal", "signal", "signal")
     kind = "group" if group else sketch.pick(kinds if sketch.leaf or plain else (*kinds, "child"))
     if sketch.chance(25) and kind not in ("gate", "switch"):
         keys["trigger_rule"] = _rule(sketch, named)
@@ -310,6 +321,16 @@ def _work(
             return Switch(python=CHOICE)
         case "sleep":
             return Sleep(timedelta(seconds=sketch.random.randint(1, 5)))
+        case "approval":
+            ends = ("fail", "skip", "continue")
+            return Approval(
+                approvers=sketch.pick((1, 1, 2)),
+                expires=timedelta(seconds=5) if sketch.chance(25) else None,
+                on_expiry=sketch.pick(ends),
+                on_reject=sketch.pick(ends),
+            )
+        case "signal":
+            return _signal(sketch)
         case "child":
             called = f"w{sketch.random.randrange(CHILDREN)}"
             return Child(
@@ -319,6 +340,26 @@ def _work(
             around = (*outer, *siblings)
             return Group(_sorted(_tasks(sketch, around, depth + 1, maps, plain=False)))
     return PythonCall(BODY)
+
+
+def _signal(sketch: _Sketch) -> Signal:
+    expires = timedelta(seconds=5) if sketch.chance(25) else None
+    on_expiry = sketch.pick(("fail", "skip", "continue"))
+    ones = [
+        Signal(
+            sketch.pick(("go", "stop")),
+            key=sketch.pick((None, "'k'", "run.id")),
+            match=sketch.pick((None, None, "payload == 1")),
+            lookback=timedelta(seconds=sketch.pick((0, 0, 2, 600))),
+        )
+        for _ in range(sketch.pick((1, 1, 2, 3)))
+    ]
+    if len(ones) == 1:
+        return replace(ones[0], expires=expires, on_expiry=on_expiry)
+    several = tuple(ones)
+    if sketch.chance(50):
+        return Signal(expires=expires, on_expiry=on_expiry, any=several)
+    return Signal(expires=expires, on_expiry=on_expiry, all=several)
 
 
 def _elements(sketch: _Sketch, named: list[Task]) -> Any:

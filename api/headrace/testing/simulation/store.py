@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from headrace.engine.ports.acts import Act
 from headrace.engine.ports.ownership import Ownership, PartSeen, Survey
 from headrace.engine.ports.roster import WorkerRow
 from headrace.engine.ports.store import (
@@ -21,7 +22,8 @@ from headrace.engine.ports.store import (
     StoreUnavailable,
     VersionRow,
 )
-from headrace.engine.store import reads, schema, sqlite_batch
+from headrace.engine.ports.waits import NewSignal, Sent
+from headrace.engine.store import reads, schema, signalling, sqlite_batch
 from headrace.engine.store.base import SharedStore
 from headrace.engine.store.lane import Lane
 from headrace.testing.simulation.faults import Weather
@@ -260,6 +262,9 @@ class SimulatedStore(SharedStore):
 
     async def tend(self, before: float | None = None) -> None:
         """What is over by the real time of day has no place in virtual time."""
+
+    async def send_signal(self, signal: NewSignal, *, act: Act | None = None) -> Sent:
+        return await self._write(signalling.send, signal, self._database.now(), repeatable=False)
 
     # the hot path -----------------------------------------------------------------------------------------------------
 

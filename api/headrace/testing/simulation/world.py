@@ -316,6 +316,8 @@ class World:
             engine = process.engine
             if engine is not None and engine.broken:
                 judge.fault(f"I1: {process.name} has set runs aside: {engine.broken}")
+        for run, task in self.database.lane.raw.execute("SELECT run, task FROM waits"):
+            judge.fault(f"I10: run {run} has ended, and others still find that task {task} of it waits")
         for loop in self.timeline.loops:
             for fault in loop.faults:
                 judge.fault(f"nobody has taken an exception of {fault}")

@@ -48,12 +48,13 @@ def one(connection: Connection, project: str, no: int) -> Waiting | None:
     return None if row is None else _waiting(row)
 
 
-def send(connection: Connection, signal: NewSignal) -> Sent:
-    """Store a signal. A file has one writer, so whoever waits can be told by the same transaction."""
+def send(connection: Connection, signal: NewSignal, at: float | None = None) -> Sent:
+    """Store a signal. A file has one writer, so whoever waits can be told by the same transaction. `at`: in place
+    of the time that it is."""
     values = {
         **signal._asdict(),
         "payload_crc": checksum(signal.payload),
-        "at": now(connection),
+        "at": now(connection) if at is None else at,
         "delivered": False,
     }
     id = int(connection.execute(insert(signals).returning(_S.id), values).scalar_one())

@@ -232,3 +232,16 @@ def test_why_names_who_is_waited_for() -> None:
     found = pilot.machine.explain(Key(1))
     assert found is not None
     assert [blocker.evidence["all"] for blocker in found.blockers] == [[{"name": "x", "key": None}]]
+
+
+def test_a_wait_goes_on_with_the_next_engine() -> None:
+    pilot = begun(approval("a", title="Go?"), signal("b", name="paid", key="'k'"))
+    pilot.crash()
+    told = {effect.key: effect for effect in pilot.history[-1].effects if isinstance(effect, Await)}
+    assert {key: (effect.known, len(effect.wait)) for key, effect in told.items()} == {
+        Key(0): (True, 4),
+        Key(1): (True, 4),
+    }
+    pilot.feed(agreed("ada"), sent(key=Key(1)))
+    assert pilot.state == "succeeded"
+    pilot.replayed()
