@@ -37,6 +37,9 @@ class Books:
         self.chosen: dict[Run, set[str]] = {}  # a switch that has decided → full ids
         self.closed: set[Run] = set()  # gates that came to false
         self.attempts: dict[Run, int] = {}
+        self.polled: dict[
+            Run, int
+        ] = {}  # the attempt that a poll last found wanting: retries count from there
         self.handed: set[Run] = set()  # whose attempt a worker gave back: it keeps its number
         self.passed: set[Run] = set()  # whose `when` came to true
         self.due: list[Run] = []

@@ -254,7 +254,9 @@ class Loaded:
     """A run with everything its machine needs: rows of every generation, newest last; its timers."""
 
     run: RunRow
-    tasks: list[TaskRow]  # without error, inputs and the output of what has ended (all None): values() reads those when needed
+    tasks: list[
+        TaskRow
+    ]  # without error, inputs and the output of what has ended (all None): values() reads those when needed
     timers: list[Timer]
 
 

@@ -48,7 +48,9 @@ class Live:
         self.timed = False  # timers may be set
         self.aborted: str | None = None  # the reason, once it was told to stop
         self.by: str | None = None  # who asked for that
-        self.progress: bytes | None = None  # JSON: what a wait has come to so far, kept in its row until it ends
+        self.progress: bytes | None = (
+            None  # JSON: what a wait has come to so far, kept in its row until it ends
+        )
 
 
 class Block:

@@ -22,6 +22,7 @@ from headrace.engine.core.machine import (
     judging,
     maps,
     moving,
+    polls,
     readiness,
     reruns,
     restoring,
@@ -99,6 +100,13 @@ class RunMachine:
         """The attempt that a task run makes or waits to make; 0 before its first."""
         live = self.board.live.get(key)
         return 0 if live is None else live.attempt
+
+    def can_retry(self, key: Key) -> bool:
+        """Whether the task run waits between two attempts, so that the next may begin now."""
+        spot = self.board.locate(key)
+        return spot is not None and (
+            spot[0].state[spot[1]] == TaskState.RETRYING or polls.waits(self.board, *spot)
+        )
 
     def can_rerun(self, keys: tuple[Key, ...] | None) -> bool:
         """Whether a rerun of these task runs (None: of what failed) would run anything."""

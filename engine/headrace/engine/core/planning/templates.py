@@ -40,6 +40,7 @@ class NodeTemplates:
     cache_key: Template | None = None
     retry: tuple[Expression | None, ...] = ()  # by retry rule; None matches every error
     output: Template | None = None  # of a group
+    poll: Expression | None = None  # until when
 
 
 NOTHING = NodeTemplates(Template({}))
@@ -70,6 +71,7 @@ def _compile(task: Task) -> NodeTemplates:
         cache_key=_template(task.cache.key) if task.cache is not None else None,
         retry=tuple(_expression(rule.on) for rule in task.retry.rules),
         output=_template(work.output) if isinstance(work, Group) else None,
+        poll=_expression(task.poll.until) if task.poll is not None else None,
     )
     return NOTHING if made == NOTHING else made
 
