@@ -19,7 +19,7 @@ TASK_MEANING = {
     TaskState.DISPATCHED: "An attempt was sent to a worker, which has not said yet that it started.",
     TaskState.RUNNING: "The worker said that the attempt started.",
     TaskState.RETRYING: "An attempt failed; the next one starts when its delay has passed.",
-    TaskState.WAITING: "Waits without a worker: a timer, a child run, the items of a map, the tasks of a group.",
+    TaskState.WAITING: "Waits without a worker: a timer, the next poll, a child run, the items of a map, the tasks of a group.",
     TaskState.SUCCEEDED: "Done; its output is kept.",
     TaskState.FAILED: "Failed for good, with a reason and an error.",
     TaskState.SKIPPED: "Did not run, and that is fine: a condition, a rule, a switch, a gate, or the task itself said so.",

@@ -32,7 +32,7 @@ WAITS = (
     Mutant(
         "wait-that-nobody-forgets",
         f"{MACHINE}/board.py",
-        "if self.plan.kinds[key.task] in _FOUND_BY_OTHERS:",
+        "if self.plan.kinds[key.task] in FOUND_BY_OTHERS:",
         "if False:",
         f"{_WAITS}::test_a_person_may_settle_a_wait",
         "What has ended would still be asked of people, and be told signals.",

@@ -6,7 +6,7 @@ and docs/trigger_rules.md, everything looked at again after every event until no
 every event, and `begin` fails when a task run starts that may not.
 
 Words for states are those of the language, and beside them: `ready` (pending, rule and condition satisfied), `again`
-(ready for one more attempt, or handed back), `open` (a group that was entered, a map that was expanded, with something
+(ready for one more attempt, or handed back), `polling` (waits to run again), `open` (a group that was entered, a map that was expanded, with something
 in it that is not final) and `over` (one with nothing such left).
 """
 
@@ -56,15 +56,16 @@ class Model(Values, Reruns):
         assert self.at(run) == "running", f"{written(run)} ended although {self.at(run)}"
         node = self.graph.nodes[run[0]]
         if how == F:
-            how = self.after_failure(node.task.retry, self.attempts[run], kinds)
+            tries = self.attempts[run] - self.polled.get(run, 0)
+            how = self.after_failure(node.task.retry, tries, kinds)
         elif how == S:
-            how = self.succeeded(node, run, output)
+            how = self.after_success(node, run, output)
         self.state[run] = how
         self.settle()
 
     def fired(self, run: Run, kind: str) -> None:
-        """A timer fell due: a retry's delay, or a sleep."""
-        if kind == "retry" and self.at(run) == "retrying":
+        """A timer fell due: a retry's delay, the time between two polls, or a sleep."""
+        if (kind, self.at(run)) in (("retry", "retrying"), ("poll", "polling")):
             self.state[run] = "again"
         elif kind == "sleep" and self.at(run) == "waiting":
             self.state[run] = S
@@ -273,6 +274,16 @@ class Model(Values, Reruns):
             self.passed.add(run)
             return True
         return False
+
+    def after_success(self, node: Node, run: Run, output: Any) -> str:
+        """A poll looks at what was given: the task has succeeded, or runs again later."""
+        try:
+            if node.task.poll is not None and not self.condition(node.task.poll.until, node, run, output):
+                self.polled[run] = self.attempts[run]
+                return "polling"
+        except ConditionFailed:
+            return F
+        return self.succeeded(node, run, output)
 
     def succeeded(self, node: Node, run: Run, output: Any) -> str:
         """An attempt or a switch came to an end well: its output counts, and a switch's choice is looked at."""

@@ -38,6 +38,9 @@ class Books:
         self.closed: set[Run] = set()  # gates that came to false
         self.attempts: dict[Run, int] = {}
         self.gathered: dict[Run, set[object]] = {}  # who has agreed, which signals have come
+        self.polled: dict[
+            Run, int
+        ] = {}  # the attempt that a poll last found wanting: retries count from there
         self.handed: set[Run] = set()  # whose attempt a worker gave back: it keeps its number
         self.passed: set[Run] = set()  # whose `when` came to true
         self.due: list[Run] = []

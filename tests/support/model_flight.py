@@ -10,6 +10,7 @@ from headrace.engine.core import events as e
 from headrace.engine.core.decision import Send
 from headrace.engine.core.keys import Key, pack, unpack
 from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.machine.board import FOUND_BY_OTHERS
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.planning.templates import signals
@@ -26,7 +27,7 @@ WORDS = {
     "dispatched": {"running"},
     "running": {"running"},
     "retrying": {"retrying", "again"},
-    "waiting": {"waiting"},
+    "waiting": {"waiting", "polling", "again"},
 }
 """What the model calls what the machine calls so; final states have one word."""
 
@@ -120,10 +121,9 @@ class Flight:
         self.pilot.flying[:] = [before[index], *(before[:index] + before[index + 1 :])]
         send = before[index]
         run = self.run(send.key)
-        outcome = self.script.outcome(written(run))
-        failed = outcome.state == "failed" or send.attempt <= outcome.fails
+        state, output = self.script.outcome(written(run)).at(send.attempt)
         self.accept(run, send.attempt)
-        self.model.ended(run, "failed" if failed else outcome.state, outcome.output)
+        self.model.ended(run, state, output)
         seed, self.pilot.seed = self.pilot.seed, None
         self.pilot.land()
         self.pilot.seed = seed
@@ -132,7 +132,7 @@ class Flight:
     def waits(self) -> list[Key]:
         """The task runs that wait for people or signals."""
         live = self.pilot.machine.board.live
-        return sorted(key for key, one in live.items() if one.progress is not None)
+        return sorted(key for key in live if self.plan.kinds[key.task] in FOUND_BY_OTHERS)
 
     def tell(self, key: Key) -> None:
         """Somebody decides, or a signal comes: one that is waited for, or one that has come before."""
@@ -218,7 +218,8 @@ class Flight:
         }
         assert not differing, f"(lost, laid): {differing}"
         for timer in pilot.timers:
-            if timer.key is not None and timer.kind == "retry" and timer.due_at <= pilot.now:
+            between = timer.kind in ("retry", "poll") and timer.due_at <= pilot.now
+            if timer.key is not None and between:
                 self.model.fired(self.run(timer.key), timer.kind)
         pilot.crash()
 
@@ -327,7 +328,8 @@ def script(workflow: Workflow, seed: int) -> Script:
     for node in graph.nodes.values():
         if isinstance(node.task.map, Map) and isinstance(node.task.map.over, str):
             sources.add(graph.find(node.task.map.over.split(".")[1], node).id)
-    return Script(seed, choices, frozenset(sources))
+    polls = frozenset(node.id for node in graph.nodes.values() if node.task.poll is not None)
+    return Script(seed, choices, frozenset(sources), polls)
 
 
 Body = Callable[[str], Outcome]

@@ -67,7 +67,16 @@ class Reruns(Books):
         for inner in self.inside(run) if run in self.items or self.graph.nodes[run[0]].is_group else ():
             if inner != run and self.at(run) not in NOT_STARTED:
                 self.forget(inner)
-        for book in (self.state, self.output, self.items, self.chosen, self.attempts, self.gathered):
+        books = (
+            self.state,
+            self.output,
+            self.items,
+            self.chosen,
+            self.attempts,
+            self.gathered,
+            self.polled,
+        )
+        for book in books:
             book.pop(run, None)
         for marks in (self.closed, self.passed, self.handed):
             marks.discard(run)

@@ -18,12 +18,16 @@ class ConditionFailed(Exception):
 class Values(Books):
     """Conditions, templates, outputs, and the rules of retries."""
 
-    def condition(self, text: str, node: Node, run: Run) -> bool:
-        """The few conditions that the strategies write."""
+    def condition(self, text: str, node: Node, run: Run, given: Any = None) -> bool:
+        """The few conditions that the strategies write. `given`: the `output` that a poll looks at."""
         if text in ("true", "false"):
             return text == "true"
+        if text == "output":
+            if not isinstance(given, bool):
+                raise ConditionFailed(text)
+            return given
         left, operator, right = text.split(" ")
-        value = self.path(left, node, run)
+        value = given if left == "output" else self.path(left, node, run)
         words: dict[str, Any] = {"null": None}
         wanted = words[right] if right in words else int(right) if right.isdigit() else right.strip("'")
         same = type(value) is type(wanted) and value == wanted
@@ -35,11 +39,13 @@ class Values(Books):
         return template
 
     def path(self, text: str, node: Node, run: Run) -> Any:
-        """`item`, `tasks.x.output`, `tasks.x.state`, or a field of an output that has none, which fails."""
+        """`item`, `output.no`, `tasks.x.output`, `tasks.x.state`, or a field of an output that has none, which fails."""
         if text == "item":
             for group in (node, *reversed(node.around)):
                 if group.mapped and len(run[1]) > len(group.maps):
                     return self.items[group.id, run[1][: len(group.maps)]][run[1][len(group.maps)]]
+            raise ConditionFailed(text)
+        if text == "output.no":
             raise ConditionFailed(text)
         match = re.fullmatch(r'tasks(?:\.(\w+)|\["([^"]+)"\])\.(output|state)(\.\w+)?', text)
         assert match, text

@@ -34,11 +34,20 @@ from headrace.engine.expressions import CelEvaluator
 
 @dataclass
 class Outcome:
-    """What the body of a task does: `fails` times it raises, then it ends as `state` with `output`."""
+    """What the body of a task does: `fails` times it raises, then it ends as `state` with `output`. `early`: so many times it
+    has succeeded before with "early", which a poll may find wanting, and raised as often before each."""
 
     state: str = "succeeded"
     output: Json = None
     fails: int = 0
+    early: int = 0
+
+    def at(self, attempt: int) -> tuple[str, Json]:
+        """State and output of one attempt."""
+        rounds, before = divmod(attempt - 1, self.fails + 1)
+        if rounds <= self.early and before < self.fails:
+            return "failed", None
+        return ("succeeded", "early") if rounds < self.early else (self.state, self.output)
 
 
 SILENT = (e.Continued, e.Resumed, e.AttemptStarted, e.HandedBack, e.SlotsGranted, e.TimerFired)
@@ -222,13 +231,14 @@ class Pilot:
         self.now += 1
         outcome = self.body(self.name(send.key), send.inputs, send.attempt)
         at, key, attempt, epoch, n = self.now, send.key, send.attempt, send.epoch, send.n
-        if outcome.state == "failed" or attempt <= outcome.fails:
+        state, given = outcome.at(attempt)
+        if state == "failed":
             error = e.Error("ValueError", "scripted", ("ValueError", "Exception"))
             self.feed(e.AttemptFailed(at, key, attempt, epoch, n, at - 1, at, error, None, 0.5))
-        elif outcome.state == "skipped":
+        elif state == "skipped":
             self.feed(e.AttemptSkipped(at, key, attempt, epoch, n, at - 1, at))
         else:
-            output = None if outcome.output is None else json.dumps(outcome.output).encode()
+            output = None if given is None else json.dumps(given).encode()
             self.feed(e.AttemptSucceeded(at, key, attempt, epoch, n, at - 1, at, output))
 
     def fire(self) -> None:

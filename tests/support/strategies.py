@@ -22,6 +22,7 @@ from headrace.engine.core.workflow import (
     Limits,
     Map,
     Noop,
+    Poll,
     PythonCall,
     Retry,
     RetryRule,
@@ -169,6 +170,8 @@ def _task(
     )
     if kind in ("python", "choice") and sketch.chance(30):
         task = replace(task, retry=_retry(sketch))
+    if kind == "python" and sketch.chance(20):
+        task = replace(task, poll=_poll(sketch))
     simple = (
         []
         if plain
@@ -298,6 +301,12 @@ def _retry(sketch: Sketch) -> Retry:
     )
 
 
+def _poll(sketch: Sketch) -> Poll:
+    """Bodies give "early" at first; a condition that never held would never end."""
+    until = sketch.pick(("output != 'early'",) * 6 + ("true", "output", "output.no == 1"))
+    return Poll(timedelta(seconds=sketch.draw(st.integers(1, 3))), until)
+
+
 def _with_choices(sketch: Sketch, tasks: list[Task]) -> list[Task]:
     """Switches name tasks that come after them."""
     done = list(tasks)
@@ -314,10 +323,16 @@ def _with_choices(sketch: Sketch, tasks: list[Task]) -> list[Task]:
 
 class Script:
     """Outcomes drawn from a seed, the same for the same task run however often it is asked. `choices` are the ids that
-    a switch may name; `lists` the tasks whose output a map reads."""
+    a switch may name; `lists` the tasks whose output a map reads, `polls` those that poll."""
 
-    def __init__(self, seed: int, choices: Mapping[str, Sequence[str]], lists: frozenset[str]) -> None:
-        self.seed, self.choices, self.lists = seed, choices, lists
+    def __init__(
+        self,
+        seed: int,
+        choices: Mapping[str, Sequence[str]],
+        lists: frozenset[str],
+        polls: frozenset[str] = frozenset(),
+    ) -> None:
+        self.seed, self.choices, self.lists, self.polls = seed, choices, lists, polls
 
     def outcome(self, name: str) -> Outcome:
         """What the body of `price[7]` does when it runs."""
@@ -331,7 +346,8 @@ class Script:
         else:
             output = draw.choice((1, 2, None, True, "x"))
         state = draw.choices(("succeeded", "failed", "skipped"), (70, 22, 8))[0]
-        return Outcome(state, output, draw.choice((0, 0, 0, 1, 2)))
+        fails = draw.choice((0, 0, 0, 1, 2))
+        return Outcome(state, output, fails, draw.choice((0, 1, 2)) if id in self.polls else 0)
 
 
 def spelled(workflow: Workflow) -> str:

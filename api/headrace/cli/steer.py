@@ -81,7 +81,7 @@ def retry_task(
 ) -> int:
     """Try a task again now.
 
-    One that waits for its next attempt gets it at once. In a run that has ended, the task and all that is downstream
+    One that waits for its next attempt or poll gets it at once. In a run that has ended, the task and all that is downstream
     of it run again as a new generation.
     """
     return go(_on_task(where, run, task, "retry", {"reason": reason}, json))

@@ -42,8 +42,6 @@ def _of_tasks(tasks: tuple[Task, ...], path: Path, prefix: str) -> Iterator[Prob
         here, name = (*path, task.id), prefix + task.id
         if task.kind in _KINDS:
             yield _problem(_KINDS[task.kind], (*here, task.kind.value), name)
-        if task.poll is not None:
-            yield _problem("poll", (*here, "poll"), name)
         if task.compensate is not None:
             yield _problem("compensate", (*here, "compensate"), name)
         if task.concurrency:

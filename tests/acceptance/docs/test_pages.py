@@ -102,7 +102,6 @@ def test_what_is_not_run_yet_is_marked() -> None:
         "concurrency",
         "retention",
         "notify",
-        "poll",
         "compensate",
         "kafka",
         "webhook",

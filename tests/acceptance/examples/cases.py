@@ -114,6 +114,22 @@ def _refund(ended: Ended) -> None:
     assert json.loads((ended.out / "A-1007.json").read_text()) == ended.output
 
 
+# -- census ---------------------------------------------------------------------------------------------------------
+
+
+def _counted(ended: Ended) -> None:
+    with (WORKFLOWS / "census" / "data" / "2020.csv").open(newline="") as stream:
+        people = {row["district"]: int(row["people"]) for row in csv.DictReader(stream)}
+    largest = max(people, key=people.__getitem__)
+    assert ended.output == {"districts": len(people), "people": sum(people.values()), "largest": largest}
+    assert {file.name for file in ended.out.iterdir()} >= {"2020.order", "2020.csv"}
+
+
+def _counted_once(ended: Ended) -> None:
+    assert ended.attempts("order") == 1
+    assert ended.attempts("look") >= 3  # two seconds, and a look every half
+
+
 # -- daily_sales -----------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +412,15 @@ def _nothing(out: Path, services: Services) -> dict[str, object]:
 
 
 CASES = [
+    Case(
+        "census",
+        "census",
+        "census.yaml",
+        "census_flow.py",
+        _counted,
+        uninterrupted=_counted_once,
+        events=14,
+    ),
     Case(
         "daily_sales",
         "daily_sales",

@@ -314,7 +314,7 @@ async def test_a_task_run_is_counted_as_succeeded_once_and_a_refusal_is_told(api
     held = await holding(api)
     refused = await api.post(f"/runs/{held}/tasks/after/retry?wait=10s")
     assert (refused.status_code, refused.json()["code"]) == (409, "refused")
-    assert "only one that waits for its next attempt can be retried" in refused.json()["detail"]
+    assert "only one that waits for its next attempt or poll can be retried" in refused.json()["detail"]
     assert (await api.post(f"/runs/{held}/tasks/after/skip", role="viewer")).status_code == 403
     assert (await api.post(f"/runs/{held}/tasks/after/skip", {"resaon": "x"})).status_code == 422
     assert (await api.post(f"/runs/{held}/tasks/nope/skip")).status_code == 404

@@ -16,7 +16,6 @@ F = {"python": "m:f"}
     ("task", "top", "path"),
     [
         ({"container": "i"}, {}, "tasks.t.container"),
-        ({**F, "poll": {"every": "1s", "until": "true"}}, {}, "tasks.t.poll"),
         ({**F, "compensate": F}, {}, "tasks.t.compensate"),
         ({**F, "concurrency": [{"key": "1"}]}, {}, "tasks.t.concurrency"),
         ({"tasks": {"a": F}, "loop": {"until": "true", "max": 2}}, {}, "tasks.t.loop"),
@@ -42,7 +41,15 @@ def test_each_use_is_told(task: dict[str, Any], top: dict[str, Any], path: str) 
 
 
 def test_what_runs_is_not_told() -> None:
-    spec = {**F, "pool": "db", "map": [1], "retry": 5, "cache": {"ttl": "1d"}, "timeouts": {"total": "1h"}}
+    spec = {
+        **F,
+        "poll": {"every": "1s", "until": "true"},
+        "pool": "db",
+        "map": [1],
+        "retry": 5,
+        "cache": {"ttl": "1d"},
+        "timeouts": {"total": "1h"},
+    }
     for waiting in ({"signal": "s"}, {"approval": "?"}):
         assert not_supported(workflow(waiting)) == []
     assert not_supported(workflow(spec, triggers=[{"cron": "@daily"}, {"every": "1h"}], deadline="1h")) == []

@@ -97,7 +97,7 @@ async def retry_task(
     to_task: NamedDependency[ToTask],
     data: JSONBody[TaskBody | None] = None,
 ) -> Response[TaskCommanded]:
-    """One that waits for its next attempt gets it at once. In a run that has ended, the task and all that is downstream of it run
+    """One that waits for its next attempt or poll gets it at once. In a run that has ended, the task and all that is downstream of it run
     again as a new generation. 202 when the command is kept; with `wait` (10s) when an engine has decided, or 409 `refused`
     with the engine's words."""
     return await to_task.tell("retry", data or TaskBody(), None)

@@ -138,6 +138,9 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
             return (
                 f"attempt {said['attempt']} of {said['of']} failed; the next one is due {_at(said['due_at'])}"
             )
+        case "poll":
+            times = "once" if said["polls"] == 1 else f"{said['polls']} times"
+            return f"its condition did not hold {times}; it is polled again {_at(said['due_at'])}"
         case "timer":
             return f"waits without a worker; it goes on {_at(said['due_at'])}"
         case "child":

@@ -37,7 +37,7 @@ class Row:
     ready_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
-    due_at: float | None = None  # when a retry or sleep goes on
+    due_at: float | None = None  # when a retry, a sleep or a poll goes on
     output: bytes | None = None  # JSON text; before the end: what a wait has come to so far
     artifact: Artifact | None = None
     error: Error | None = None
@@ -215,6 +215,7 @@ class Need(NamedTuple):
     inputs: frozenset[Key]  # whose stored inputs a further attempt sends again
     cache: frozenset[str]
     plan: str | None = None  # hash of a plan to go on with; with it, the rows that count now
+    contents: frozenset[Artifact] = frozenset()  # what they hold: an output that is no task run's (yet)
 
 
 class Value(NamedTuple):

@@ -141,7 +141,7 @@ class WorkerLost(NamedTuple):
 class TimerFired(NamedTuple):
     at: float
     key: Key | None  # None: the run's own (deadline)
-    kind: str  # retry | sleep | expiry | queue_timeout | total_timeout | deadline
+    kind: str  # retry | poll | sleep | expiry | queue_timeout | total_timeout | deadline
     due_at: float
 
 

@@ -82,3 +82,4 @@ class Answers(NamedTuple):
     cache: Mapping[str, bytes | Artifact] = {}
     plan: Plan | None = None
     rows: Mapping[Key, Row] = {}
+    contents: Mapping[str, Json] = {}  # by the digest of their artifact; without those that cannot be loaded

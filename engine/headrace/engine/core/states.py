@@ -60,7 +60,7 @@ S, F, K, U, C, X = (TaskState(i) for i in range(6, 12))
 MOVES: dict[TaskState, frozenset[TaskState]] = {
     P: frozenset((Q, D, W, S, F, K, U, C, X)),
     Q: frozenset((D, F, C, S, K)),
-    D: frozenset((R, S, F, Y, K, C, Q)),
+    D: frozenset((R, S, F, Y, K, C, Q, W)),
     R: frozenset((S, F, K, C, Y, W)),
     Y: frozenset((Q, D, F, C, S, K)),
     W: frozenset((Q, D, S, F, K, C)),

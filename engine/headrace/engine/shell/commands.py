@@ -263,9 +263,9 @@ def _task_asked(body: TaskBody, live: LiveRun, at: float) -> Event:
         raise Refused(f"The run is {machine.status.state.word}; retry the task, or rerun the run.")
     if state.final:
         raise Refused(f"{body.task} is {state.word} already; when the run has ended, rerun it from there.")
-    if body.action == "retry" and state is not TaskState.RETRYING:
+    if body.action == "retry" and not machine.can_retry(key):
         raise Refused(
-            f"{body.task} is {state.word}; only one that waits for its next attempt can be retried."
+            f"{body.task} is {state.word}; only one that waits for its next attempt or poll can be retried."
         )
     return TaskAsked(at, body.by, key, body.action, body.reason, body.output)
 

@@ -8,7 +8,7 @@ left out; the others go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from headrace.engine.core.decision import Need, Value
@@ -18,6 +18,7 @@ from headrace.engine.core.keys import Key
 from headrace.engine.core.machine.restoring import newest
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
+from headrace.engine.core.workflow import Json
 from headrace.engine.ports.store import RowDamaged, StoredValue, TaskRow
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.rows import artifact_of, value_of, value_of_row, whole_rows
@@ -49,7 +50,7 @@ class Failure(NamedTuple):
 class _Open:
     """One `decide` that waits for values."""
 
-    __slots__ = ("cache", "deciding", "live", "need", "values")
+    __slots__ = ("cache", "contents", "deciding", "live", "need", "values")
 
     def __init__(self, live: LiveRun, deciding: Deciding, need: Need) -> None:
         self.live = live
@@ -57,6 +58,7 @@ class _Open:
         self.need = need
         self.values: dict[Key, Value] = {}
         self.cache: dict[str, bytes | Artifact] = {}
+        self.contents: Mapping[str, Json] = {}
 
 
 class Decider:
@@ -88,7 +90,7 @@ class Decider:
                     one.deciding.close()
                     failures.append(Failure(one.live, damaged[one.live.no]))
                     continue
-                answers = Answers(one.values, one.cache)
+                answers = Answers(one.values, one.cache, contents=one.contents)
                 if one.need.plan is not None:
                     try:
                         answers = await self._moved(one.live)
@@ -151,6 +153,7 @@ class Decider:
                     size = len(found.output or b"") + len(found.error or b"")
                     self._values.put(run, one.live.decision.generation, key, value, size)
         await self._load(asked)
+        await self._read(asked)
         await self._ask_cache([one for one in asked if one.need.cache], now)
         return damaged
 
@@ -211,6 +214,12 @@ class Decider:
                 value = one.values.get(key)
                 if value is not None and isinstance(value.output, Artifact):
                     one.values[key] = value._replace(output=contents[value.output.digest])
+
+    async def _read(self, asked: list[_Open]) -> None:
+        """What stands in artifacts that are no task run's, as far as it can be loaded."""
+        for one in asked:
+            if one.need.contents:
+                one.contents = await self._values.contents(one.need.contents)
 
     async def _ask_cache(self, asked: list[_Open], now: float) -> None:
         projects: dict[str, list[_Open]] = {}

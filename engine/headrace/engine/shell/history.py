@@ -4,8 +4,8 @@ A body is one JSON array, `[version, generation, events, rounds, transitions, ru
 `[name, *fields]`, `rounds` says how many events there were after each call of the machine, a transition is
 `[event, [task, map], before, after, reason, attempt]`. Outputs are kept as the first 12 bytes of their
 SHA-256 and artifacts by digest, so history stays small and holds no payload; reading it back takes both from a
-`Content`, which finds them among the stored task runs; an output that no task run keeps (what a switch function returned)
-stands in `extra` itself. That is all that `replay` needs to decide everything again.
+`Content`, which finds them among the stored task runs; an output that no task run keeps (what a switch function returned, what
+a poll looked at and found wanting) stands in `extra` itself. That is all that `replay` needs to decide everything again.
 """
 
 from __future__ import annotations
@@ -102,16 +102,16 @@ def encode(
     )
 
 
-def _unkept(decision: Decision) -> list[bytes]:
-    """Outputs that were decided about and are not those of their task runs."""
+def _unkept(decision: Decision) -> list[AttemptSucceeded]:
+    """Events with outputs that were decided about and are not those of their task runs."""
     rows = decision.rows
     return [
-        event.output
+        event
         for event in decision.events
         if type(event) is AttemptSucceeded
-        and event.output is not None
+        and (event.output is not None or event.artifact is not None)
         and (row := rows.get(event.key)) is not None
-        and row.output != event.output
+        and (row.output != event.output or row.artifact != event.artifact)
     ]
 
 
@@ -144,7 +144,9 @@ def _run(change: RunChange) -> dict[str, Any]:
 
 
 def _extra(
-    cache: Mapping[str, bytes | Artifact | None] | None, refused: Sequence[Refusal], unkept: Sequence[bytes]
+    cache: Mapping[str, bytes | Artifact | None] | None,
+    refused: Sequence[Refusal],
+    unkept: Sequence[AttemptSucceeded],
 ) -> dict[str, Any] | None:
     if not (cache or refused or unkept):
         return None
@@ -159,7 +161,8 @@ def _extra(
     if refused:
         extra["refused"] = refused
     if unkept:
-        extra["outputs"] = unkept
+        extra["outputs"] = [event.output for event in unkept if event.output is not None]
+        extra["large"] = [event.artifact for event in unkept if event.artifact is not None]
     return extra
 
 
@@ -181,6 +184,7 @@ class _Extra(msgspec.Struct, frozen=True):
     refused: list[Refusal] = []
     artifacts: dict[str, str] = {}
     outputs: list[bytes] = []
+    large: list[Artifact] = []
 
 
 class _Succeeded(NamedTuple):
@@ -235,6 +239,7 @@ def decode(body: bytes, content: Content) -> Recorded:
     read = _bodies.decode(body)
     extra = read.extra or _Extra()
     unkept = {digest_of(output): output for output in extra.outputs}
+    large = {artifact.digest: artifact for artifact in extra.large}
     events: list[Event] = []
     for raw in read.events:
         name, *fields = _plain.decode(raw)
@@ -242,7 +247,8 @@ def decode(body: bytes, content: Content) -> Recorded:
         if isinstance(event, _Succeeded | _Ended):
             digest = event.output
             output = None if digest is None else unkept.get(digest) or content.output(digest)
-            artifact = None if event.artifact is None else content.artifact(event.artifact)
+            named = event.artifact
+            artifact = None if named is None else large.get(named) or content.artifact(named)
             event = EVENTS[name](**event._asdict() | {"output": output, "artifact": artifact})
         events.append(event)
     return Recorded(

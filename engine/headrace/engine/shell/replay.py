@@ -217,7 +217,7 @@ class _Again:
             hit = output if name not in past.artifacts else content.artifact(past.artifacts[name])
             if hit is not None:
                 hits[name] = hit
-        return Answers(values, hits)
+        return Answers(values, hits, contents=await self._loader.contents(need.contents))
 
     def _newest(self, key: Key, generation: int, base: int) -> TaskRow | None:
         """What the store would answer: the newest row, and the newest inputs, which a map keeps in the generation that

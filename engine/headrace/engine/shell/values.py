@@ -6,8 +6,10 @@ generation; a rerun reads under a new generation.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -116,6 +118,16 @@ class ValueCache:
             return artifact
         self._contents.put(artifact.digest, (content,), len(data) * PARSED)
         return content
+
+    async def contents(self, artifacts: Iterable[Artifact]) -> dict[str, Json]:
+        """By digest, of those that can be loaded."""
+        wanted = list(artifacts)
+        loaded = await asyncio.gather(*map(self.load, wanted))
+        return {
+            artifact.digest: content
+            for artifact, content in zip(wanted, loaded, strict=True)
+            if not isinstance(content, Artifact)
+        }
 
     def clear(self) -> None:
         self._values.clear()

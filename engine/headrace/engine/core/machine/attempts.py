@@ -19,7 +19,7 @@ from headrace.engine.core.events import (
     WorkerLost,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import branching, line, readiness, stopping
+from headrace.engine.core.machine import branching, line, polls, readiness, stopping
 from headrace.engine.core.machine.block import JUDGING, READY, Block, Live
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.static import templates_of
@@ -34,7 +34,8 @@ _new = tuple.__new__
 
 
 # plain integers, as the board holds them; to look a member up in its enumeration takes longer than to compare it
-_SUCCEEDED, _DISPATCHED, _RETRYING = map(int, (TaskState.SUCCEEDED, TaskState.DISPATCHED, TaskState.RETRYING))
+_SUCCEEDED, _DISPATCHED = int(TaskState.SUCCEEDED), int(TaskState.DISPATCHED)
+_BETWEEN = readiness.BETWEEN
 
 
 def constant_inputs(board: Board, node: int) -> Filled | None:
@@ -91,7 +92,7 @@ def _dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fill
     _, key, worker, epoch, n = event
     if live is None:
         live = board.live[key] = Live()
-    if live.attempt == 0 or block.state[slot] == _RETRYING:
+    if live.attempt == 0 or block.state[slot] in _BETWEEN:
         live.attempt += 1
     if board.since:
         since = board.since.pop(key, None)
@@ -105,7 +106,7 @@ def _dispatch(board: Board, block: Block, slot: int, event: Picked, inputs: Fill
 
 
 def current(board: Board, key: Key, attempt: int, epoch: int, n: int) -> tuple[Block, int, Live] | None:
-    """The slot and its Live when a report is current; None when it is stale, and while a retry rule is judged on another."""
+    """The slot and its Live when a report is current; None when it is stale, and while an expression is judged on another."""
     live = board.live.get(key)
     if live is None or live.attempt != attempt or live.n != n or live.epoch != epoch:
         return None
@@ -130,7 +131,8 @@ def started(board: Board, event: AttemptStarted) -> bool:
     return True
 
 
-def succeeded(board: Board, event: AttemptSucceeded) -> bool:
+def succeeded(board: Board, event: AttemptSucceeded, *, judged: bool = False) -> bool:
+    """`judged`: the condition of its poll has been looked at, and holds."""
     at, key, attempt, epoch, n, started_at, finished_at, output, artifact = event
     found = current(board, key, attempt, epoch, n)
     if found is None:
@@ -139,6 +141,10 @@ def succeeded(board: Board, event: AttemptSucceeded) -> bool:
     live.started_at = started_at
     static = board.static
     if not static.lone[key.task]:
+        if not judged and board.plan.tasks[key.task].poll is not None:
+            stopping.keep(board, block, slot)  # and with it what it gave, which may be no task run's output
+            readiness.judge(board, "poll", block, slot, (event, board.cause))
+            return True
         release_slots(board, key)
         if static.switch[key.task]:
             row = _choose(board, block, slot, output)
@@ -238,7 +244,8 @@ def settle_failure(
         row = board.finish(block, slot, TaskState.SKIPPED, "retry_rule", error=error)
         row.finished_at = event.finished_at
         return
-    left = error.retryable and live.attempt < task.retry.attempts and (rule is None or rule.then != "fail")
+    tries = polls.tries(board, key, live.attempt)
+    left = error.retryable and tries < task.retry.attempts and (rule is None or rule.then != "fail")
     if told or not left:
         # It failed by itself before it had heard: where only its time stands between it and another try, that is why it ends.
         late = left and live.aborted in stopping.TIMED_OUT
@@ -250,7 +257,7 @@ def settle_failure(
         row.finished_at = event.finished_at
         board.decision.effects.append(DeadLetter(key, attempt, error))
         return
-    due_at = event.at + delay(task.retry, live.attempt, rule, event.retry_after, event.draw)
+    due_at = event.at + delay(task.retry, tries, rule, event.retry_after, event.draw)
     line.leave_room(board)
     live.worker, live.due_at, live.timed = None, due_at, True
     row = board.move(block, slot, TaskState.RETRYING, error.reason or "task_failed")

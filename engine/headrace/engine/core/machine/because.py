@@ -43,7 +43,7 @@ Reasons = Mapping[Key, str]
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One thing in the way, or one that decided. Codes: upstream group map_window section run_queued paused cancelling
-    line active_tasks pool retry timer child approval signal items members dispatched running items_failed; of what has ended also: began
+    line active_tasks pool retry poll timer child approval signal items members dispatched running items_failed; of what has ended also: began
     gate switch group_ended leaves, and the reasons that say all (`not_failed`, `fail_fast`, ...)."""
 
     code: str

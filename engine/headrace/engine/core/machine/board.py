@@ -38,7 +38,8 @@ _STATES = tuple(TaskState)
 _PENDING = TaskState.PENDING
 _WAITING = TaskState.WAITING
 _FINAL = int(TaskState.SUCCEEDED)
-_FOUND_BY_OTHERS = frozenset((Kind.SIGNAL, Kind.APPROVAL))
+FOUND_BY_OTHERS = frozenset((Kind.SIGNAL, Kind.APPROVAL))
+"""Kinds whose waits others end, and therefore find."""
 _NOTHING = Live()  # what is known of a task run that is neither in flight nor waiting; never changed
 
 
@@ -242,7 +243,7 @@ class Board(Tallies):
             live = self.live.pop(key, None)
             if (live is not None and live.timed) or self.since.pop(key, None) is not None:
                 self.decision.effects.append(ClearTimers(key))
-                if self.plan.kinds[key.task] in _FOUND_BY_OTHERS:
+                if self.plan.kinds[key.task] in FOUND_BY_OTHERS:
                     self.decision.effects.append(Awaited(key))
             if live is not None and live.worker is not None and self.static.active_tasks is not None:
                 line.leave_room(self)

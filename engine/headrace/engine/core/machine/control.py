@@ -18,7 +18,7 @@ from headrace.engine.core.events import (
     TimerFired,
 )
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts, restoring, stopping, waits
+from headrace.engine.core.machine import attempts, polls, restoring, stopping, waits
 from headrace.engine.core.machine.block import READY, Block
 from headrace.engine.core.machine.board import DEADLINE, KILLED, Board
 from headrace.engine.core.machine.readiness import spared, try_again
@@ -167,7 +167,7 @@ def back_in_line(board: Board) -> None:
 
 
 def task(board: Board, event: TaskAsked) -> bool:
-    """retry (a wait for the next attempt ends now), skip, succeed, cancel. What cannot be done changes nothing."""
+    """retry (a wait for the next attempt or poll ends now), skip, succeed, cancel. What cannot be done changes nothing."""
     spot = board.locate(event.key)
     if spot is None or board.status.state.final:
         return False
@@ -176,7 +176,7 @@ def task(board: Board, event: TaskAsked) -> bool:
     if state >= TaskState.SUCCEEDED or slot in block.children or board.static.is_group[event.key.task]:
         return False
     if event.action == "retry":
-        if state != TaskState.RETRYING:
+        if state != TaskState.RETRYING and not polls.waits(board, block, slot):
             return False
         try_again(board, block, slot)
         return True
@@ -218,6 +218,9 @@ def timer(board: Board, event: TimerFired) -> bool:
     live = board.live.get(event.key)
     match event.kind:
         case "retry" if state == TaskState.RETRYING:
+            try_again(board, block, slot)
+            return True
+        case "poll" if polls.waits(board, block, slot):
             try_again(board, block, slot)
             return True
         case "sleep" if state == TaskState.WAITING:

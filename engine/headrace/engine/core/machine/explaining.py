@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import because, readiness, rule_expressions, waits
+from headrace.engine.core.machine import because, polls, readiness, rule_expressions, waits
 from headrace.engine.core.machine.because import Blocker, Reasons
-from headrace.engine.core.machine.block import HELD, RELEASED, Block
+from headrace.engine.core.machine.block import HELD, READY, RELEASED, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.plan import Rule
 from headrace.engine.core.states import RunState, TaskState
@@ -165,7 +165,8 @@ def _blockers(
         case TaskState.RETRYING:
             assert live is not None
             limit = board.plan.tasks[block.node(slot)].retry.attempts
-            found.append(Blocker("retry", {"attempt": live.attempt, "of": limit, "due_at": live.due_at}))
+            tries = polls.tries(board, block.key(slot), live.attempt)
+            found.append(Blocker("retry", {"attempt": tries, "of": limit, "due_at": live.due_at}))
         case TaskState.WAITING:
             found += _waiting(board, block, slot)
     return found
@@ -221,6 +222,15 @@ def _waiting(board: Board, block: Block, slot: int) -> list[Blocker]:
         ]
         return [Blocker("members", {"open": open_})]
     live = board.live.get(block.key(slot))
+    poll = board.plan.tasks[node].poll
+    if poll is not None:
+        if block.mark[slot] & HELD:
+            return [Blocker("active_tasks", {"limit": board.static.active_tasks})]
+        if block.mark[slot] & READY:
+            return [Blocker("line", _where(board, node))]
+        due_at = live.due_at if live is not None else None
+        every, times = poll.every.total_seconds(), polls.polled(live).times
+        return [Blocker("poll", {"due_at": due_at, "every": every, "polls": times})]
     if live is not None and live.child is not None:
         return [Blocker("child", {"run": live.child})]
     work = board.plan.tasks[node].work

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 
 from headrace.engine.core.canonical import canonical_json
-from headrace.engine.core.decision import Need, Row
+from headrace.engine.core.decision import DeadLetter, Need, Row
 from headrace.engine.core.evaluation import (
     Artifact,
     EvaluationError,
@@ -20,16 +20,16 @@ from headrace.engine.core.evaluation import (
     Filled,
     Hole,
 )
-from headrace.engine.core.events import AttemptFailed, Picked, SignalArrived
+from headrace.engine.core.events import AttemptFailed, AttemptSucceeded, Picked, SignalArrived
 from headrace.engine.core.keys import Key
-from headrace.engine.core.machine import attempts, branching, ending, maps, readiness, waits
+from headrace.engine.core.machine import attempts, branching, ending, maps, polls, readiness, waits
 from headrace.engine.core.machine.block import JUDGING, Block
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.needs import collect, run_output
 from headrace.engine.core.machine.scopes import Judge, error_scope
 from headrace.engine.core.run import Answers
 from headrace.engine.core.states import TaskState
-from headrace.engine.core.workflow import RetryRule
+from headrace.engine.core.workflow import Json, RetryRule
 
 _DECIDERS = ("gate", "switch")
 """Judged before all else that is due, so that what they skip is not looked at any more."""
@@ -43,11 +43,18 @@ def judge_all(board: Board, evaluator: Evaluator) -> Generator[Need, Answers, No
     load: set[Key] = set()
     inputs: set[Key] = set()
     cache: set[str] = set()
+    contents: set[Artifact] = set()
     for judgement in batch:
-        collect(board, judgement, outputs, load, inputs, cache)
+        collect(board, judgement, outputs, load, inputs, cache, contents)
     answers = Answers()
-    if outputs or inputs or cache:
-        answers = yield Need(frozenset(outputs), frozenset(load), frozenset(inputs), frozenset(cache))
+    if outputs or inputs or cache or contents:
+        answers = yield Need(
+            frozenset(outputs),
+            frozenset(load),
+            frozenset(inputs),
+            frozenset(cache),
+            contents=frozenset(contents),
+        )
     batch.sort(key=lambda judgement: judgement[0] not in _DECIDERS)
     for what, block, slot, extra in batch:
         if slot >= 0:
@@ -245,7 +252,7 @@ def _retry(judge: Judge, extra: object) -> None:
 def _matching(judge: Judge, event: AttemptFailed) -> RetryRule | None:
     """The first rule that the failure matches."""
     rules = judge.board.plan.tasks[event.key.task].retry.rules
-    scope = error_scope(event.error, event.attempt)
+    scope = error_scope(event.error, polls.tries(judge.board, event.key, event.attempt))
     for rule, expression in zip(rules, judge.templates.retry, strict=True):
         try:
             if expression is None or judge.condition(expression, error=scope):
@@ -253,6 +260,36 @@ def _matching(judge: Judge, event: AttemptFailed) -> RetryRule | None:
         except EvaluationError:
             pass
     return None
+
+
+def _poll(judge: Judge, extra: object) -> None:
+    """An attempt has succeeded: does what it gave end the poll?"""
+    assert isinstance(extra, tuple)
+    event, cause = extra
+    assert isinstance(event, AttemptSucceeded)
+    board, block, slot = judge.board, judge.block, judge.slot
+    if attempts.current(board, event.key, event.attempt, event.epoch, event.n) is None:
+        return  # something else ended it
+    last, board.cause = board.cause, cause  # others came after it in the batch, and did not do this
+    try:
+        if judge.condition(judge.templates.poll, output=_given(judge, event)):
+            attempts.succeeded(board, event, judged=True)
+        else:
+            attempts.release_slots(board, event.key)
+            polls.wait(board, block, slot, event)
+    except EvaluationError as wrong:
+        attempts.release_slots(board, event.key)
+        error = judge.fail(wrong)
+        board.row(event.key).finished_at = event.finished_at
+        board.decision.effects.append(DeadLetter(event.key, event.attempt, error))
+    board.cause = last
+
+
+def _given(judge: Judge, event: AttemptSucceeded) -> Json | Artifact:
+    """The output of an attempt; one that cannot be loaded stays a reference, which no condition can read."""
+    if event.artifact is not None:
+        return judge.answers.contents.get(event.artifact.digest, event.artifact)
+    return None if event.output is None else json.loads(event.output)
 
 
 def _exit(judge: Judge, _: object) -> None:
@@ -314,6 +351,7 @@ JUDGES: dict[str, Callable[[Judge, object], None]] = {
     "cache": _cache,
     "again": _again,
     "retry": _retry,
+    "poll": _poll,
     "exit": _exit,
     "output": _output,
 }

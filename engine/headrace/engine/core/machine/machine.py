@@ -22,6 +22,7 @@ from headrace.engine.core.machine import (
     judging,
     maps,
     moving,
+    polls,
     readiness,
     reruns,
     restoring,
@@ -105,6 +106,13 @@ class RunMachine:
         """Who has agreed so far to an approval that waits."""
         live = self.board.live.get(key)
         return () if live is None else tuple(vote.by for vote in waits.asked(live).votes)
+
+    def can_retry(self, key: Key) -> bool:
+        """Whether the task run waits between two attempts, so that the next may begin now."""
+        spot = self.board.locate(key)
+        return spot is not None and (
+            spot[0].state[spot[1]] == TaskState.RETRYING or polls.waits(self.board, *spot)
+        )
 
     def can_rerun(self, keys: tuple[Key, ...] | None) -> bool:
         """Whether a rerun of these task runs (None: of what failed) would run anything."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.evaluation import (
+    Artifact,
     Expression,
     Reference,
     Template,
@@ -45,6 +46,8 @@ def templates_for(board: Board, judgement: Judgement) -> Iterable[Template | Exp
             return templates.signal_matches
         case "retry":
             return list(templates.retry)
+        case "poll":
+            return (templates.poll,)
         case "exit":
             return (templates.output,)
     return ()
@@ -62,7 +65,13 @@ def names_for(board: Board, block: Block, slot: int) -> Mapping[str, int]:
 
 
 def collect(
-    board: Board, judgement: Judgement, outputs: set[Key], load: set[Key], inputs: set[Key], cache: set[str]
+    board: Board,
+    judgement: Judgement,
+    outputs: set[Key],
+    load: set[Key],
+    inputs: set[Key],
+    cache: set[str],
+    contents: set[Artifact],
 ) -> None:
     """Add to the sets what this judgement reads and the board does not hold."""
     what, block, slot, extra = judgement
@@ -78,7 +87,9 @@ def collect(
         if template is None:
             continue
         for reference in template.references:
-            if reference.root == "tasks" and reference.name is not None and reference.name in names:
+            if reference.root == "output" and what == "poll":
+                _collect_given(extra, contents)
+            elif reference.root == "tasks" and reference.name is not None and reference.name in names:
                 handle = travels(what, template)
                 _collect_task(board, block, slot, names[reference.name], reference, handle, outputs, load)
             elif (
@@ -94,12 +105,20 @@ def travels(what: str, template: Template | Expression) -> bool:
     run, which is then that reference itself."""
     if what in ("exit", "output"):
         return isinstance(template, Template) and lone(template)
-    return what not in ("map", "when")
+    return what not in ("map", "when", "poll")
 
 
 def lone(template: Template) -> bool:
     """Whether it is a single piece and nothing around it."""
     return len(template.pieces) == 1 and template.pieces[0][0] == ()
+
+
+def _collect_given(extra: object, contents: set[Artifact]) -> None:
+    """What the attempt gave that a poll looks at, where it is too large to stand in the report itself."""
+    assert isinstance(extra, tuple)
+    artifact = extra[0].artifact
+    if artifact is not None:
+        contents.add(artifact)
 
 
 def _collect_items(block: Block, inputs: set[Key]) -> None:

@@ -21,6 +21,8 @@ _WAIT, _RUN, _SKIP = map(int, (Verdict.WAIT, Verdict.RUN, Verdict.SKIP))
 _EXPRESSION = int(Rule.EXPRESSION)
 _PENDING, _WAITING = int(TaskState.PENDING), int(TaskState.WAITING)
 _CANCELLING = RunState.CANCELLING
+BETWEEN = bytes((TaskState.RETRYING, TaskState.WAITING))
+"""States of a task run that waits between two attempts: what comes next is a new one."""
 
 
 def settle(board: Board, block: Block, slot: int) -> None:
@@ -142,7 +144,7 @@ def ask_for_slots(board: Board, block: Block, slot: int, pool: Pool) -> None:
         live = board.live[key] = Live()
         live.ready_at = since
         live.timed = board.since.pop(key, None) is not None
-    elif block.state[slot] == TaskState.RETRYING:
+    elif block.state[slot] in BETWEEN:
         live.attempt += 1
         live.due_at = None
     board.move(block, slot, TaskState.QUEUED, "pool")
@@ -150,7 +152,7 @@ def ask_for_slots(board: Board, block: Block, slot: int, pool: Pool) -> None:
 
 
 def try_again(board: Board, block: Block, slot: int) -> None:
-    """The delay before the next attempt is over; the slots of the last one went back to the pool."""
+    """The delay before the next attempt or poll is over; the slots of the last one went back to the pool."""
     pool = board.plan.tasks[block.node(slot)].pool
     if pool is not None and board.grants:
         ask_for_slots(board, block, slot, pool)

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.core.decision import Row, SetTimer
 from headrace.engine.core.keys import Key, pack, unpack
-from headrace.engine.core.machine import branching, line, maps, readiness, stopping, waits
-from headrace.engine.core.machine.block import RELEASED, Live
-from headrace.engine.core.machine.board import KILLED, Board
+from headrace.engine.core.machine import branching, line, maps, polls, readiness, stopping, waits
+from headrace.engine.core.machine.block import RELEASED, Block, Live
+from headrace.engine.core.machine.board import FOUND_BY_OTHERS, KILLED, Board
 from headrace.engine.core.plan import Plan, Section
 from headrace.engine.core.run import RunStatus
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.core.workflow import Kind
 
 
 def newest(plan: Plan, status: RunStatus, rows: Iterable[tuple[int, Key, Row]]) -> dict[Key, Row]:
@@ -169,11 +168,11 @@ def look_again(board: Board) -> None:
                 board.exits.append((block, slot))
             elif board.static.is_group[block.node(slot)]:
                 board.push_members(block, slot, block.node(slot))
-            elif board.plan.kinds[block.node(slot)] in (Kind.SIGNAL, Kind.APPROVAL):
+            elif polls.waits(board, block, slot):
+                _wait_on(board, block, slot, "poll")
+            elif board.plan.kinds[block.node(slot)] in FOUND_BY_OTHERS:
                 key = block.key(slot)
-                waits.tell(
-                    board, key, board.live[key], known=True
-                )  # what has come meanwhile is looked for again
+                waits.tell(board, key, board.live[key], known=True)
         elif state == TaskState.QUEUED and not (
             board.grants and board.plan.tasks[block.node(slot)].pool is not None
         ):
@@ -183,10 +182,16 @@ def look_again(board: Board) -> None:
             if live.aborted is not None:  # the word may never have reached the worker
                 stopping.tell(board, block.key(slot), live)
         elif state == TaskState.RETRYING:
-            live = board.live[block.key(slot)]
-            if live.due_at is None or live.due_at <= board.at:
-                readiness.try_again(board, block, slot)
-            else:  # its timer may have fired and been forgotten by a clock that was ahead
-                board.decision.effects.append(SetTimer(block.key(slot), "retry", live.due_at))
+            _wait_on(board, block, slot, "retry")
     board.phase = Section.MAIN
     board.ending = board.status.state is not RunState.QUEUED and not board.status.state.final
+
+
+def _wait_on(board: Board, block: Block, slot: int, timer: str) -> None:
+    """It waits between two attempts: the next, if it is due by now."""
+    key = block.key(slot)
+    due_at = board.live[key].due_at
+    if due_at is None or due_at <= board.at:
+        readiness.try_again(board, block, slot)
+    else:  # its timer may have fired and been forgotten by a clock that was ahead
+        board.decision.effects.append(SetTimer(key, timer, due_at))

@@ -67,14 +67,11 @@ class Judge:
         filled = self.fill(parse_template(rest))
         return Filled({**filled.value, "with": given}, filled.holes)
 
-    def fail(self, error: EvaluationError) -> None:
-        self.board.finish(
-            self.block,
-            self.slot,
-            TaskState.FAILED,
-            "expression_error",
-            error=Error("expression_error", str(error), reason="expression_error", retryable=False),
-        )
+    def fail(self, wrong: EvaluationError) -> Error:
+        """The task run has failed for good, with the error that is told."""
+        error = Error("expression_error", str(wrong), reason="expression_error", retryable=False)
+        self.board.finish(self.block, self.slot, TaskState.FAILED, "expression_error", error=error)
+        return error
 
     # -- scope ----------------------------------------------------------------------------------------------------------
 

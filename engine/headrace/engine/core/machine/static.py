@@ -33,7 +33,7 @@ class Static:
     ]  # by node: the set of tasks that it belongs to, all of which the same tasks wait for; -1: none
     joints: array[int]  # by such set: how many tasks are in it
     switch: bytes  # by node: a function whose output chooses among its downstream tasks
-    lone: bytes  # by node: it has neither pool nor cache and is no switch, so its success concerns nobody but who waits for it
+    lone: bytes  # by node: it has no pool, no cache and no poll and is no switch, so its success concerns nobody but who waits for it
     inputs: dict[int, Filled | None]  # by node, as far as they were asked for: see `given`
     loud: tuple[int, ...]  # the handlers with `fails_run`, those inside groups and maps too
     open: tuple[int, int, int]  # slots of region 0 by section
@@ -118,7 +118,7 @@ def _make(plan: Plan) -> Static:
         joints,
         bytes(kind is Kind.SWITCH for kind in plan.kinds),
         bytes(
-            kind is not Kind.SWITCH and task.pool is None and task.cache is None
+            kind is not Kind.SWITCH and task.pool is None and task.cache is None and task.poll is None
             for kind, task in zip(plan.kinds, plan.tasks, strict=True)
         ),
         {},

@@ -43,6 +43,7 @@ class NodeTemplates:
     output: Template | None = None  # of a group
     signal_keys: tuple[Template | None, ...] = ()  # by signal that is waited for
     signal_matches: tuple[Expression | None, ...] = ()
+    poll: Expression | None = None  # until when
 
 
 NOTHING = NodeTemplates(Template({}))
@@ -75,6 +76,7 @@ def _compile(task: Task) -> NodeTemplates:
         output=_template(work.output) if isinstance(work, Group) else None,
         signal_keys=tuple(None if one.key is None else _bare(one.key) for one in signals(task)),
         signal_matches=tuple(_expression(one.match) for one in signals(task)),
+        poll=_expression(task.poll.until) if task.poll is not None else None,
     )
     return NOTHING if made == NOTHING else made
 
