@@ -4,6 +4,7 @@ from tests.mutants.mutant import MACHINE, Mutant
 
 _CONTROL = "tests/unit/core/machine/test_control.py"
 _ENDINGS = "tests/unit/core/machine/test_endings.py"
+_POLLS = "tests/unit/core/machine/test_polls.py"
 _POOLS = "tests/unit/core/machine/test_pools.py"
 _PROMISES = "tests/unit/core/machine/test_promises.py"
 _SHELL = "tests/unit/shell/test_engine.py"
@@ -45,23 +46,23 @@ ATTEMPTS = (
     Mutant(
         "one-attempt-too-many",
         f"{MACHINE}/attempts.py",
-        "live.attempt < task.retry.attempts",
-        "live.attempt <= task.retry.attempts",
+        "tries < task.retry.attempts",
+        "tries <= task.retry.attempts",
         f"{_CONTROL}::test_attempts_used_up_fail_and_become_a_dead_letter",
         "`attempts: 1` says: never twice.",
     ),
     Mutant(
         "retries-what-must-not-be",
         f"{MACHINE}/attempts.py",
-        "left = error.retryable and live",
-        "left = live",
+        "left = error.retryable and tries",
+        "left = tries",
         f"{_PROMISES}::test_an_error_that_is_final_is_not_tried_again",
         "An error that says that it is final would be tried again.",
     ),
     Mutant(
         "retry-delay-ignored",
         f"{MACHINE}/attempts.py",
-        "due_at = event.at + delay(task.retry, live.attempt, rule, event.retry_after, event.draw)",
+        "due_at = event.at + delay(task.retry, tries, rule, event.retry_after, event.draw)",
         "due_at = event.at",
         f"{_CONTROL}::test_a_retry_waits_its_delay_and_counts_tries",
         "A service that is down would be called in a tight loop.",
@@ -123,9 +124,25 @@ ATTEMPTS = (
         "Nobody would find the function whose choice no branch answers to.",
     ),
     Mutant(
+        "polls-use-up-tries",
+        f"{MACHINE}/polls.py",
+        "return attempt - polled(board.live.get(key)).attempt",
+        "return attempt",
+        f"{_POLLS}::test_polls_do_not_use_up_tries",
+        "A service that is away now and then would fail what looks at it for long enough.",
+    ),
+    Mutant(
+        "told-to-stop-and-polled-again",
+        f"{MACHINE}/polls.py",
+        "if live.aborted is not None or cancelling:",
+        "if cancelling:",
+        f"{_POLLS}::test_what_is_told_to_stop_and_finds_nothing_is_over",
+        "What was to end at its total timeout would wait for ever.",
+    ),
+    Mutant(
         "handing-back-costs-an-attempt",
         f"{MACHINE}/attempts.py",
-        "if live.attempt == 0 or block.state[slot] == _RETRYING:",
+        "if live.attempt == 0 or block.state[slot] in _BETWEEN:",
         "if True:",
         f"{_DISPATCHING}::test_what_a_worker_hands_back_costs_no_attempt_and_it_gets_nothing_until_its_next_beat",
         "A busy worker would use up the attempts of what it never began.",

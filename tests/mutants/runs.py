@@ -148,7 +148,7 @@ RUNS = (
     Mutant(
         "retry-forgotten-by-a-crash",
         f"{MACHINE}/restoring.py",
-        'board.decision.effects.append(SetTimer(block.key(slot), "retry", live.due_at))',
+        "board.decision.effects.append(SetTimer(key, timer, due_at))",
         "pass",
         f"{_POOLS}::test_a_retry_restored_by_an_earlier_clock_still_has_its_timer",
         "What waits for its next attempt would wait for ever.",

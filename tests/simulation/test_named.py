@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from headrace.engine.core.plan import RULE_NAMES
 from headrace.engine.core.states import TaskState
-from headrace.engine.core.workflow import Child, Map, Retry, Sleep, Task, Timeouts
+from headrace.engine.core.workflow import Child, Map, Poll, Retry, Sleep, Task, Timeouts
 from headrace.engine.ports.messages import Report, Reports
 from headrace.engine.shell.settings import EngineSettings
 from headrace.runners.attempt import Attempt, Outcome
@@ -296,3 +297,22 @@ def test_a_timer_is_neither_lost_nor_doubled_when_the_next_engine_has_another_ti
     world = play(flow(*naps), takes(0.1), *acts)
     assert run_state(world) == "succeeded"
     assert executions(world) == [1]
+
+
+@pytest.mark.parametrize(
+    "acts", [(), (Act(5.0, "kill_engine", 0, 0, 0.5), Act(5.0, "kill_engine", 1, 0, 0.5))]
+)
+def test_polls_go_on_when_their_owner_dies(acts: tuple[Act, ...]) -> None:
+    """The third look finds it, whoever owns the part by then; each is executed once, ten seconds after the one before."""
+
+    def does(attempt: Attempt) -> tuple[float, Outcome, bool]:
+        return 0.1, Outcome("succeeded", b"true" if attempt.key[4] == 3 else b"false"), False
+
+    task = body("a", poll=Poll(seconds(10), "output"), retry=Retry(1))
+    world = play(flow(task, body("b", "a")), does, *acts)
+    assert states(world) == {"a": "succeeded", "b": "succeeded"}
+    looks = [found[0] for key, found in sorted(world.bodies.executions.items()) if key[2] == 0]
+    assert executions(world) == [1, 1, 1, 1]
+    assert [look.output for look in looks] == [b"false", b"false", b"true"]
+    apart = [later.began - before.began for before, later in pairwise(looks)]
+    assert all(10.0 <= each < 12.0 for each in apart), apart

@@ -100,3 +100,23 @@ def test_a_rerun_begins_another_generation() -> None:
     again = row(3, [e.Picked(5.0, A, "w2", 2, 1)], (0, A, S.PENDING, S.DISPATCHED, 1), generation=2)
     attempts.read([first, done, again])
     assert [one[:3] for one in told(attempts, A)] == [(1, 1, "succeeded"), (2, 1, "dispatched")]
+
+
+def test_a_poll_is_an_attempt_that_succeeded() -> None:
+    attempts = Attempts()
+    attempts.read(
+        [
+            row(1, [e.Picked(1.0, A, "w1", 1, 1)], (0, A, S.PENDING, S.DISPATCHED, 1)),
+            row(
+                2,
+                [e.AttemptSucceeded(3.0, A, 1, 1, 1, 2.0, 2.5, b"1")],
+                (0, A, S.DISPATCHED, S.WAITING, 1),
+            ),
+            row(3, [e.TimerFired(60.0, A, "poll", 60.0), e.Picked(60.0, A, "w2", 1, 2)]),
+            row(4, [e.Continued(61.0)], (0, A, S.WAITING, S.DISPATCHED, 2)),
+        ]
+    )
+    assert told(attempts, A) == [
+        (1, 1, "succeeded", "w1", 2.0, 2.5),
+        (1, 2, "dispatched", "w2", None, None),
+    ]

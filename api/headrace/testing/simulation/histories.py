@@ -82,7 +82,7 @@ class Histories:
             self._fault(f"I4: {self._name(key)} moved from {_word(move.before)} and was {_word(before)}")
         if move.after not in MOVES[TaskState(move.before)]:
             self._fault(f"I4: {self._name(key)} moved from {_word(move.before)} to {_word(move.after)}")
-        if move.before in FLYING and move.after not in (*FLYING, TaskState.QUEUED, TaskState.WAITING):
+        if move.before in FLYING and move.after not in (*FLYING, TaskState.QUEUED):
             end = key, move.attempt
             if end in self._ends:
                 self._fault(f"I3: attempt {move.attempt} of {self._name(key)} ended twice")

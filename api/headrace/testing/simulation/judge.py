@@ -45,6 +45,7 @@ class Known(NamedTuple):
 
     state: int
     attempt: int
+    polled: int  # the last attempt that a poll found wanting
 
 
 class Judge:
@@ -116,9 +117,12 @@ class Judge:
                         self.fault(
                             f"I3: {self._name(key)} went back from attempt {before.attempt} to {task.attempt}"
                         )
-                known[key] = Known(task.state, task.attempt)
+                polled = 0 if before is None else before.polled
                 if task.attempt > 1 or before is None:
-                    self._tried(task)
+                    self._tried(task, polled)
+                if task.state == TaskState.WAITING and task.reason == "polling":
+                    polled = task.attempt
+                known[key] = Known(task.state, task.attempt, polled)
                 if self._ended and task.state not in FLYING:
                     self._noticed(key, batch.epoch)
                 if (
@@ -173,9 +177,10 @@ class Judge:
                 f"late: the end of attempt {attempt} of {self._name(key)} was noticed after {late:.3f} s"
             )
 
-    def _tried(self, task: TaskRow) -> None:
+    def _tried(self, task: TaskRow, polled: int) -> None:
+        """`polled`: the last attempt that a poll found wanting, from which tries are counted."""
         plan = self._plan(task.run)
-        if plan is not None and task.attempt > plan.tasks[task.task].retry.attempts:
+        if plan is not None and task.attempt - polled > plan.tasks[task.task].retry.attempts:
             self.fault(
                 f"I3: {self._name(task[:4])} has come to attempt {task.attempt}, above what its policy allows"
             )

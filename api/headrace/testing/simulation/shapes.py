@@ -27,6 +27,7 @@ from headrace.engine.core.workflow import (
     Limits,
     Map,
     Noop,
+    Poll,
     Pool,
     Priority,
     PythonCall,
@@ -286,6 +287,12 @@ def _with_policies(sketch: _Sketch, task: Task, named: list[Task], mapped: bool)
         keys["priority"] = sketch.pick((Priority.HIGH, Priority.LOW))
     if sketch.chance(8):
         keys["queue"] = "other"
+    if isinstance(task.work, PythonCall) and sketch.chance(10):
+        # what a body gives depends on the attempt, so each of these comes to an end
+        until = sketch.pick(
+            ("output != null", "output != null", "output != 1", "output == true", "output.no == 1")
+        )
+        keys["poll"] = Poll(seconds(seconds=random.randint(1, 3)), until)
     if isinstance(task.work, PythonCall) and not mapped:
         if sketch.chance(6):
             keys["cache"] = Cache(seconds(seconds=sketch.pick((5, 3600))), key=sketch.pick(("a", "b")))
