@@ -60,32 +60,33 @@ def narrowed(plan: Plan, selected: Iterable[str]) -> Plan:
         for source in sources:
             down[source].append(node)
 
-    def ends(leaves: Iterable[int], inside: Callable[[int], bool]) -> tuple[int, ...]:
-        found: set[int] = set()
-        for leaf in leaves:
-            found |= before.of(leaf) if leaf in left else {leaf}
-        last = (
+    quiet = {node for node in plan.teardowns if not plan.tasks[node].fails_run}
+
+    def ends(inside: set[int], home: int) -> tuple[int, ...]:
+        """Of these nodes the selected ones that no other of them waits for; as the planner has it, teardowns do not count unless
+        they fail the run or there is nothing else."""
+        last = [
             node
-            for node in found
-            if inside(node)
-            and node not in plan.teardowns
-            and not any(inside(after) and after not in plan.teardowns for after in down[node])
-        )
-        return tuple(sorted({*last, *(leaf for leaf in leaves if leaf not in left)}))
+            for node in sorted(inside - left)
+            if plan.home[node] == home
+            and (plan.kinds[node] is not Kind.GROUP or node in plan.items)
+            and not any(after in inside and after not in quiet for after in down[node])
+        ]
+        return tuple(node for node in last if node not in quiet) or tuple(last)
 
-    def within(group: int) -> Callable[[int], bool]:
-        return lambda node: group in _around(plan, node)
-
-    regions = []
-    for region in plan.regions:
-        if region.owner >= 0 and region.leaves != (0,) and region.owner not in left:
-            leaves = ends((region.base + local - 1 for local in region.leaves), within(region.owner))
-            region = replace(region, leaves=tuple(leaf - region.base + 1 for leaf in leaves))
-        regions.append(region)
-    run_leaves = ends(
-        plan.run_leaves, lambda node: plan.home[node] == 0 and plan.sections[node] == Section.MAIN
-    )
-    regions[0] = replace(regions[0], leaves=run_leaves)
+    run_leaves = ends(_main(plan), 0)
+    regions = [replace(plan.regions[0], leaves=run_leaves), *plan.regions[1:]]
+    group_leaves = dict(plan.group_leaves)
+    for group in plan.members:
+        inside = _members(plan, group)
+        if group in left or inside.isdisjoint(left):
+            continue
+        if group in plan.group_leaves:
+            group_leaves[group] = ends(inside, plan.home[group])
+        else:
+            region = plan.regions[plan.items[group]]
+            leaves = tuple(leaf - region.base + 1 for leaf in ends(inside, region.index))
+            regions[region.index] = replace(region, leaves=leaves)
     rules = bytearray(plan.rules)
     for node in left:
         rules[node] = Rule.ALWAYS
@@ -96,10 +97,7 @@ def narrowed(plan: Plan, selected: Iterable[str]) -> Plan:
         up=array("i", (source for row in up for source in row)),
         down_start=_starts(down),
         down=array("i", (target for row in down for target in row)),
-        group_leaves={
-            group: leaves if group in left else ends(leaves, within(group))
-            for group, leaves in plan.group_leaves.items()
-        },
+        group_leaves=group_leaves,
         regions=tuple(regions),
         setups={
             node: rest for node, those in plan.setups.items() if node not in left and (rest := those - left)
@@ -109,6 +107,9 @@ def narrowed(plan: Plan, selected: Iterable[str]) -> Plan:
         left_out=left,
         memo={},
     )
+
+
+_NONE: frozenset[int] = frozenset()
 
 
 class _Before:
@@ -130,10 +131,12 @@ class _Before:
     def of(self, node: int) -> frozenset[int]:
         """Of a node that is left out. A stack of our own: chains are longer than Python's."""
         stack = [node]
+        begun: set[int] = set()  # a member waits for its group, and that for what its members wait for
         while stack:
             at = stack[-1]
             sources = list(self._sources(at))
-            open_ = [s for s in sources if s in self._left and s not in self._known]
+            begun.add(at)
+            open_ = [s for s in sources if s in self._left and s not in self._known and s not in begun]
             if at in self._known:
                 stack.pop()
             elif open_:
@@ -141,7 +144,7 @@ class _Before:
             else:
                 found: set[int] = set()
                 for source in sources:
-                    found |= self._known[source] if source in self._left else {source}
+                    found |= self._known.get(source, _NONE) if source in self._left else {source}
                 self._known[at] = frozenset(found)
                 stack.pop()
         return self._known[node]
@@ -151,6 +154,10 @@ class _Before:
         group = self._plan.group[node]
         if group in self._left:
             yield group
+        if node in self._plan.members:  # all that its members wait for outside of it
+            inside = _members(self._plan, node)
+            for member in inside:
+                yield from (source for source in self._plan.upstream(member) if source not in inside)
 
 
 def _starts(rows: Sequence[Sequence[int]]) -> array[int]:
@@ -231,6 +238,11 @@ def _around(plan: Plan, node: int) -> list[int]:
     while (node := plan.group[node]) >= 0:
         found.append(node)
     return found
+
+
+def _members(plan: Plan, group: int) -> set[int]:
+    """All nodes inside a group, at any depth."""
+    return _closure(plan.members[group], lambda node: plan.members.get(node, ()))
 
 
 def _kept_teardowns(plan: Plan, chosen: set[int]) -> set[int]:
