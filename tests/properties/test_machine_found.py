@@ -200,3 +200,15 @@ def test_gates_are_judged_before_what_they_may_skip() -> None:
         noop("n", "p"),
     )
     assert Pilot(plan).fly().states()["p"] == "skipped"
+
+
+def test_a_rerun_judges_the_condition_of_a_group_of_groups_again() -> None:
+    """Nothing of it is kept: it is entered anew, and not taken for one that was entered before."""
+    inner = group("inner", py("x"), after=("a",))
+    plan = flow(py("a"), group("outer", inner, after=("a",), when="tasks.a.output.no == 1"))
+    pilot = Pilot(plan).fly()
+    for _ in range(2):
+        assert pilot.states() == {"a": "succeeded", "outer.inner.x": "failed"}
+        pilot.feed(e.RerunAsked(pilot.now, "ann", None))
+        pilot.fly()
+    assert pilot.started == ["a"]

@@ -80,10 +80,14 @@ class Pilot:
     evaluator: Evaluator = field(default_factory=CelEvaluator)
     deaf: bool = False
     """Whether its workers hear nothing: what is told to stop goes on."""
+    selected: tuple[str, ...] | None = None
+    """Ids of the part that runs; None: all."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.info = RunInfo(1, "run-1", 1, self.params, "manual", 0.0, 0.0, "2026-01-01")
+        self.info = RunInfo(
+            1, "run-1", 1, self.params, "manual", 0.0, 0.0, "2026-01-01", selected=self.selected
+        )
         self.machine = RunMachine(self.plan, self.info, self.evaluator)
         self.now = 0.0
         self.rows: dict[tuple[int, Key], Row] = {}
@@ -277,7 +281,7 @@ class Pilot:
 
     def replayed(self) -> Pilot:
         """A second machine that decides the history again; fails where it differs."""
-        again = Pilot(self.plan, self.body, self.params, evaluator=self.evaluator)
+        again = Pilot(self.plan, self.body, self.params, evaluator=self.evaluator, selected=self.selected)
         again.rows = self.rows
         for before in self.history:
             decision = Decision()

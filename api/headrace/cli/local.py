@@ -188,6 +188,8 @@ class LocalStation:
         folder: str,
         priority: str | None,
         key: str | None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> RunEntry:
         from headrace.cli.acts import act
         from headrace.cli.here import me
@@ -205,6 +207,8 @@ class LocalStation:
             file=None,
             priority=priority or (None if said is None else said.priority),
             key=key,
+            select=select,
+            exclude=exclude,
             act=act(self.settings, "run.start", "run", detail),
         )
         return self.known(row)

@@ -216,6 +216,8 @@ class RemoteStation:
         folder: str,
         priority: str | None,
         key: str | None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> RunEntry:
         try:
             run = await self._client.runs.trigger(
@@ -224,6 +226,8 @@ class RemoteStation:
                 version=version.version,
                 priority=cast("Priority | None", priority),
                 key=key,
+                select=select,
+                exclude=exclude,
             )
         except ApiError as error:
             if error.code == "workflow_paused":

@@ -17,6 +17,7 @@ from headrace.cli.here import embedded, go, me
 from headrace.cli.output import print_json, say
 from headrace.cli.parameters import ask_for, gather, missing
 from headrace.cli.references import short
+from headrace.cli.selectors import Exclude, Part, Select, selectors
 from headrace.cli.where import HERE, Where
 from headrace.engine.core.problems import InvalidWorkflow
 from headrace.engine.core.workflow import Child
@@ -48,6 +49,8 @@ def run(
     params: Params = None,
     priority: PriorityFlag = None,
     key: Key = None,
+    select: Select = None,
+    exclude: Exclude = None,
     slots: Annotated[int | None, Parameter(help="How many tasks at once.")] = None,
     json: Annotated[bool, Parameter(help="The whole run as one object on stdout.")] = False,
     watch: Annotated[bool, Parameter(help="With --json: one event a line as it happens, instead.")] = False,
@@ -86,7 +89,8 @@ def run(
     given = gather(workflow, pairs, params)
     if lacking := missing(workflow, given):
         raise ask_for(workflow, lacking, ("headrace", "run", file), pairs)
-    return go(_run(planned, given, settings, priority, key, json=json, watch=watch))
+    part = Part(selectors("--select", select), selectors("--exclude", exclude))
+    return go(_run(planned, given, settings, priority, key, part, json=json, watch=watch))
 
 
 async def _run(
@@ -95,6 +99,7 @@ async def _run(
     settings: Settings,
     priority: str | None,
     key: str | None,
+    part: Part,
     *,
     json: bool,
     watch: bool,
@@ -113,6 +118,8 @@ async def _run(
             file=source.file,
             priority=priority,
             key=key,
+            select=part.select,
+            exclude=part.exclude,
         )
         _say_if_paused(row)  # it may be one that has the same key
         ended = await follow(

@@ -277,6 +277,8 @@ class Station(Protocol):
         folder: str,
         priority: str | None,
         key: str | None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> RunEntry:
         """A run of that version, whose plan is `plan`. `folder`: where its code lies, for a process that runs it here.
         Raises InvalidWorkflow (invalid_parameter)."""

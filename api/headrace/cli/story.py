@@ -38,6 +38,8 @@ async def tell(seen: Seen, lines: Lines, *, brief: bool = False) -> None:
         return
     if (by := scheduled(run)) is not None:
         say(f"by {by}")
+    if (of := part(run)) is not None:
+        say(of)
     failed = [task for task in seen.tasks if task.state == "failed"]
     for task in failed[:FAILURES]:
         await _failure(run.run, task, lines)
@@ -65,6 +67,15 @@ def scheduled(run: RunEntry) -> str | None:
         return None
     made_up = "" if backfill is None else f"backfill {backfill} of "
     return printable(f"{made_up}schedule {schedule}, for {run.scheduled_at}")
+
+
+def part(run: RunEntry) -> str | None:
+    """What of its workflow the run is; None: all."""
+    if run.trigger.get("selected") is None:
+        return None
+    given = (("--select", run.trigger.get("select")), ("--exclude", run.trigger.get("exclude")))
+    flags = " ".join(f"{flag} {word}" for flag, words in given for word in words or ())
+    return printable(f"part of its workflow: {_cut(flags)}")
 
 
 async def _failure(run: str, task: TaskRun, lines: Lines) -> None:

@@ -17,6 +17,7 @@ from headrace.cli.parameters import ask_for, gather, missing
 from headrace.cli.references import short
 from headrace.cli.run import Key, Param, Params, PriorityFlag
 from headrace.cli.runs import Timeout, seconds
+from headrace.cli.selectors import Exclude, Part, Select, selectors
 from headrace.cli.where import ANYWHERE, Anywhere
 
 
@@ -29,6 +30,8 @@ def trigger(
     version: Annotated[int | None, Parameter(help="The version; the newest when left out.")] = None,
     priority: PriorityFlag = None,
     key: Key = None,
+    select: Select = None,
+    exclude: Exclude = None,
     app_dir: Annotated[
         Path, Parameter(help="Where its Python modules and scripts lie, for a run here.")
     ] = Path(),
@@ -48,7 +51,10 @@ def trigger(
         The workflow's name, as registered.
     """
     folder = os.path.abspath(app_dir)
-    return go(_trigger(where, name, param or [], params, version, priority, key, folder, wait, timeout, json))
+    part = Part(selectors("--select", select), selectors("--exclude", exclude))
+    return go(
+        _trigger(where, name, param or [], params, version, priority, key, part, folder, wait, timeout, json)
+    )
 
 
 async def _trigger(
@@ -59,6 +65,7 @@ async def _trigger(
     version: int | None,
     priority: str | None,
     key: str | None,
+    part: Part,
     folder: str,
     wait: bool,
     timeout: str | None,
@@ -75,7 +82,16 @@ async def _trigger(
         given = gather(plan.workflow, pairs, params)
         if lacking := missing(plan.workflow, given):
             raise ask_for(plan.workflow, lacking, ("headrace", "trigger", name), pairs)
-        run = await station.start(wanted, plan, given, folder=folder, priority=priority, key=key)
+        run = await station.start(
+            wanted,
+            plan,
+            given,
+            folder=folder,
+            priority=priority,
+            key=key,
+            select=part.select,
+            exclude=part.exclude,
+        )
         if station.owns and not wait:
             say("No engine lives on this home, so this process runs it.")
         if wait or station.owns:

@@ -270,9 +270,11 @@ class Embedded:
         priority: str | None = None,
         key: str | None = None,
         event: Json = None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         act: Act | None = None,
     ) -> RunRow:
-        """Check the parameters and start a run; `act` is noted about it. Raises InvalidWorkflow (invalid_parameter) with all that is
+        """Check the parameters and start a run, or the selected part of one; `act` is noted about it. Raises InvalidWorkflow (invalid_parameter) with all that is
         wrong."""
         now = self._clock.now()
         version = await self.register(plan)
@@ -289,6 +291,8 @@ class Embedded:
             priority=priority,
             key=key,
             event=event,
+            select=select,
+            exclude=exclude,
         )
         created = await self._watches.starting(self.store.create_run(new, act=about(act, new)))
         if self._engine is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,11 @@ class Outside:
         priority: str | None = None,
         key: str | None = None,
         event: Json = None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         act: Act | None = None,
     ) -> RunRow:
-        """Check the parameters and ask for a run. Code and files are found where each worker has them: folders of this
+        """Check the parameters and ask for a run, or for the selected part of one. Code and files are found where each worker has them: folders of this
         machine mean nothing there. `act` is noted about the run. Raises InvalidWorkflow (invalid_parameter) with all that is wrong."""
         now = (await self.store.survey()).now
         version = await self.store.register(authored.version_row(plan, self.project, now))
@@ -121,6 +123,8 @@ class Outside:
             priority=priority,
             key=key,
             event=event,
+            select=select,
+            exclude=exclude,
         )
         created = await self.store.create_run(new, act=about(act, new))
         self._nudge(new.part)

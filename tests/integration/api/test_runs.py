@@ -125,11 +125,36 @@ async def test_every_parameter_that_is_wrong_is_told(api: Api) -> None:
 
 
 async def test_what_cannot_be_done_yet_says_so(api: Api) -> None:
-    answer = await api.post(
-        "/workflows/echo/runs", {"select": ["say"], "scheduled_at": "2999-01-01T00:00:00Z"}
-    )
+    answer = await api.post("/workflows/echo/runs", {"scheduled_at": "2999-01-01T00:00:00Z"})
     assert (answer.status_code, answer.json()["code"]) == (422, "not_supported_yet")
-    assert [problem["field"] for problem in answer.json()["problems"]] == ["scheduled_at", "select"]
+    assert [problem["field"] for problem in answer.json()["problems"]] == ["scheduled_at"]
+
+
+async def test_part_of_a_graph_runs(api: Api) -> None:
+    await api.registered(
+        "workflow: part\ntasks: {a: {noop: {}}, b: {noop: {}, depends_on: [a]}, c: {noop: {}, depends_on: [b]}}"
+    )
+    run = await api.started("part", {"select": ["b+"], "exclude": ["c"]})
+    ended = await api.ended(run)
+    assert ended["state"] == "succeeded"
+    trigger = ended["trigger"]
+    assert (trigger["select"], trigger["exclude"], trigger["selected"]) == (["b+"], ["c"], ["b"])
+    tasks = (await api.get(f"/runs/{run}/tasks")).json()["items"]
+    assert {task["id"]: task["reason"] for task in tasks} == {
+        "a": "not_selected",
+        "b": None,
+        "c": "not_selected",
+    }
+
+
+async def test_every_selector_that_is_wrong_is_told_and_no_run_is_begun(api: Api) -> None:
+    before = (await api.get("/runs?workflow=echo")).json()["items"]
+    answer = await api.post("/workflows/echo/runs", {"select": ["sai", "tag:x"], "exclude": ["nope"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+    told = answer.json()["problems"]
+    assert [problem["field"] for problem in told] == ["select.0", "select.1", "exclude.0"]
+    assert "Did you mean" in str(told[0])
+    assert (await api.get("/runs?workflow=echo")).json()["items"] == before
 
 
 async def test_a_run_can_be_for_a_moment_that_has_passed(api: Api) -> None:

@@ -88,15 +88,12 @@ async def _new(
     office: Office, asker: Asker, version: VersionRow, body: StartBody, priority: str | None
 ) -> NewRun:
     scheduled_at = moment(body.scheduled_at, "scheduled_at")
-    later = ["scheduled_at"] if scheduled_at is not None and scheduled_at > asker.now + AHEAD else []
-    if body.select is not None:
-        later.append("select")
-    if later:
+    if scheduled_at is not None and scheduled_at > asker.now + AHEAD:
         raise Problem(
             422,
             "not_supported_yet",
-            f"{' and '.join(later)}: a run of part of a graph, or at a later time, cannot be had yet.",
-            problems=[{"field": field, "message": "not supported yet"} for field in later],
+            "scheduled_at: a run at a later time cannot be had yet.",
+            problems=[{"field": "scheduled_at", "message": "not supported yet"}],
         )
     plan = await plan_of(office, version.plan)
     try:
@@ -112,6 +109,8 @@ async def _new(
             priority=body.priority or priority,
             key=body.key,
             scheduled_at=scheduled_at,
+            select=body.select,
+            exclude=body.exclude,
         )
     except InvalidWorkflow as invalid:
         raise invalid_parameters(invalid) from None

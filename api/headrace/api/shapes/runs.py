@@ -170,14 +170,16 @@ def run_status(status: Status, degraded: Degraded | None) -> RunStatus:
 class StartBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a run is started with. `key`: a business key, of which one run of the workflow lives at a time; `on_conflict` says
     what happens when one does. `scheduled_at`: the moment that the run is for (`run.scheduled_at`, `run.date`), now or past.
-    `version`: of the workflow; the newest when left out. `select`: part of the graph; not supported yet."""
+    `version`: of the workflow; the newest when left out. `select`, `exclude`: selectors (`a`,
+    `+a`, `a+`, `tag:x`) of the part of the graph that runs; the rest is skipped."""
 
     params: dict[str, Any] = {}
     version: Number | None = None
     priority: PriorityWord | None = None
     key: Text | None = None
     on_conflict: OnConflict = "use_existing"
-    select: Any = None
+    select: list[Text] = []
+    exclude: list[Text] = []
     scheduled_at: Moment | None = None
 
 
@@ -190,7 +192,8 @@ class InlineBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     priority: PriorityWord | None = None
     key: Text | None = None
     on_conflict: OnConflict = "use_existing"
-    select: Any = None
+    select: list[Text] = []
+    exclude: list[Text] = []
     scheduled_at: Moment | None = None
 
     @property
@@ -202,6 +205,7 @@ class InlineBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             key=self.key,
             on_conflict=self.on_conflict,
             select=self.select,
+            exclude=self.exclude,
             scheduled_at=self.scheduled_at,
         )
 

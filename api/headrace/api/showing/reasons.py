@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SECTIONS = {1: "on_failure", 2: "finally"}
 LEAVES = 5
 ENDED = {
+    "not_selected": "it was not selected: the run is of a part of its workflow",
     "not_failed": "the run had not failed, and on_failure is for runs that have",
     "run_cancelled": "the run was cancelled",
     "fail_fast": "more items of its map had failed than are tolerated, and fail_fast stops the others",

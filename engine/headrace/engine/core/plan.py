@@ -115,6 +115,9 @@ class Plan:
     run_leaves: tuple[int, ...]  # MAIN nodes that decide the run's outcome (trigger_rules.md, end)
     facts: Facts
     level: array[int]  # longest path to the node in tasks, from 0
+    left_out: frozenset[int] = (
+        frozenset()
+    )  # not selected (see `selection`): nothing leads there or from there
     memo: dict[object, object] = field(
         default_factory=dict, compare=False, repr=False
     )  # compiled templates etc.

@@ -28,6 +28,7 @@ class RunInfo:
     date: str  # day of scheduled_at in the trigger's zone, YYYY-MM-DD
     event: Json = None
     priority: Priority = Priority.NORMAL
+    selected: tuple[str, ...] | None = None  # ids that run beside the handlers, see `selection`; None: all
 
 
 class Moved(NamedTuple):

@@ -228,6 +228,7 @@ def run_info(row: RunRow) -> RunInfo:
         date=trigger.get("date") or day_of(row.scheduled_at),
         event=None if row.event is None else _decode(row.event),
         priority=_PRIORITIES[row.priority],
+        selected=None if (selected := trigger.get("selected")) is None else tuple(selected),
     )
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 import msgspec
 
 from headrace.engine.core.plan import Plan
+from headrace.engine.core.selection import resolve
 from headrace.engine.core.states import RunState
 from headrace.engine.core.workflow import Json
 from headrace.engine.ports.acts import Act
@@ -42,13 +43,19 @@ def new_run(
     idempotency: str | None = None,
     scheduled_at: float | None = None,
     event: Json = None,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     entropy: Entropy = os.urandom,
 ) -> NewRun:
     """The run to create. `now`: seconds since the epoch; `parts`: how many the database has; `scheduled_at`: the moment that
     the run is for, `now` when it is None; `event`: what the trigger saw. The trigger may give the day in its own zone as `date`.
 
+    `select`, `exclude`: selectors of the part of the graph that is to run; with neither, all of it.
+
     Raises InvalidWorkflow (invalid_parameter) with all that is wrong.
     """
+    if select or exclude:
+        trigger = {**trigger, **selection(plan, select, exclude)}
     identity = run_id(now, entropy)
     moment = now if scheduled_at is None else scheduled_at
     given: Mapping[str, Json] = {}
@@ -73,6 +80,13 @@ def new_run(
         file=file,
         tags=plan.workflow.tags,
     )
+
+
+def selection(plan: Plan, select: Sequence[str], exclude: Sequence[str]) -> dict[str, Json]:
+    """What the trigger of a run keeps of its selection: what was asked for, and the ids that it came to. Raises
+    InvalidWorkflow (invalid_parameter)."""
+    selected = resolve(plan, select, exclude)
+    return {"select": list(select), "exclude": list(exclude), "selected": list(selected)}
 
 
 def _scope(

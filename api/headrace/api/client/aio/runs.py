@@ -55,6 +55,8 @@ class AsyncRuns:
         key: str | None = None,
         on_conflict: OnConflict = "use_existing",
         scheduled_at: str | None = None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> RunEntry:
         """A run of a registered workflow.
@@ -62,12 +64,13 @@ class AsyncRuns:
         Args:
             key: a business key, of which one run of the workflow lives at a time; `on_conflict` says what happens when one does.
             scheduled_at: the moment that the run is for, RFC 3339.
+            select, exclude: selectors (`a`, `+a`, `a+`, `tag:x`) of the part of the graph that runs; the rest is skipped.
             idempotency_key: the same key makes one run, however often it is asked for within a day, by other processes too. Without
                 it one is made for this call.
 
         Raises ApiError: 404, 409 `workflow_paused` or `key_taken`, 422 `invalid_parameter`.
         """
-        body = _start(params, priority, key, on_conflict, scheduled_at, version=version)
+        body = _start(params, priority, key, on_conflict, scheduled_at, select, exclude, version=version)
         return await self._connection.post(
             RunEntry, "workflows", workflow, "runs", body=body, key=idempotency_key
         )
@@ -81,11 +84,13 @@ class AsyncRuns:
         key: str | None = None,
         on_conflict: OnConflict = "use_existing",
         scheduled_at: str | None = None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> RunEntry:
         """A run of a graph that comes along, as YAML text or as a mapping; it becomes a version of the workflow that it names.
         Takes an author."""
-        body = _start(params, priority, key, on_conflict, scheduled_at, workflow=workflow)
+        body = _start(params, priority, key, on_conflict, scheduled_at, select, exclude, workflow=workflow)
         return await self._connection.post(RunEntry, "runs", body=body, key=idempotency_key)
 
     def list(
@@ -247,6 +252,8 @@ def _start(
     key: str | None,
     on_conflict: OnConflict,
     scheduled_at: str | None,
+    select: Sequence[str],
+    exclude: Sequence[str],
     **more: Any,
 ) -> dict[str, Any]:
     return {
@@ -255,5 +262,7 @@ def _start(
         "key": key,
         "on_conflict": on_conflict,
         "scheduled_at": scheduled_at,
+        "select": list(select),
+        "exclude": list(exclude),
         **more,
     }

@@ -24,6 +24,7 @@ _SETTLED = {TaskState.SKIPPED: Verdict.SKIP, TaskState.UPSTREAM_FAILED: Verdict.
 _TOLD = frozenset(
     (
         "not_failed",
+        "not_selected",
         "run_cancelled",
         "fail_fast",
         "task_skipped",

@@ -39,6 +39,8 @@ def switch(board: Board, block: Block, slot: int, chosen: list[str]) -> Row:
     picked: set[int] = set()
     for name in chosen:
         target = chosen_node(board, node, name)
+        if target in board.plan.left_out:
+            continue
         if target is None or target not in targets:
             known = ", ".join(sorted(board.plan.ids[t] for t in targets)) or "none"
             message = (

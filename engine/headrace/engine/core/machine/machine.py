@@ -33,6 +33,7 @@ from headrace.engine.core.machine.explaining import Explanation, explain
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
+from headrace.engine.core.selection import narrowed
 from headrace.engine.core.states import RunState, TaskState
 
 _NO_REASONS: Mapping[Key, str] = MappingProxyType({})
@@ -46,7 +47,7 @@ class RunMachine:
 
     def __init__(self, plan: Plan, info: RunInfo, evaluator: Evaluator, *, grants: bool = False) -> None:
         self.evaluator = evaluator
-        self.board = Board(plan, info, RunStatus(), grants)
+        self.board = Board(_selected(plan, info), info, RunStatus(), grants)
         self.reasons: Mapping[Key, str] = _NO_REASONS
         """Of what has ended, for whoever is to explain; deciding does not look at them."""
 
@@ -68,7 +69,7 @@ class RunMachine:
         rows = list(rows)
         if not rows and status.state is RunState.QUEUED:
             return machine  # it has just begun: the board is laid
-        restoring.lay(machine.board, restoring.newest(plan, status, rows))
+        restoring.lay(machine.board, restoring.newest(machine.plan, status, rows))
         return machine
 
     # -- what the shell may look at -----------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ class RunMachine:
 
     def check_move(self, keys: tuple[Key, ...] | None, plan: Plan, version: int) -> None:
         """Whether a rerun of these task runs could go on with `plan`. Raises Misfit, which says what does not fit."""
+        plan = _selected(plan, self.info)
         moving.fit(self.board, keys, plan, version, restoring.snapshot(self.board))
 
     def explain(self, key: Key, most: int | None = None) -> Explanation | None:
@@ -200,7 +202,7 @@ class RunMachine:
         answers = yield Need(empty, empty, empty, empty, asked.plan)
         assert answers.plan is not None
         try:
-            self.board = moving.moved(board, asked, answers.plan, answers.rows)
+            self.board = moving.moved(board, asked, _selected(answers.plan, self.info), answers.rows)
         except moving.Misfit:
             board.decision.stale += 1
         return self.board
@@ -233,6 +235,11 @@ class RunMachine:
 
 
 _DONE = object()
+
+
+def _selected(plan: Plan, info: RunInfo) -> Plan:
+    """What the run is of: all of the plan, or a part."""
+    return plan if info.selected is None else narrowed(plan, info.selected)
 
 
 def leave(board: Board, block: Any, slot: int) -> None:

@@ -86,13 +86,16 @@ def follow_group(board: Board, block: Block, slot: int, node: int, group: int) -
         first = not any(board.plan.group[up] == board.plan.group[node] for up in board.plan.upstream(node))
         board.finish(block, slot, TaskState.FAILED if first else TaskState.UPSTREAM_FAILED, "group_failed")
     else:
-        board.finish(block, slot, group, "group")
+        board.finish(block, slot, group, "not_selected" if node in board.plan.left_out else "group")
 
 
 def go(board: Board, block: Block, slot: int, node: int) -> None:
     """The trigger rule holds. Conditions come next, then the work itself."""
     if board.static.simple[node]:
         line.ready(board, block, slot)
+        return
+    if node in board.plan.left_out:
+        board.finish(block, slot, TaskState.SKIPPED, "not_selected")
         return
     task = board.plan.tasks[node]
     if task.when is not None and node not in board.plan.when_per_item:

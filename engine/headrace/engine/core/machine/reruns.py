@@ -76,9 +76,9 @@ def chosen(
         return last, handlers if last else set()
     reset = set(followed(board, start | (added - handlers)))
     reset |= {setup for key in reset if key.task in plan.setups for setup in _setups(board, key)}
-    for key in sorted(
-        {around for key in reset for around in restoring.around(plan, key)}, key=lambda key: -key.map
-    ):
+    enclosing = {around for key in reset for around in restoring.around(plan, key)}
+    # the innermost first: a group of groups is entered anew when all of them are
+    for key in sorted(enclosing, key=lambda key: len(restoring.around(plan, key)), reverse=True):
         if _all_members_in(board, key, reset):
             reset.add(key)
     if keys is None:

@@ -59,6 +59,7 @@ def _make(plan: Plan) -> Static:
         kind = plan.kinds[node]
         executed = kind in WORKER_KINDS or (isinstance(task.work, Switch) and task.work.python is not None)
         simple[node] = executed and task.when is None and task.map is None and task.pool is None
+        simple[node] &= node not in plan.left_out
         early[node] = eager.get(Rule(plan.rules[node]), 1)
         timeouts = task.timeouts
         timed[node] = timeouts.queue is not None or timeouts.total is not None
