@@ -73,6 +73,7 @@ class Model(Values, Reruns):
             work = self.graph.nodes[run[0]].task.work
             assert isinstance(work, Approval | Signal)
             self.state[run] = ENDS[work.on_expiry]
+            self.output[run] = {"expired": True} if isinstance(work, Approval) else None
         self.settle()
 
     def said(self, run: Run, by: str, approved: bool) -> None:
@@ -83,10 +84,12 @@ class Model(Values, Reruns):
         agreed = self.gathered.setdefault(run, set())
         if not approved:
             self.state[run] = ENDS[work.on_reject]
+            self.output[run] = {"approved": False}
         else:
             agreed.add(by)
             if len(agreed) >= work.approvers:
                 self.state[run] = S
+                self.output[run] = {"approved": True}
         self.settle()
 
     def signalled(self, run: Run, place: int) -> None:
@@ -98,6 +101,7 @@ class Model(Values, Reruns):
         come.add(place)
         if len(come) >= max(1, len(work.all)):
             self.state[run] = S
+            self.output[run] = {"payload": None} if work.any else [None] * len(work.all) or None
         self.settle()
 
     def cancel(self, *, kill: bool = False) -> None:

@@ -10,7 +10,6 @@ from headrace.engine.core import events as e
 from headrace.engine.core.decision import Send
 from headrace.engine.core.keys import Key, pack, unpack
 from headrace.engine.core.machine import RunMachine
-from headrace.engine.core.machine.board import FOUND_BY_OTHERS
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.planning.templates import signals
@@ -99,7 +98,7 @@ class Flight:
             self.cancel(kill=False)
         elif roll < self.course.mischief + self.course.cancel + self.course.kill:
             self.cancel(kill=True)
-        elif (waits := self.waits()) and (
+        elif (waits := self.pilot.waits()) and (
             self.random.random() < 0.3 or not (self.pilot.flying or self.pilot.timers)
         ):
             self.tell(self.random.choice(waits))
@@ -128,11 +127,6 @@ class Flight:
         self.pilot.land()
         self.pilot.seed = seed
         self.past += [event for event in self.pilot.history[-1].events[:1] if hasattr(event, "attempt")]
-
-    def waits(self) -> list[Key]:
-        """The task runs that wait for people or signals."""
-        live = self.pilot.machine.board.live
-        return sorted(key for key in live if self.plan.kinds[key.task] in FOUND_BY_OTHERS)
 
     def tell(self, key: Key) -> None:
         """Somebody decides, or a signal comes: one that is waited for, or one that has come before."""

@@ -24,11 +24,13 @@ from headrace.engine.core.decision import (
 from headrace.engine.core.evaluation import Evaluator, Filled
 from headrace.engine.core.keys import Key, written
 from headrace.engine.core.machine import RunMachine
+from headrace.engine.core.machine.board import FOUND_BY_OTHERS
 from headrace.engine.core.machine.restoring import newest
 from headrace.engine.core.plan import Plan
+from headrace.engine.core.planning.templates import signals
 from headrace.engine.core.run import Answers, RunInfo
 from headrace.engine.core.states import TaskState
-from headrace.engine.core.workflow import Json
+from headrace.engine.core.workflow import Json, Kind
 from headrace.engine.expressions import CelEvaluator
 
 
@@ -261,9 +263,26 @@ class Pilot:
                 self.land()
             elif self.timers:
                 self.fire()
+            elif waits := self.waits():
+                self.answer(waits[0])
             else:
                 raise AssertionError(f"stuck: {self.states()}")
         return self
+
+    def waits(self) -> list[Key]:
+        """The task runs that wait for people or signals."""
+        live = self.machine.board.live
+        return sorted(key for key in live if self.plan.kinds[key.task] in FOUND_BY_OTHERS)
+
+    def answer(self, key: Key) -> None:
+        """Everybody agrees, and every signal comes."""
+        for number in range(len(signals(self.plan.tasks[key.task])) or 100):
+            if key not in self.machine.board.live:
+                return
+            if self.plan.kinds[key.task] is Kind.APPROVAL:
+                self.feed(e.Decided(self.now, f"person-{number}", key, True))
+            else:
+                self.feed(e.SignalArrived(self.now, key, number, number, "go", None, self.now, "ann"))
 
     def crash(self) -> None:
         """The engine dies; another loads what was committed. Attempts in flight go on."""
