@@ -226,3 +226,10 @@ async def test_the_client_speaks_of_waits_too(api: Api) -> None:
     [letter_free] = (await api.get(f"/runs/{run}/tasks"))["items"]
     assert (failed["state"], letter_free["reason"]) == ("failed", "rejected")
     assert json.dumps(letter_free["error"]).count("user:ada rejected it: no") == 1
+
+
+async def test_a_number_or_a_run_that_is_none(api: Api) -> None:
+    for no in (0, -1, 7, 2**63, 10**30):
+        assert (await api("GET", f"/approvals/{no}")).status_code == 404
+        assert (await api("POST", f"/approvals/{no}/reject")).status_code == 404
+    assert (await api("GET", "/approvals?run=none")).status_code == 404

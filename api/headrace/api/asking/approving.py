@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from headrace.api.paging import HIGHEST
 from headrace.api.problems import Problem, missing
 from headrace.dsl.json_schema import violations
 from headrace.engine.core.keys import pack, written
@@ -22,7 +23,7 @@ _DEEPEST = 16
 
 async def approval_of(store: Store, project: str, no: int) -> Waiting:
     """The approval of that number, which waits. Raises Problem (404)."""
-    found = await store.wait(project, no)
+    found = await store.wait(project, no) if 0 < no <= HIGHEST else None
     if found is None or found.row.kind != APPROVAL:
         raise missing("approval that waits", str(no))
     return found

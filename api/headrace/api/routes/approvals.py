@@ -26,7 +26,7 @@ from headrace.engine.ports.acts import Repeated
 from headrace.engine.ports.waits import APPROVAL
 
 
-@get("/approvals", opt=VIEWER, summary="Approvals that wait")
+@get("/approvals", opt={**VIEWER, "errors": (404,)}, summary="Approvals that wait")
 async def list_approvals(
     office: NamedDependency[Office],
     asker: NamedDependency[Asker],
