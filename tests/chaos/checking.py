@@ -212,8 +212,9 @@ def _results(told: Told, journal: _Journal) -> Iterator[str]:
     for task in told.tasks:
         name = told.name(*task[1:4])
         most = told.plan.tasks[task.task].retry.attempts
-        if task.attempt > most and not _retried(told, task[:4]):
-            yield f"I3: {name} has come to attempt {task.attempt}, above the {most} that its policy allows"
+        tries = task.attempt - _polled(told, task[:4])
+        if tries > most and not _retried(told, task[:4]):
+            yield f"I3: {name} has come to try {tries}, above the {most} that its policy allows"
         kind = ENDS.get(TaskState(task.state))
         if kind is None or not _by_worker(told, task.task, task.by, task.attempt):
             continue
@@ -239,6 +240,22 @@ def _retried(told: Told, key: TaskKey) -> bool:
         isinstance(event, TaskAsked) and event.action == "retry" and event.key == key[2:]
         for entry in told.history
         for event in entry.past.events
+    )
+
+
+def _polled(told: Told, key: TaskKey) -> int:
+    """The last attempt that found what is polled for wanting: tries are counted from there."""
+    if told.plan.tasks[key[2]].poll is None:
+        return 0
+    return max(
+        (
+            move.attempt
+            for entry in told.history
+            if entry.past.generation == key[1]
+            for move in entry.past.transitions
+            if move.key == key[2:] and move.before in FLYING and move.after == TaskState.WAITING
+        ),
+        default=0,
     )
 
 

@@ -22,7 +22,7 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState, TaskState
-from headrace.engine.core.workflow import Retry
+from headrace.engine.core.workflow import Poll, Retry
 from headrace.engine.ports.messages import Report
 from headrace.engine.ports.store import RunRow, TaskRow
 from headrace.engine.shell.history import Recorded
@@ -204,9 +204,10 @@ DAMAGES: dict[str, tuple[str, Callable[[], Evidence]]] = {
         lambda: with_entry(4, entry(5, succeeded(A, 2)._replace(n=3), (A, D, S, 2))),
     ),
     "an attempt too many": (
-        "I3: b (run 7, generation 1) has come to attempt 2",
+        "I3: b (run 7, generation 1) has come to try 2",
         lambda: with_row(1, attempt=2),
     ),
+    "a try too many since the last poll": ("I3: a (run 7, generation 1) has come to try 3", lambda: polled(1)),
     "a final state is left": (
         "I4: a (run 7, generation 1) moved from succeeded to dispatched",
         lambda: with_entry(5, entry(6, picked(A, 1), (A, S, D, 2), (B, P, D, 1))),
@@ -257,8 +258,27 @@ DAMAGES: dict[str, tuple[str, Callable[[], Evidence]]] = {
 }
 
 
+def polled(last: int) -> Evidence:
+    """a has a poll, found wanting by one of its attempts, and has come to attempt 4 of 2."""
+    task = PLAN.tasks[A.task]
+    tasks = (replace(task, poll=Poll(timedelta(seconds=1), "output == 1")), *PLAN.tasks[1:])
+    history = [*HISTORY]
+    if last:
+        found = entry(1, succeeded(A, last), (A, D, TaskState.WAITING, last))
+        again = entry(2, TimerFired(3.0, A, "poll", 3.0), (A, TaskState.WAITING, P, last))
+        history = [each._replace(seq=each.seq + 2) for each in HISTORY]
+        history = [found._replace(seq=1), again._replace(seq=2), *history]
+    rows = (TOLD.tasks[0]._replace(attempt=4), *TOLD.tasks[1:])
+    return in_run(plan=replace(PLAN, tasks=tasks), tasks=rows, history=tuple(history))
+
+
 def test_of_what_went_well_it_says_nothing() -> None:
     assert check(SOUND) == []
+
+
+def test_tries_are_counted_since_the_last_poll() -> None:
+    assert not any("has come to try" in line for line in check(polled(2)))
+    assert any("has come to try 4" in line for line in check(polled(0)))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

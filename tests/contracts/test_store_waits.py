@@ -112,7 +112,6 @@ class TestSignals:
             wait_row(run.no, place=1, key="7"),
             wait_row(run.no, place=2, key="8"),
             wait_row(run.no, place=3, name="packed"),
-            wait_row(run.no, place=4, after=FOREVER),
             wait_row(run.no, place=5, kind=APPROVAL),
             wait_row(run.no, place=6, project="other"),
         ]
@@ -136,6 +135,32 @@ class TestSignals:
             "by": "ada",
             "payload": {"sum": 3},
         }
+
+    async def test_who_waited_before_it_was_sent_is_told_whatever_the_clocks_say(
+        self, store: Store, owned: Ownership
+    ) -> None:
+        run = await store.create_run(new_run())
+        row = wait_row(run.no, after=FOREVER, since=FOREVER)
+        await store.commit([batch(owned.epoch, 1, waits=[row])])
+        await sent(store)
+        assert [body["place"] for body in await told(store)] == [0]
+
+    async def test_who_begins_to_wait_before_it_is_delivered_is_told_only_if_it_looks_back(
+        self, store: Store, owned: Ownership
+    ) -> None:
+        run = await store.create_run(new_run())
+        old = wait_row(run.no, task=1, name="x")
+        await store.commit([batch(owned.epoch, 1, waits=[old])])
+        id, parts = await store.send_signal(signal("x"))
+        rows = [
+            wait_row(run.no, place=0, name="x", after=0.0, since=0.0),
+            wait_row(run.no, place=1, name="x", after=0.0, since=10.0),
+            wait_row(run.no, place=2, name="x", after=FOREVER, since=2 * FOREVER),
+        ]
+        await store.commit([batch(owned.epoch, 2, waits=rows)])
+        await store.deliver(id)
+        heard = [(body["key"][1], body["place"]) for body in await told(store)]
+        assert heard == ([(1, 0)] if parts else [(1, 0), (0, 1)])
 
     async def test_one_without_a_key_is_for_those_who_take_any(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())

@@ -86,4 +86,5 @@ def test_a_failure_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
     small = shrink(failed).script
     assert kind_of(simulate(small)) == "I8"
     assert len(small.acts) <= len(failed.script.acts)
-    assert len(small.asked) == 1
+    assert len(small.asked) < len(failed.script.asked)
+    assert not any(kind_of(simulate(less)) == "I8" for less in small.smaller())

@@ -1,7 +1,7 @@
 """Waits that others end, kept where those others find them; and signals that were sent before somebody began to wait.
 
-Who begins to wait looks, in the turn after its batch was committed, at what was stored before: whoever sends a signal stores
-it first and looks for those who wait afterwards, so one of the two always sees the other (docs/design/waits.md).
+Who begins to wait, and looks back, looks in the turn after its batch was committed at what was stored before: whoever sends a
+signal stores it first and looks for those who wait afterwards, so one of the two always sees the other (docs/design/waits.md).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Lookout:
         if isinstance(effect.wait, Listening):
             come = {one.place for one in effect.wait.come}
             for place, (name, key, after) in enumerate(effect.wait.sought):
-                if place not in come:
+                if place not in come and after < effect.wait.since:
                     named = self._sought.setdefault(live.row.project, {}).setdefault((name, key), [])
                     named.append(_Sought(live.no, effect.key, place, after))
 

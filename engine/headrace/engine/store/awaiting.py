@@ -53,9 +53,12 @@ signals = Table(
     Column("payload_crc", BigInteger),
     Column("by", Text, nullable=False),
     Column("at", Double, nullable=False),
+    Column("waited", BigInteger, nullable=False),
     Column("delivered", Boolean, nullable=False),
     Index("signals_named", "project", "name", "id"),
     Index("signals_sent", "at"),
     Index("signals_undelivered", "id", sqlite_where=text("NOT delivered")),
     sqlite_autoincrement=True,
 )
+"""`waited`: the highest number of a wait at the moment at which the signal was stored. Whatever has one as low waited already,
+whatever the clocks say."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from headrace.engine.ports.store import InboxRow
 from headrace.engine.ports.waits import SIGNAL, NewSignal, Sent, SignalRow, Waiting, WaitRow
@@ -55,9 +55,10 @@ def send(connection: Connection, signal: NewSignal, at: float | None = None) -> 
         **signal._asdict(),
         "payload_crc": checksum(signal.payload),
         "at": now(connection) if at is None else at,
+        "waited": select(func.coalesce(func.max(_W.no), 0)).scalar_subquery(),
         "delivered": False,
     }
-    id = int(connection.execute(insert(signals).returning(_S.id), values).scalar_one())
+    id = int(connection.execute(insert(signals).values(values).returning(_S.id)).scalar_one())
     parts: set[int] = set()
     after: int | None = 0 if connection.dialect.name == "sqlite" else None
     while after is not None:
@@ -76,14 +77,15 @@ def now(connection: Connection) -> float:
 def tell(connection: Connection, signal: int, after: int) -> tuple[list[int], int | None]:
     """Tell one page of the waits that the signal is for. Answers with their parts, and with the number from which to go on;
     None: all were told."""
-    row = connection.execute(_SIGNAL.where(_S.id == signal, ~_S.delivered)).first()
-    sent = None if row is None else _read(row)
-    if sent is None:
+    row = connection.execute(_SIGNAL.add_columns(_S.waited).where(_S.id == signal, ~_S.delivered)).first()
+    sent = None if row is None else _read(row[:-1])
+    if row is None or sent is None:
         return [], None
     query = (
         select(_W.no, _W.run, _W.generation, _W.task, _W.map, _W.place, _W.part)
         .where(_W.project == sent.project, _W.kind == SIGNAL, _W.name == sent.name, _W.no > after)
-        .where(or_(_W.key.is_(None), _W.key == sent.key), _W.after <= sent.at)
+        .where(or_(_W.key.is_(None), _W.key == sent.key))
+        .where(or_(_W.no <= row.waited, and_(_W.after < _W.since, _W.after <= sent.at)))
         .order_by(_W.no)
         .limit(TOLD_AT_ONCE)
     )

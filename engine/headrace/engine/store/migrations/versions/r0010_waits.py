@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("payload_crc", sa.BigInteger(), nullable=True),
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("waited", sa.BigInteger(), nullable=False),
         sa.Column("delivered", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
