@@ -34,7 +34,7 @@ def test_an_invalid_file_prints_what_validate_prints(headrace: Terminal) -> None
 
 
 def test_a_feature_that_is_not_there_yet_is_refused_and_only_warned_about(headrace: Terminal) -> None:
-    headrace.write("w.yaml", "workflow: w\ntasks:\n  ask: {approval: {roles: [operator]}}\n")
+    headrace.write("w.yaml", "workflow: w\ntasks:\n  ask: {container: {image: busybox}}\n")
     checked = headrace("validate", "w.yaml", "--json")
     assert checked.status == 0
     assert [warning["code"] for warning in checked.document["warnings"]] == ["not_supported_yet"]
