@@ -207,7 +207,10 @@ DAMAGES: dict[str, tuple[str, Callable[[], Evidence]]] = {
         "I3: b (run 7, generation 1) has come to try 2",
         lambda: with_row(1, attempt=2),
     ),
-    "a try too many since the last poll": ("I3: a (run 7, generation 1) has come to try 3", lambda: polled(1)),
+    "a try too many since the last poll": (
+        "I3: a (run 7, generation 1) has come to try 3",
+        lambda: polled(1),
+    ),
     "a final state is left": (
         "I4: a (run 7, generation 1) moved from succeeded to dispatched",
         lambda: with_entry(5, entry(6, picked(A, 1), (A, S, D, 2), (B, P, D, 1))),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from headrace.engine.core.workflow import Limits, Pool
+from headrace.engine.ports.pools import POOLS, PoolRow
+from headrace.engine.ports.store import InboxRow
 from headrace.engine.shell.children import part_of
 from headrace.engine.shell.commands import StopBody
 from tests.integration.shell.team import HOLD, Team
@@ -49,6 +51,51 @@ async def test_a_pool_grants_no_more_than_its_slots_whichever_parts_ask(team: Te
         await worker.finish_all()
     await team.until(lambda: team.ended(*runs))
     await team.until(lambda: nothing_waits(team))
+
+
+async def test_a_pool_may_be_resized_while_tasks_wait_for_it(team: Team) -> None:
+    home = part_of("default", team.parts)
+
+    async def resize(slots: int) -> None:
+        row = PoolRow("default", "db", slots, None, "user:ada", 1.0)
+        await team.outside.put_pool(row, InboxRow(0, home, None, POOLS, b"{}", 1.0))
+
+    await resize(0)
+    for name in ("one", "two"):
+        await team.enter(name)
+    worker = await team.hire(slots=100)
+    worker.body = lambda d: HOLD
+    await team.until(team.settled)
+    runs = [await team.submit(flow(*(py(f"t{i}", pool=Pool("db")) for i in range(3))), p) for p in range(4)]
+    await team.until(lambda: waiting(team, 12))
+    assert not worker.held
+    await resize(2)
+    await team.until(lambda: len(worker.held) == 2)
+    await resize(5)
+    await team.until(lambda: len(worker.held) == 5)
+    await resize(1)
+    await team.until(lambda: told_of_all(team))
+    await worker.finish_all()
+    await team.until(lambda: len(worker.held) == 1)
+    for name, other in (
+        ("one", "two"),
+        ("two", "three"),
+    ):  # whoever takes the home part over reads the size again
+        await team.leave(name)
+        await team.until(team.settled)
+        for _ in range(20):
+            await team.turn()
+        assert len(worker.held) == 1, other
+        if name == "one":
+            await team.enter("three")
+            await team.until(team.settled)
+    await resize(100)
+    await team.until(lambda: len(worker.held) == 7)
+    await worker.finish_all()
+    await team.until(lambda: team.ended(*runs))
+    await team.until(lambda: nothing_waits(team))
+    for run in runs:
+        await team.agrees(run)
 
 
 async def test_who_takes_over_the_home_part_knows_who_holds_and_who_waits(team: Team) -> None:
@@ -118,6 +165,11 @@ async def test_a_run_that_is_cancelled_while_it_waits_gives_its_claim_up(team: T
 async def waiting(team: Team, count: int) -> bool:
     rows = await team.outside.inbox(part_of("default", team.parts), 0, 100)
     return [row.kind for row in rows].count("slots_wanted") == count
+
+
+async def told_of_all(team: Team) -> bool:
+    rows = await team.outside.inbox(part_of("default", team.parts), 0, 100)
+    return not any(row.kind == POOLS for row in rows)
 
 
 async def nothing_waits(team: Team) -> bool:

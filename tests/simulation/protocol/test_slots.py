@@ -10,6 +10,7 @@ import pytest
 from headrace.engine.ports.store import Batch, InboxRow
 from headrace.engine.shell.claims import FREED, GRANTED, HELD, WANTED, Claim, encode, read_claim
 from headrace.engine.shell.ledger import Ledger
+from headrace.engine.shell.pools import Sizes
 from tests.simulation.protocol.slots_rules import SlotRules
 from tests.simulation.protocol.slots_world import (
     Happened,
@@ -83,7 +84,7 @@ class Beside:
 
     def __init__(self, sizes: SlotSizes) -> None:
         self._sizes = sizes
-        self._ledger = Ledger({"narrow": sizes.size})
+        self._ledger = Ledger(Sizes({"narrow": sizes.size}))
         self._rows: list[InboxRow] = []
         self._batch = self._empty()
         self._next = 1
@@ -95,7 +96,7 @@ class Beside:
             self._rows = [row for row in self._rows if row.id not in self._batch.inbox_done]
             self._batch = self._empty()
         elif label.name == "another engine claims the home part":
-            self._ledger = Ledger({"narrow": self._sizes.size})
+            self._ledger = Ledger(Sizes({"narrow": self._sizes.size}))
             self._batch = self._empty()
         self.follow(before, after)
 

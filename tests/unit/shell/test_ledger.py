@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.engine.ports.pools import PoolRow
 from headrace.engine.ports.store import Batch, InboxRow
 from headrace.engine.shell.claims import FREED, GRANTED, HELD, WANTED, Claim, Granted, encode
 from headrace.engine.shell.ledger import Ledger
+from headrace.engine.shell.pools import Sizes
 
 PART = 3
 
@@ -45,7 +47,7 @@ class Inbox:
 
 
 def test_what_is_freed_before_the_row_that_holds_it_was_read_is_free() -> None:
-    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox, ledger = Inbox(), Ledger(Sizes({"narrow": 1}))
     inbox.post(WANTED, claim(1))
     batch = Batch(PART, 1, 1, 0.0)
     ledger.read(inbox.rows.pop(1), batch)
@@ -65,7 +67,7 @@ def test_a_new_owner_that_reads_what_frees_before_what_holds_holds_nothing() -> 
     inbox = Inbox()
     inbox.post(FREED, claim(1))
     inbox.post(HELD, claim(1))
-    ledger = Ledger({"narrow": 1})
+    ledger = Ledger(Sizes({"narrow": 1}))
     inbox.read(ledger)
     assert not inbox.rows
     assert ledger.used("p", "pool:narrow") == 0
@@ -76,14 +78,14 @@ def test_a_request_that_stands_before_what_frees_does_not_hide_what_holds() -> N
     inbox = Inbox()
     for kind in (WANTED, FREED, HELD):
         inbox.post(kind, claim(1))
-    ledger = Ledger({"narrow": 1})
+    ledger = Ledger(Sizes({"narrow": 1}))
     inbox.read(ledger)
     assert not inbox.rows
     assert ledger.used("p", "pool:narrow") == 0
 
 
 def test_who_asks_for_what_it_holds_is_told_again() -> None:
-    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox, ledger = Inbox(), Ledger(Sizes({"narrow": 1}))
     for kind in (HELD, WANTED):
         inbox.post(kind, claim(1))
     inbox.read(ledger)
@@ -92,7 +94,7 @@ def test_who_asks_for_what_it_holds_is_told_again() -> None:
 
 
 def test_who_asks_again_keeps_its_place_and_is_answered_for_the_attempt_that_asks_now() -> None:
-    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox, ledger = Inbox(), Ledger(Sizes({"narrow": 1}))
     inbox.post(HELD, claim(1))
     for run, attempt in ((2, 1), (3, 1), (2, 2)):
         inbox.post(WANTED, claim(run, attempt))
@@ -105,7 +107,7 @@ def test_who_asks_again_keeps_its_place_and_is_answered_for_the_attempt_that_ask
 
 
 def test_what_frees_nothing_leaves_the_inbox() -> None:
-    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox, ledger = Inbox(), Ledger(Sizes({"narrow": 1}))
     inbox.post(FREED, claim(1))
     inbox.read(ledger)
     assert not inbox.rows
@@ -115,8 +117,32 @@ def test_what_frees_nothing_leaves_the_inbox() -> None:
 
 
 def test_what_is_freed_twice_before_the_inbox_was_read_to_its_end_leaves_it() -> None:
-    inbox, ledger = Inbox(), Ledger({"narrow": 1})
+    inbox, ledger = Inbox(), Ledger(Sizes({"narrow": 1}))
     inbox.post(FREED, claim(1))
     inbox.post(FREED, claim(1))
     inbox.read(ledger)
     assert not inbox.rows
+
+
+def test_a_pool_that_is_resized_grants_what_fits_then() -> None:
+    sizes = Sizes()
+    sizes.learn([PoolRow("p", "narrow", 1, None, "ada", 1.0)])
+    inbox, ledger = Inbox(), Ledger(sizes)
+    for run in range(5):
+        inbox.post(WANTED, claim(run))
+    inbox.read(ledger)
+    assert inbox.granted == [0]
+    sizes.learn([PoolRow("p", "narrow", 3, None, "ada", 1.0)])
+    ledger.resized()
+    inbox.read(ledger)
+    assert inbox.granted == [0, 1, 2]
+    sizes.learn([PoolRow("p", "narrow", 0, None, "ada", 1.0)])
+    ledger.resized()
+    for run in range(3):
+        inbox.post(FREED, claim(run))
+    inbox.read(ledger)
+    assert inbox.granted == [0, 1, 2]
+    sizes.learn([])
+    ledger.resized()
+    inbox.read(ledger)
+    assert inbox.granted == [0, 1, 2, 3, 4]

@@ -11,11 +11,12 @@ from headrace.engine.core.decision import Value
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.keys import Key, child
 from headrace.engine.ports.artifacts import ArtifactMissing
+from headrace.engine.ports.pools import PoolRow
 from headrace.engine.ports.store import Batch, Timer, TimerKey
 from headrace.engine.shell import commands
 from headrace.engine.shell.children import part_of, run_id
 from headrace.engine.shell.clock import SystemClock, VirtualClock
-from headrace.engine.shell.pools import Pools
+from headrace.engine.shell.pools import Pools, Sizes
 from headrace.engine.shell.timers import Timers
 from headrace.engine.shell.times import day_of, rfc3339
 from headrace.engine.shell.values import Bounded, ValueCache
@@ -82,43 +83,75 @@ def test_a_fired_timer_is_cleared_in_the_batch_of_its_event() -> None:
 # -- pools -------------------------------------------------------------------------------------------------------
 
 
+DB = "default", "db"
+
+
 def test_a_pool_grants_by_class_then_age_and_a_costly_request_is_not_overtaken() -> None:
-    pools = Pools({"db": 3})
+    pools = Pools(Sizes({"db": 3}))
     a, b, c, d = ((1, Key(task)) for task in range(4))
-    assert pools.request("db", a, 2, 1) == [a]
-    assert pools.request("db", b, 3, 1) == []
-    assert pools.request("db", c, 1, 1) == []
-    assert pools.request("db", d, 1, 0) == [d]
-    assert pools.release("db", a) == []
-    assert pools.release("db", d) == [b]
-    assert pools.release("db", b) == [c]
-    assert pools.used("db") == 1
+    assert pools.request(DB, a, 2, 1) == [a]
+    assert pools.request(DB, b, 3, 1) == []
+    assert pools.request(DB, c, 1, 1) == []
+    assert pools.request(DB, d, 1, 0) == [d]
+    assert pools.release(DB, a) == []
+    assert pools.release(DB, d) == [b]
+    assert pools.release(DB, b) == [c]
+    assert pools.used(DB) == 1
 
 
 def test_asking_and_releasing_twice_changes_nothing() -> None:
-    pools = Pools({"db": 1})
+    pools = Pools(Sizes({"db": 1}))
     one, two = (1, Key(0)), (2, Key(0))
-    assert pools.request("db", one, 1, 1) == [one]
-    assert pools.request("db", one, 1, 1) == [one]
-    assert pools.request("db", two, 1, 1) == []
-    assert pools.request("db", two, 1, 1) == []
-    assert pools.release("db", one) == [two]
-    assert pools.release("db", one) == []
+    assert pools.request(DB, one, 1, 1) == [one]
+    assert pools.request(DB, one, 1, 1) == [one]
+    assert pools.request(DB, two, 1, 1) == []
+    assert pools.request(DB, two, 1, 1) == []
+    assert pools.release(DB, one) == [two]
+    assert pools.release(DB, one) == []
     assert pools.forget(2) == []
-    assert pools.used("db") == 0
+    assert pools.used(DB) == 0
 
 
 def test_what_costs_more_than_the_pool_runs_alone_in_it() -> None:
-    pools = Pools({"db": 2})
-    assert pools.request("db", (1, Key(0)), 5, 1) == [(1, Key(0))]
-    assert pools.request("db", (1, Key(1)), 1, 1) == []
+    pools = Pools(Sizes({"db": 2}))
+    assert pools.request(DB, (1, Key(0)), 5, 1) == [(1, Key(0))]
+    assert pools.request(DB, (1, Key(1)), 1, 1) == []
     assert pools.forget(1) == []
-    assert pools.request("db", (2, Key(1)), 1, 1) == [(2, Key(1))]
+    assert pools.request(DB, (2, Key(1)), 1, 1) == [(2, Key(1))]
 
 
 def test_a_pool_without_a_size_is_unlimited() -> None:
-    pools = Pools({"db": 1})
-    assert all(pools.request("other", (1, Key(task)), 9, 1) for task in range(100))
+    pools = Pools(Sizes({"db": 1}))
+    assert all(pools.request(("default", "other"), (1, Key(task)), 9, 1) for task in range(100))
+
+
+def test_a_pool_is_as_large_as_the_store_says_else_as_was_given() -> None:
+    sizes = Sizes({"db": 2, "api": 1})
+    sizes.learn([PoolRow("default", "db", 3, None, "ada", 1.0), PoolRow("other", "api", 0, None, "ada", 1.0)])
+    assert [sizes.of(("default", name)) for name in ("db", "api", "x")] == [3, 1, None]
+    assert [sizes.of(("other", name)) for name in ("db", "api", "x")] == [2, 0, None]
+
+
+def test_a_pool_that_is_resized_grants_what_fits_then() -> None:
+    sizes = Sizes({"db": 1})
+    pools = Pools(sizes)
+    entries = [(1, Key(task)) for task in range(5)]
+    assert [pools.request(DB, entry, 1, 1) for entry in entries] == [[entries[0]], [], [], [], []]
+    sizes.learn([PoolRow(*DB, 3, None, "ada", 1.0)])
+    assert pools.resized() == entries[1:3]
+    sizes.learn([PoolRow(*DB, 1, None, "ada", 1.0)])
+    assert pools.resized() == []
+    assert pools.release(DB, entries[0]) == pools.release(DB, entries[1]) == []
+    assert pools.release(DB, entries[2]) == [entries[3]]
+    sizes.learn([])
+    assert pools.resized() == []
+    assert pools.release(DB, entries[3]) == [entries[4]]
+
+
+def test_a_pool_of_size_0_grants_nothing() -> None:
+    pools = Pools(Sizes({"db": 0}))
+    assert pools.request(DB, (1, Key(0)), 1, 1) == []
+    assert pools.request(DB, (1, Key(1)), 5, 1) == []
 
 
 # -- values ------------------------------------------------------------------------------------------------------

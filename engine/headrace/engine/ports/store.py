@@ -14,6 +14,7 @@ from headrace.engine.ports.acts import Act
 from headrace.engine.ports.backfills import Backfills
 from headrace.engine.ports.letters import DeadLetterRow, DeadLetters, PoisonRow
 from headrace.engine.ports.ownership import Owning
+from headrace.engine.ports.pools import PoolBook
 from headrace.engine.ports.registry import Registry
 from headrace.engine.ports.roster import Roster
 from headrace.engine.ports.schedules import Schedules
@@ -283,7 +284,7 @@ class Created(NamedTuple):
     existed: bool
 
 
-class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Backfills, Waits, Protocol):
+class Store(Owning, Registry, DeadLetters, Roster, Settings, Schedules, Backfills, Waits, PoolBook, Protocol):
     """One open database. Only the owner of a part may `commit` for it; everybody may read and post to the inbox."""
 
     async def close(self) -> None: ...

@@ -14,6 +14,7 @@ import msgspec
 from headrace.engine.core.events import Event, SlotsGranted, Started
 from headrace.engine.core.keys import Key
 from headrace.engine.core.states import RunState
+from headrace.engine.ports.pools import PoolName
 from headrace.engine.ports.store import InboxRow
 from headrace.engine.shell.admission import Admission
 from headrace.engine.shell.children import part_of
@@ -97,20 +98,20 @@ class ClaimedPools:
         self._holdings = holdings
         self._claims = claims
 
-    def request(self, name: str, entry: Entry, cost: int, priority: int) -> list[Entry]:
-        self._post(WANTED, name, entry, cost, priority)
+    def request(self, pool: PoolName, entry: Entry, cost: int, priority: int) -> list[Entry]:
+        self._post(WANTED, pool, entry, cost, priority)
         return []
 
-    def release(self, name: str, entry: Entry) -> list[Entry]:
-        self._post(FREED, name, entry)
+    def release(self, pool: PoolName, entry: Entry) -> list[Entry]:
+        self._post(FREED, pool, entry)
         return []
 
-    def want(self, name: str, entry: Entry, cost: int, priority: int) -> None:
+    def want(self, pool: PoolName, entry: Entry, cost: int, priority: int) -> None:
         """Asked again, for a task run that was loaded: the answer may have reached its last owner, who died with it. The home part
         takes a claim only once."""
-        self._post(WANTED, name, entry, cost, priority)
+        self._post(WANTED, pool, entry, cost, priority)
 
-    def take(self, name: str, entry: Entry, cost: int) -> None:
+    def take(self, pool: PoolName, entry: Entry, cost: int) -> None:
         """The home part knows."""
 
     def settle(self) -> list[Entry]:
@@ -121,15 +122,19 @@ class ClaimedPools:
         decides it next goes on with what the home part knows."""
         return []
 
+    def resized(self) -> list[Entry]:
+        """The home part knows."""
+        return []
+
     def reset(self) -> None:
         """There is nothing to forget."""
 
-    def _post(self, kind: str, name: str, entry: Entry, cost: int = 1, priority: int = 1) -> None:
+    def _post(self, kind: str, pool: PoolName, entry: Entry, cost: int = 1, priority: int = 1) -> None:
         run, key = entry
         live = self._holdings.runs[run]
         claim = Claim(
-            live.row.project,
-            f"pool:{name}",
+            pool[0],
+            f"pool:{pool[1]}",
             live.part.number,
             run,
             live.machine.generation,

@@ -42,7 +42,7 @@ from headrace.engine.shell.ownership import Membership
 from headrace.engine.shell.part import Part
 from headrace.engine.shell.patient import PartLost, PatientStore
 from headrace.engine.shell.plans import Plans
-from headrace.engine.shell.pools import Pools, Slots
+from headrace.engine.shell.pools import Pools, Sizes, Slots
 from headrace.engine.shell.quiet import QuietCollector
 from headrace.engine.shell.reach import Reach
 from headrace.engine.shell.reacting import Reactor
@@ -100,7 +100,8 @@ class Engine:
         self.plans = Plans(patient)
         holdings = Holdings()
         self._claims = claims = Claims(holdings)
-        pools: Slots = Pools(settings.pools)
+        sizes = self._sizes = Sizes(settings.pools)
+        pools: Slots = Pools(sizes)
         if part is None:  # limits act across engines: one part grants, the others ask it
             pools = ClaimedPools(holdings, claims)
             holdings.admission = ClaimedAdmission(holdings.timers, claims)
@@ -124,7 +125,6 @@ class Engine:
             evaluator,
             memory,
             sole=settings.sole,
-            grants=bool(settings.pools),
             alarm=self._committer.alarm,
         )
         self._reach = Reach(patient, settings.only)
@@ -137,7 +137,7 @@ class Engine:
             memory,
             loader,
             Gatherer(patient, memory),
-            Mailbox(patient, loader, self._reach, settings.pools, rows=settings.inbox_rows),
+            Mailbox(patient, loader, self._reach, sizes, pools, rows=settings.inbox_rows),
             Decider(patient, memory.values),
             Reactor(memory, children, self.plans, picked=settings.picked),
             self._committer,
@@ -164,6 +164,7 @@ class Engine:
         else:
             owned = await self._truth.claim(self._fixed, self.id)
             await self._broker.start()
+            self._sizes.learn(await self._store.pools())
             live = await self._store.live_runs(self._fixed)
             if self._settings.leave_live:
                 self._reach.leave(live)

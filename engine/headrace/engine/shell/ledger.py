@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -27,10 +27,12 @@ from headrace.engine.shell.claims import (
     encode,
     read_claim,
 )
+from headrace.engine.shell.pools import Sizes, fits
 
 _logger = logging.getLogger(__name__)
 
 Claimant = tuple[int, int, int, int]
+_POOL = "pool:"
 
 
 class _Limit:
@@ -49,17 +51,13 @@ class _Limit:
         ] = {}  # the row that frees it, where the one that holds it is still to be read
         self.waiting: list[tuple[int, int, Claimant]] = []
 
-    def fits(self, cost: int) -> bool:
-        """What costs more than the whole limit is granted alone, rather than never."""
-        return self.size is None or self.used + cost <= self.size or not self.used
-
     def next(self) -> Iterator[Claim]:
         """The claims that fit now, in their order; each must be granted before the next is asked for."""
         while self.waiting:
             _, _, claimant = self.waiting[0]
             claim = self.wanted.get(claimant)
             if claim is not None:
-                if not self.fits(claim.cost):
+                if not fits(self.size, self.used, claim.cost):
                     return
                 del self.wanted[claimant]
                 yield claim
@@ -67,12 +65,12 @@ class _Limit:
 
 
 class Ledger:
-    """The limits of one home part. `sizes`: slots of pools by name; a pool that is not there is unlimited.
+    """The limits of one home part. `sizes`: slots of pools.
 
     Nothing is granted before the inbox was read to its end: until then it is not known who holds what.
     """
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         self._sizes = sizes
         self._limits: dict[tuple[str, str], _Limit] = {}
         self._rows: dict[int, None] = {}  # claims that were read and stay in the inbox
@@ -115,6 +113,16 @@ class Ledger:
             if not (limit.held or limit.wanted or limit.freed):
                 del self._limits[name]
 
+    def resized(self) -> None:
+        """Sizes of pools have changed: the next grants go by them. One that is too full by now grants nothing until it is not."""
+        for name, limit in self._limits.items():
+            if name[1].startswith(_POOL):
+                limit.size = self._size(*name)
+                self._touched[name] = None
+
+    def _size(self, project: str, limit: str) -> int | None:
+        return self._sizes.of((project, limit.removeprefix(_POOL)))
+
     def used(self, project: str, limit: str) -> int:
         """How much of a limit is held."""
         found = self._limits.get((project, limit))
@@ -124,8 +132,7 @@ class Ledger:
         name = claim.project, claim.limit
         limit = self._limits.get(name)
         if limit is None:
-            kind, _, pool = claim.limit.partition(":")
-            limit = self._limits[name] = _Limit(self._sizes.get(pool) if kind == "pool" else claim.size)
+            limit = self._limits[name] = _Limit(self._size(*name) if claim.size is None else claim.size)
         if claim.size is not None:
             limit.size = claim.size  # of the newest version that was heard of
         self._touched[name] = None

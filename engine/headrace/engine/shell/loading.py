@@ -48,7 +48,6 @@ class Loader:
         memory: Memory,
         *,
         sole: bool,
-        grants: bool,
         alarm: Callable[[int, Exception], None],
     ) -> None:
         self._alarm = alarm
@@ -60,7 +59,6 @@ class Loader:
         self._pools = memory.pools
         self._holdings = memory.holdings
         self._sole = sole
-        self._grants = grants
         self._offered: dict[int, RunRow] = {}
         self._newest = 0  # of all runs that were asked for
 
@@ -68,6 +66,10 @@ class Loader:
         """A run as it was just created. Taken only for one that was never loaded: its row is still what is stored."""
         if row.no > self._newest:
             self._offered[row.no] = row
+
+    def live(self, run: int) -> LiveRun | None:
+        """A run in memory."""
+        return self._holdings.runs.get(run)
 
     def forget(self) -> None:
         """What was offered may be out of date: the part was lost, or is about to be."""
@@ -108,7 +110,7 @@ class Loader:
             using = await self.plans.get(row.plan)
             info, status = run_info(row), run_status(row)
             machine = RunMachine.restore(
-                using.plan, info, self._evaluator, status, machine_rows(loaded.tasks), grants=self._grants
+                using.plan, info, self._evaluator, status, machine_rows(loaded.tasks), grants=True
             )
         except PlanMissing as missing:
             self._set_aside(turn, part, row.no, str(missing), missing)
@@ -131,8 +133,7 @@ class Loader:
             if status.started_at is not None or status.state is RunState.CANCELLING:
                 turn.add(live, Resumed(turn.now))
                 self._take_over(live, turn)
-                if self._grants:
-                    self._ask_again(live, loaded)
+                self._ask_again(live, loaded)
 
     def _take_over(self, live: LiveRun, turn: Turn) -> None:
         """The attempts in flight: over when their workers died with the last owner, else theirs to confirm."""
@@ -150,8 +151,8 @@ class Loader:
 
     def _hold(self, live: LiveRun, key: Key) -> None:
         pool = live.using.plan.tasks[key.task].pool
-        if pool is not None and self._grants:
-            self._pools.take(pool.name, (live.no, key), pool.cost)
+        if pool is not None:
+            self._pools.take((live.row.project, pool.name), (live.no, key), pool.cost)
 
     def _ask_again(self, live: LiveRun, loaded: Loaded) -> None:
         """Requests for slots lived in memory only: whoever is queued asks again, and is granted in the first turns."""
@@ -160,7 +161,7 @@ class Loader:
             pool = live.using.plan.tasks[row.task].pool
             if pool is not None and live.machine.state_of(key) is TaskState.QUEUED:
                 priority = live.priority(live.profile(row.task, self._line))
-                self._pools.want(pool.name, (live.no, key), pool.cost, priority)
+                self._pools.want((live.row.project, pool.name), (live.no, key), pool.cost, priority)
 
     def _set_aside(self, turn: Turn, part: Part, run: int, why: str, fault: Exception) -> None:
         _logger.error("run %d is set aside: %s", run, why)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from headrace.engine.core.events import RerunAsked, Started
+from headrace.engine.core.events import RerunAsked, SlotsGranted, Started
 from headrace.engine.core.states import RunState
+from headrace.engine.ports.pools import POOLS
 from headrace.engine.ports.store import InboxRow, StoreUnavailable
 from headrace.engine.ports.waits import SIGNAL
 from headrace.engine.shell.aside import ASIDE, holds
@@ -17,25 +18,36 @@ from headrace.engine.shell.commands import COMMANDS, Refused, event_of, onto
 from headrace.engine.shell.draining import DRAIN, Drains
 from headrace.engine.shell.history import Refusal
 from headrace.engine.shell.ledger import Ledger
+from headrace.engine.shell.line import Entry
 from headrace.engine.shell.live import LiveRun
 from headrace.engine.shell.loading import Loader
 from headrace.engine.shell.part import Part, Turn
 from headrace.engine.shell.patient import PatientStore
+from headrace.engine.shell.pools import Sizes, Slots
 from headrace.engine.shell.reach import Reach
 
 _logger = logging.getLogger(__name__)
 
 
 class Mailbox:
-    """Reads inboxes into turns. `sizes`: slots of pools, by name; `rows`: read of one part in one turn, at most."""
+    """Reads inboxes into turns. `sizes`: slots of pools, learned again whenever somebody has changed them; `rows`: read of one
+    part in one turn, at most."""
 
     def __init__(
-        self, store: PatientStore, loader: Loader, reach: Reach, sizes: Mapping[str, int], *, rows: int
+        self,
+        store: PatientStore,
+        loader: Loader,
+        reach: Reach,
+        sizes: Sizes,
+        pools: Slots,
+        *,
+        rows: int,
     ) -> None:
         self._store = store
         self._loader = loader
         self._reach = reach
         self._sizes = sizes
+        self._pools = pools
         self._rows = rows
         self._reread: set[Part] = set()
 
@@ -62,6 +74,9 @@ class Mailbox:
             wanted.update((row.run, part) for row in rows if row.run is not None)
         if wanted:
             await self._loader.load(turn, wanted)
+            self._grant(turn, self._pools.settle())
+        if any(_asks_for_sizes(part, rows) for part, rows in zip(parts, reached.values(), strict=True)):
+            await self._learn(turn, parts)
         for part in parts:
             page = pages[part.number]
             if page:
@@ -84,6 +99,9 @@ class Mailbox:
                 if part.ledger is None:
                     part.ledger = Ledger(self._sizes)
                 part.ledger.read(row, batch)
+                continue
+            if row.kind == POOLS:
+                batch.inbox_done.append(row.id)
                 continue
             if row.kind == DRAIN:
                 if part.drains is None:
@@ -109,6 +127,19 @@ class Mailbox:
             elif postponed is None:
                 postponed = row.id
         return postponed
+
+    async def _learn(self, turn: Turn, parts: Sequence[Part]) -> None:
+        """Read the sizes of pools, and grant what fits them."""
+        self._sizes.learn(await self._store.pools())
+        for part in parts:
+            if part.ledger is not None:
+                part.ledger.resized()
+        self._grant(turn, self._pools.resized())
+
+    def _grant(self, turn: Turn, granted: Sequence[Entry]) -> None:
+        for run, key in granted:
+            if (live := self._loader.live(run)) is not None:
+                turn.add(live, SlotsGranted(turn.now, key))
 
     async def _reached(self, part: Part, row: InboxRow) -> bool:
         if row.run is None:
@@ -146,6 +177,11 @@ class Mailbox:
         live.commanded = live.commanded or command
         turn.add(live, event)
         return True
+
+
+def _asks_for_sizes(part: Part, rows: Sequence[InboxRow]) -> bool:
+    """Whether sizes have changed, or this part begins to grant."""
+    return any(row.kind == POOLS or (part.ledger is None and row.kind in LEDGER) for row in rows)
 
 
 def _granted(turn: Turn, live: LiveRun, row: InboxRow) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from headrace.engine.ports.ownership import Survey
+from headrace.engine.ports.pools import PoolRow
 from headrace.engine.ports.store import (
     Batch,
     InboxRow,
@@ -110,6 +111,10 @@ class PatientStore:
         self, project: str, names: Sequence[str], since: float, after: int, limit: int
     ) -> list[SignalRow]:
         return await self._patiently(self._store.signals, project, names, since, after=after, limit=limit)
+
+    async def pools(self) -> list[PoolRow]:
+        """Of all projects."""
+        return await self._patiently(self._store.pools, None)
 
     async def existing(self, runs: Sequence[int]) -> list[int]:
         return await self._patiently(self._store.existing, runs)

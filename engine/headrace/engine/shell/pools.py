@@ -1,4 +1,4 @@
-"""Slots of pools: who holds how many, and who gets the next. A pool without a size is unlimited.
+"""Slots of pools: who holds how many, and who gets the next. A pool without a size is unlimited, one of size 0 is closed.
 
 Requests of one pool are granted in the order of class, then age; one that does not fit keeps its place and holds back
 those behind it, so a costly task is not starved by cheap ones.
@@ -7,27 +7,52 @@ those behind it, so a costly task is not starved by cheap ones.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Protocol
 
+from headrace.engine.ports.pools import PoolName, PoolRow
 from headrace.engine.shell.line import Entry
+
+
+class Sizes:
+    """How many slots each pool has: what the store says, else what this process was told (`given`, by name, for every project)."""
+
+    def __init__(self, given: Mapping[str, int] | None = None) -> None:
+        self._given = dict(given or {})
+        self._kept: dict[PoolName, int] = {}
+
+    def learn(self, rows: Iterable[PoolRow]) -> None:
+        """All that the store says now."""
+        self._kept = {(row.project, row.name): row.slots for row in rows}
+
+    def of(self, pool: PoolName) -> int | None:
+        """None: it is unlimited."""
+        kept = self._kept.get(pool)
+        return self._given.get(pool[1]) if kept is None else kept
+
+
+def fits(size: int | None, used: int, cost: int) -> bool:
+    """What costs more than the whole pool is granted alone, rather than never."""
+    return size is None or used + cost <= size or (size > 0 and not used)
 
 
 class Slots(Protocol):
     """What the shell asks of pools, whoever grants."""
 
-    def request(self, name: str, entry: Entry, cost: int, priority: int) -> list[Entry]: ...
+    def request(self, pool: PoolName, entry: Entry, cost: int, priority: int) -> list[Entry]: ...
 
-    def want(self, name: str, entry: Entry, cost: int, priority: int) -> None: ...
+    def want(self, pool: PoolName, entry: Entry, cost: int, priority: int) -> None: ...
 
     def settle(self) -> list[Entry]: ...
 
-    def take(self, name: str, entry: Entry, cost: int) -> None: ...
+    def take(self, pool: PoolName, entry: Entry, cost: int) -> None: ...
 
-    def release(self, name: str, entry: Entry) -> list[Entry]: ...
+    def release(self, pool: PoolName, entry: Entry) -> list[Entry]: ...
 
     def forget(self, run: int) -> list[Entry]: ...
+
+    def resized(self) -> list[Entry]: ...
 
     def reset(self) -> None: ...
 
@@ -43,46 +68,46 @@ class _Pool:
 
 
 class Pools:
-    """The pools of one engine. `sizes`: name → slots; a name that is not there is unlimited."""
+    """The pools of one engine that decides alone."""
 
-    def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
-        self._sizes = dict(sizes or {})
-        self._pools: dict[str, _Pool] = {}
-        self._asking: dict[Entry, str] = {}
+    def __init__(self, sizes: Sizes) -> None:
+        self._sizes = sizes
+        self._pools: dict[PoolName, _Pool] = {}
+        self._asking: dict[Entry, PoolName] = {}
         self._order = count()
 
-    def request(self, name: str, entry: Entry, cost: int, priority: int) -> list[Entry]:
+    def request(self, pool: PoolName, entry: Entry, cost: int, priority: int) -> list[Entry]:
         """Ask for `cost` slots. Answers with those granted now, perhaps this one. Asking twice changes nothing."""
-        pool = self._pool(name)
-        if entry in pool.held:
+        found = self._pool(pool)
+        if entry in found.held:
             return [entry]
-        self.want(name, entry, cost, priority)
-        return self._grant(pool)
+        self.want(pool, entry, cost, priority)
+        return self._grant(found)
 
-    def want(self, name: str, entry: Entry, cost: int, priority: int) -> None:
+    def want(self, pool: PoolName, entry: Entry, cost: int, priority: int) -> None:
         """Ask without being granted at once: `settle` answers later."""
-        pool = self._pool(name)
-        if entry not in pool.held and entry not in self._asking:
-            self._asking[entry] = name
-            heapq.heappush(pool.waiting, (priority, next(self._order), entry, cost))
+        found = self._pool(pool)
+        if entry not in found.held and entry not in self._asking:
+            self._asking[entry] = pool
+            heapq.heappush(found.waiting, (priority, next(self._order), entry, cost))
 
     def settle(self) -> list[Entry]:
         """Grant whatever fits now, in all pools."""
         return [entry for pool in self._pools.values() for entry in self._grant(pool)]
 
-    def take(self, name: str, entry: Entry, cost: int) -> None:
+    def take(self, pool: PoolName, entry: Entry, cost: int) -> None:
         """Record slots that a restored attempt holds already."""
-        pool = self._pool(name)
-        if entry not in pool.held:
-            pool.held[entry] = cost
-            pool.used += cost
+        found = self._pool(pool)
+        if entry not in found.held:
+            found.held[entry] = cost
+            found.used += cost
 
-    def release(self, name: str, entry: Entry) -> list[Entry]:
+    def release(self, pool: PoolName, entry: Entry) -> list[Entry]:
         """Give back what a task run holds, or withdraw its request. Answers with those granted now."""
-        pool = self._pool(name)
+        found = self._pool(pool)
         self._asking.pop(entry, None)
-        pool.used -= pool.held.pop(entry, 0)
-        return self._grant(pool)
+        found.used -= found.held.pop(entry, 0)
+        return self._grant(found)
 
     def forget(self, run: int) -> list[Entry]:
         """Give back everything of a run that left memory."""
@@ -95,18 +120,24 @@ class Pools:
             granted += self._grant(pool)
         return granted
 
+    def resized(self) -> list[Entry]:
+        """Sizes have changed. Answers with those granted now; a pool that is too full by now grants nothing until it is not."""
+        for name, pool in self._pools.items():
+            pool.size = self._sizes.of(name)
+        return self.settle()
+
     def reset(self) -> None:
         """Forget everything: the part was lost."""
         self._pools.clear()
         self._asking.clear()
 
-    def used(self, name: str) -> int:
-        return self._pool(name).used
+    def used(self, pool: PoolName) -> int:
+        return self._pool(pool).used
 
-    def _pool(self, name: str) -> _Pool:
+    def _pool(self, name: PoolName) -> _Pool:
         pool = self._pools.get(name)
         if pool is None:
-            pool = self._pools[name] = _Pool(self._sizes.get(name))
+            pool = self._pools[name] = _Pool(self._sizes.of(name))
         return pool
 
     def _grant(self, pool: _Pool) -> list[Entry]:
@@ -114,9 +145,7 @@ class Pools:
         while pool.waiting:
             _, _, entry, cost = pool.waiting[0]
             if entry in self._asking:
-                # What costs more than the whole pool runs alone in it, rather than never.
-                fits = pool.size is None or pool.used + cost <= pool.size or not pool.used
-                if not fits:
+                if not fits(pool.size, pool.used, cost):
                     break
                 del self._asking[entry]
                 pool.held[entry] = cost

@@ -182,9 +182,10 @@ class Reactor:
             case ClearTimers(key):
                 timers.clear(no, key, batch)
             case RequestSlots(key, pool, cost):
-                self._grant(turn, self._pools.request(pool, (no, key), cost, self._priority(live, key)))
+                named = live.row.project, pool
+                self._grant(turn, self._pools.request(named, (no, key), cost, self._priority(live, key)))
             case ReleaseSlots(key, pool, _):
-                self._grant(turn, self._pools.release(pool, (no, key)))
+                self._grant(turn, self._pools.release((live.row.project, pool), (no, key)))
             case StartChild():
                 await self._start(live, turn, batch, effect)
             case CancelChild():

@@ -33,7 +33,7 @@ class EngineSettings:
     retention_seconds: float | None = None  # ended runs are kept for so long; None: for ever
     only: frozenset[int] | None = None  # decide for these runs (and their children) alone; None: for all
     leave_live: bool = False  # what was live at the start is left alone until a command asks for it
-    pools: Mapping[str, int] = field(default_factory=dict)  # name → slots; empty: pools do not limit
+    pools: Mapping[str, int] = field(default_factory=dict)  # name → slots, where the store says nothing
 
     @classmethod
     def shared(cls, **changed: Any) -> EngineSettings:

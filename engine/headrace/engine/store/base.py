@@ -39,6 +39,7 @@ from headrace.engine.store import (
     writes,
 )
 from headrace.engine.store.shared_access import SharedAccess
+from headrace.engine.store.shared_pools import SharedPools
 from headrace.engine.store.shared_times import SharedTimes
 from headrace.engine.store.shared_waits import SharedWaits
 
@@ -48,7 +49,7 @@ def _of(act: Act | None) -> str | None:
     return None if act is None else act.project
 
 
-class SharedStore(SharedTimes, SharedWaits, SharedAccess):
+class SharedStore(SharedTimes, SharedWaits, SharedPools, SharedAccess):
     """The part of `ports.store.Store` that is the same SQL everywhere."""
 
     # loading -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, BigInteger, Boolean, Column, Double, Index, LargeBinary, Table, Text, event, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    event,
+    text,
+)
 
 from headrace.engine.store.metadata import Identity, metadata
 
@@ -16,6 +29,18 @@ workflow_settings = Table(
     Column("changed_at", Double, nullable=False),
 )
 """What people set of a workflow, whatever its version. No row: nothing was set."""
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("slots", Integer, nullable=False),
+    Column("note", Text),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+"""Slots that tasks of a project share. Who holds them stands in the inbox of the part that grants (docs/design/protocol.md, E10)."""
 
 users = Table(
     "users",

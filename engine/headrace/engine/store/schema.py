@@ -21,7 +21,7 @@ from headrace.engine.store import partings, tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision in `migrations/versions`."""
 
 STEPS = {
@@ -35,6 +35,7 @@ STEPS = {
     "0008": "backfills",
     "0009": "lines of the audit found by who, what and which",
     "0010": "waits that people and signals end",
+    "0011": "pools",
 }
 """Every revision and what it brings."""
 

@@ -28,13 +28,14 @@ from sqlalchemy import (
 
 from headrace.engine.store.awaiting import signals, waits
 from headrace.engine.store.metadata import Identity, RunId, metadata
-from headrace.engine.store.people import audit, audit_heads, once, tokens, users, workflow_settings
+from headrace.engine.store.people import audit, audit_heads, once, pools, tokens, users, workflow_settings
 
 __all__ = [
     "audit",
     "audit_heads",
     "metadata",
     "once",
+    "pools",
     "signals",
     "tokens",
     "users",

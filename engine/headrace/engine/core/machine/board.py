@@ -50,7 +50,7 @@ class Board(Tallies):
         super().__init__(plan)
         self.info = info
         self.status = status
-        self.grants = grants  # pools are enforced: ask for slots
+        self.grants = grants  # slots of pools are asked for; False: pools do not limit
         self.decision = Decision()  # the batch's
         self.at = 0.0  # time of the event being decided
         self.cause = 0  # its position in the decision's events
