@@ -193,8 +193,8 @@ ENGINE = (
     Mutant(
         "pool-overdrawn",
         f"{SHELL}/pools.py",
-        "pool.used + cost <= pool.size",
-        "pool.used <= pool.size",
+        "used + cost <= size",
+        "used <= size",
         f"{_DISPATCHING}::test_a_pool_grants_its_slots_and_no_more",
         "A pool protects what stands behind it.",
     ),

@@ -30,7 +30,7 @@ def holds(verdict: Verdict) -> None:
 
 @pytest.mark.parametrize("first", [*range(0, 9_000_000, 1_000_000), FIRST_WAITING])
 def test_no_seed_breaks_a_promise(first: int) -> None:
-    """I1 to I11"""
+    """I1 to I12"""
     tally = run(first, SEEDS)
     for verdict in tally.failures:
         holds(verdict)

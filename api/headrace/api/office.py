@@ -67,6 +67,8 @@ class Office:
     depths: Callable[[], Mapping[str, tuple[int, int, int]]] | None = None
     """By queue, how many ready task runs wait in the line by class of priority (high, normal, low); None where no engine is in
     this process."""
+    pools: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of pools that are settings of this process, whose engine goes by them where the store says nothing."""
     watched: tuple[Callable[[], Iterable[Any]], ...] = ()
     """Sources of metrics beside the API's own: of an engine and a worker in this process."""
     snapshots: Snapshots = field(init=False)

@@ -37,6 +37,7 @@ TAGS = {
     "backfills": "Backfills",
     "approvals": "Waits",
     "signals": "Waits",
+    "pools": "Operations",
     "live": "Live",
     "letters": "Dead letters",
     "workers": "Operations",
@@ -59,7 +60,7 @@ _ABOUT = {
     "Waits": "What tasks wait for from outside: approvals that people decide, signals that programs send.",
     "Live": "Server-sent events, resumable by Last-Event-ID.",
     "Dead letters": "Attempts that failed for good, kept until somebody decides.",
-    "Operations": "Who executes, what waits, how much there is.",
+    "Operations": "Who executes, what waits, how much there is; pools, whose slots tasks share.",
     "Access": "Logins, users, API tokens, and the audit of every change.",
     "Health": "For supervisors and balancers.",
 }

@@ -108,6 +108,7 @@ async def open_embedded(
             check=authored.checker(opened.evaluator),
             nudge=lambda part: engine.wake(),
             depths=engine.depths,
+            pools=pools,
             watched=(of_engine(engine.outlook), *([of_worker(worker)] if (worker := opened.worker) else [])),
             now=SystemClock().now,
             embedded=True,

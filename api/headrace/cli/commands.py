@@ -26,6 +26,7 @@ GROUPS = {
     "schedules": "What starts by time:",
     "backfills": "What is made up for:",
     "approvals": "What people decide:",
+    "pools": "Slots that tasks share:",
     "dlq": "Dead letters:",
     "workers": "Who executes tasks:",
     "users": "Who may log in to the API:",
@@ -97,6 +98,9 @@ COMMANDS = (
     ),
     Command("approvals approve", "Agree to what a task asks.", "approvals:approve", ACT),
     Command("approvals reject", "Reject what a task asks; one rejection is enough.", "approvals:reject", ACT),
+    Command("pools list", "Slots that tasks share, and who uses them.", "pools:list_", LOOK),
+    Command("pools set", "Give a pool its slots, while tasks run too.", "pools:set_", ACT),
+    Command("pools delete", "Delete a pool that nothing names any more.", "pools:delete", ACT),
     Command("signal", "Send a signal to every task that waits for it.", "approvals:signal", ACT),
     Command("workers list", "The workers that engines hear.", "workers:list_", LOOK),
     Command(

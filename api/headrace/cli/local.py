@@ -18,6 +18,7 @@ from headrace.cli.failure import Stop
 from headrace.cli.local_backfills import LocalBackfills
 from headrace.cli.local_letters import LocalLetters
 from headrace.cli.local_lines import LocalLines
+from headrace.cli.local_pools import LocalPools
 from headrace.cli.local_runs import LocalRuns
 from headrace.cli.local_schedules import LocalSchedules
 from headrace.cli.local_waits import LocalWaits
@@ -64,6 +65,7 @@ class LocalStation:
         self.workflows = LocalWorkflows(settings, store)
         self.schedules = LocalSchedules(settings, store, self)
         self.waits = LocalWaits(settings, store, self)
+        self.pools = LocalPools(settings, store)
         self.backfills = LocalBackfills(settings, store, self)
         self.lines = LocalLines(store, self._runs, lambda: self.logs)
         self.letters = LocalLetters(settings, store, home)

@@ -10,6 +10,7 @@ from headrace.cli.failure import Status, Stop
 from headrace.cli.files import expand, plan_to_run
 from headrace.cli.here import go, keeping
 from headrace.cli.output import print_json, say
+from headrace.cli.pools import unknown
 from headrace.cli.where import ANYWHERE, Anywhere
 from headrace.engine.core.problems import InvalidWorkflow
 
@@ -36,15 +37,14 @@ def register(
     planned = [plan_to_run(str(target)) for target in expand(files)]
     if not planned:
         raise Stop(f"no workflow file in {', '.join(files)}.")
-    pools = [warning for one in planned for warning in one.warnings if warning.code == "unknown_pool"]
-    if pools:
-        raise InvalidWorkflow(pools)
     return go(_register(where.settings(), planned, json))
 
 
 async def _register(settings: Settings, planned: list[Planned], json: bool) -> int:
     entries = []
     async with keeping(settings) as station:
+        if lacking := unknown(planned, await station.pools.known()):
+            raise InvalidWorkflow(lacking)
         for one in planned:
             kept = await station.workflows.register(one.plan)
             entries.append({"workflow": kept.name, "version": kept.version, "plan": kept.plan})
@@ -52,6 +52,8 @@ async def _register(settings: Settings, planned: list[Planned], json: bool) -> i
         print_json({"schema": 1, "registered": entries})
     for entry, one in zip(entries, planned, strict=True):
         for warning in one.warnings:
+            if warning.code == "unknown_pool":
+                continue  # it has its slots, or it would have been refused
             say(f"warning: {warning}")
         if not json:
             say(f"✓ {entry['workflow']}  version {entry['version']}")

@@ -27,6 +27,7 @@ from headrace.cli.refusals import no_worker, paused
 from headrace.cli.remote_backfills import RemoteBackfills
 from headrace.cli.remote_letters import RemoteLetters
 from headrace.cli.remote_lines import RemoteLines
+from headrace.cli.remote_pools import RemotePools
 from headrace.cli.remote_refusals import invalid, refused
 from headrace.cli.remote_schedules import RemoteSchedules
 from headrace.cli.remote_waits import RemoteWaits
@@ -74,6 +75,7 @@ class RemoteStation:
         self.workflows = RemoteWorkflows(client)
         self.schedules = RemoteSchedules(client)
         self.waits = RemoteWaits(client)
+        self.pools = RemotePools(client)
         self.backfills = RemoteBackfills(client)
         self.lines = RemoteLines(client)
         self.letters = RemoteLetters(client)

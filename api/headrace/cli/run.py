@@ -16,6 +16,7 @@ from headrace.cli.follow import follow
 from headrace.cli.here import embedded, go, me
 from headrace.cli.output import print_json, say
 from headrace.cli.parameters import ask_for, gather, missing
+from headrace.cli.pools import unknown
 from headrace.cli.references import short
 from headrace.cli.selectors import Exclude, Part, Select, selectors
 from headrace.cli.where import HERE, Where
@@ -83,7 +84,8 @@ def run(
         print_json(verdict(error.problems, error.warnings))
         return Status.USAGE
     for warning in planned.warnings:
-        say(f"warning: {warning}")
+        if warning.code != "unknown_pool":
+            say(f"warning: {warning}")
     workflow = planned.source.workflow
     pairs: Sequence[str] = param or ()
     given = gather(workflow, pairs, params)
@@ -107,6 +109,8 @@ async def _run(
     source = planned.source
     async with embedded(settings, own=True, go_on=False) as home:
         station = _station(settings, home)
+        for warning in unknown([planned], await station.pools.known()):
+            say(f"warning: {warning}")
         if home.left:
             runs = "one run" if home.left == 1 else f"{home.left} runs"
             say(f"{runs} of this home did not end; headrace run --resume goes on with what was cut off.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PoisonEntry,
         WorkerEntry,
     )
+    from headrace.api.shapes.pools import PoolEntry
     from headrace.api.shapes.runs import DegradedCache, RunDetail, RunEntry, RunStatus
     from headrace.api.shapes.schedules import Preview, ScheduleEntry
     from headrace.api.shapes.tasks import TaskRun, TaskWhy
@@ -202,6 +203,22 @@ class Waits(Protocol):
         """Send a signal."""
 
 
+class Pools(Protocol):
+    """Slots that tasks share, at a station. Raises Stop for what is not there or refused."""
+
+    async def list(self) -> Sequence[PoolEntry]:
+        """By name."""
+
+    async def known(self) -> frozenset[str] | None:
+        """The names that have a size; None: whoever registers looks."""
+
+    async def set(self, name: str, slots: int, note: str | None) -> PoolEntry:
+        """Make it, or change it."""
+
+    async def delete(self, name: str) -> None:
+        """One that nothing names any more."""
+
+
 class Station(Protocol):
     """Runs of one project, and what belongs to them. What is refused or not there is a Stop."""
 
@@ -216,6 +233,10 @@ class Station(Protocol):
     @property
     def waits(self) -> Waits:
         """Approvals and signals of the project."""
+
+    @property
+    def pools(self) -> Pools:
+        """The project's pools."""
 
     @property
     def backfills(self) -> Backfills:

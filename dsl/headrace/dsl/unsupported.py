@@ -68,7 +68,7 @@ def unknown_pools(workflow: Workflow, known: Container[str] = ()) -> list[Proble
         task, path, name = open_.pop()
         if task.pool is not None and task.pool.name not in known:
             message = f'task "{name}" takes slots of pool "{task.pool.name}", which is not defined.'
-            hint = f"Embedded runs limit it once they are told its slots: HEADRACE_POOLS={task.pool.name}=4."
+            hint = f"It limits once it has slots: headrace pools set {task.pool.name} 4."
             found.append(Problem("unknown_pool", message, hint, (*path, "pool"), name))
         if isinstance(task.work, Group):
             open_ += [(each, (*path, "tasks", each.id), f"{name}.{each.id}") for each in task.work.tasks]

@@ -37,6 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/workflows/{name}/runs": {},
     "/api/v1/users/{name}/role": {"role": "admin"},
     "/api/v1/backfills/{backfill}": {"priority": "high"},
+    "/api/v1/pools/{pool}": {"slots": 1},
     "/api/v1/dead-letters/discard": {"letters": [1], "reason": "none"},
     "/api/v1/dead-letters/requeue": {"letters": [1]},
 }
@@ -49,7 +50,7 @@ INSTALLATION = {
     "POST /api/v1/workers/{worker}/drain",
 }
 """What an admin of one project is refused too."""
-NEW = {"POST /api/v1/signals/{name}"}
+NEW = {"POST /api/v1/signals/{name}", "PUT /api/v1/pools/{pool}"}
 """What names something new, in the asker's own project."""
 
 
@@ -91,6 +92,7 @@ async def theirs(shared: Secured) -> dict[str, str]:
 
     await comes_true(asks, "nobody is asked")
     [approval] = (await shared.ask("GET", "/approvals", shared.token())).json()["items"]
+    await shared.ask("PUT", "/pools/guarded", shared.token(), json={"slots": 1, "note": CANARY})
     tokens = (await shared.ask("GET", "/tokens", shared.token())).json()["items"]
     return {
         "name": "guarded",
@@ -103,6 +105,7 @@ async def theirs(shared: Secured) -> dict[str, str]:
         "schedule": "guarded.nightly",
         "backfill": str(backfill.no),
         "approval": str(approval["id"]),
+        "pool": "guarded",
     }
 
 
@@ -306,6 +309,7 @@ NOWHERE = {
     "schedule": "no.such",
     "backfill": "999999",
     "approval": "999999",
+    "pool": "no-such-one",
     "worker": "nobody",
 }
 

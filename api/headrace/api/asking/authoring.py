@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 
 import msgspec
@@ -36,8 +37,8 @@ class Desk:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._here = 0
 
-    async def check(self, data: bytes, *, json: bool) -> Checked:
-        """What is said of the text. Raises Problem: 413 for one that cannot be checked within the bounds, 503 when too many
+    async def check(self, data: bytes, *, json: bool, pools: Collection[str]) -> Checked:
+        """What is said of the text. `pools`: those that have a size. Raises Problem: 413 for one that cannot be checked within the bounds, 503 when too many
         wait already."""
         if self._here >= AT_ONCE + IN_LINE:
             raise Problem(
@@ -50,15 +51,15 @@ class Desk:
         try:
             async with self._places:
                 if len(data) <= SMALL:
-                    return await asyncio.to_thread(checking.check, data, json)
-                return await _apart(data, "json" if json else "yaml")
+                    return await asyncio.to_thread(checking.check, data, json, pools)
+                return await _apart(data, "json" if json else "yaml", pools)
         finally:
             self._here -= 1
 
-    async def accept(self, data: bytes, *, json: bool) -> tuple[Version, list[Json]]:
+    async def accept(self, data: bytes, *, json: bool, pools: Collection[str]) -> tuple[Version, list[Json]]:
         """The version that the text is, and its warnings. Raises Problem: 422 with the problems of `validate --json`, and what
         `check` raises."""
-        checked = await self.check(data, json=json)
+        checked = await self.check(data, json=json, pools=pools)
         if checked.version is None:
             raise refused(checked)
         return checked.version, checked.report["warnings"]
@@ -85,13 +86,14 @@ def row_of(version: Version, project: str, at: float) -> VersionRow:
     )
 
 
-async def _apart(data: bytes, kind: str) -> Checked:
+async def _apart(data: bytes, kind: str, pools: Collection[str]) -> Checked:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
         "-m",
         checking.__name__,
         kind,
+        *pools,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

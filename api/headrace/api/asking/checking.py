@@ -8,6 +8,7 @@ process, so that a text which takes for ever can be ended without ending the API
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -40,15 +41,15 @@ class Checked(msgspec.Struct, frozen=True):
     version: Version | None
 
 
-def check(data: bytes, json: bool) -> Checked:
-    """Read, plan, and find out what this release cannot run. Takes as long as it takes."""
+def check(data: bytes, json: bool, pools: Collection[str] = ()) -> Checked:
+    """Read, plan, and find out what this release cannot run. `pools`: those that have a size. Takes as long as it takes."""
     from headrace.dsl.report import validation_report
     from headrace.dsl.source import not_supported, plan, read_text
     from headrace.engine.core.canonical import canonical_json, to_document
 
     try:
         source = read_text(data, json=json)
-        planned = plan(source)
+        planned = plan(source, pools)
         refused: list[Problem] = [
             problem.at(source.locate(problem.path, problem.task))
             for problem in not_supported(source.workflow)
@@ -72,13 +73,13 @@ def check(data: bytes, json: bool) -> Checked:
 
 
 def main() -> None:
-    """`yaml` or `json` is the argument, the text is stdin, the answer stdout."""
+    """`yaml` or `json` is the first argument, pools that have a size are the others; the text is stdin, the answer stdout."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    checked = check(sys.stdin.buffer.read(), sys.argv[1] == "json")
+    checked = check(sys.stdin.buffer.read(), sys.argv[1] == "json", sys.argv[2:])
     sys.stdout.buffer.write(msgspec.msgpack.encode(checked))
 
 

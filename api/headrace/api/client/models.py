@@ -26,6 +26,7 @@ from headrace.api.shapes.people import (
     TokenEntry,
     UserEntry,
 )
+from headrace.api.shapes.pools import PoolEntry
 from headrace.api.shapes.runs import BulkApplied, BulkPlan, RunDetail, RunEntry, RunStatus
 from headrace.api.shapes.schedules import Moment, Preview, ScheduleEntry
 from headrace.api.shapes.tasks import (
@@ -82,6 +83,7 @@ __all__ = [
     "Moved",
     "PlanDetail",
     "PoisonEntry",
+    "PoolEntry",
     "Preview",
     "QueueEntry",
     "Registered",

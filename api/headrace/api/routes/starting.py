@@ -15,6 +15,7 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import AUTHOR, OPERATOR
 from headrace.api.asking.authoring import row_of
 from headrace.api.asking.finding import version_of
+from headrace.api.asking.pools import known
 from headrace.api.asking.settings import startable
 from headrace.api.asking.starting import Started, recall, start
 from headrace.api.office import Office
@@ -72,10 +73,11 @@ async def start_inline_run(
     whole = asked(request, body)
     if again := await recall(office, asker, whole):
         return answered(request, office, asker, again)
+    named = await known(office.store, asker.project, office.pools)
     if isinstance(data.workflow, str):
-        checked, _ = await office.desk.accept(data.workflow.encode(), json=False)
+        checked, _ = await office.desk.accept(data.workflow.encode(), json=False, pools=named)
     else:
-        checked, _ = await office.desk.accept(msgspec.json.encode(data.workflow), json=True)
+        checked, _ = await office.desk.accept(msgspec.json.encode(data.workflow), json=True, pools=named)
     settings = await startable(office, asker.project, checked.name)
     act = asker.act("workflow.register", f"workflow {checked.name}", {"plan": checked.plan})
     version = await office.store.register(row_of(checked, asker.project, asker.now), act=act)

@@ -1,7 +1,7 @@
 """Looks at everything that is committed and executed in a simulated world, and at its end at everything that is stored.
 
 What it knows of the engine are its promises: the table of legal moves, the trigger rules as the page has them, the stored
-rows, and who owned which part in which epoch. docs/reliability.md has the invariants I1 to I11.
+rows, and who owned which part in which epoch. docs/reliability.md has the invariants I1 to I12.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from headrace.engine.shell import history
 from headrace.runners.attempt import Attempt
 from headrace.testing.simulation.bodies import CANARY, Bodies, Execution
 from headrace.testing.simulation.histories import FLYING, Histories
-from headrace.testing.simulation.shapes import Shape
+from headrace.testing.simulation.shapes import POOLS, Shape
+from headrace.testing.simulation.slots import Slots
 from headrace.testing.simulation.store import Database
 from headrace.testing.simulation.timeline import ProcessLoop, Timeline
 
@@ -74,6 +75,7 @@ class Judge:
         self._known: dict[_RunKey, Known] = {}
         self._of_run: dict[int, Plan] = {}
         self._seqs: dict[int, int] = {}
+        self._slots = Slots(POOLS)
         self.moved = True
         """Whether anything was committed since somebody last looked."""
         bodies.witness = self
@@ -123,6 +125,9 @@ class Judge:
                 if task.state == TaskState.WAITING and task.reason == "polling":
                     polled = task.attempt
                 known[key] = Known(task.state, task.attempt, polled)
+                plan = self._plan(task.run)
+                if plan is not None:
+                    self._slots.moved(plan, task.task, None if before is None else before.state, task.state)
                 if self._ended and task.state not in FLYING:
                     self._noticed(key, batch.epoch)
                 if (
@@ -135,6 +140,8 @@ class Judge:
                 self._allowed(task)
             if self._told:
                 self._tell(by, batch)
+        for over in self._slots.over():
+            self.fault(over)
 
     def _owned(self, by: ProcessLoop, batch: Batch) -> None:
         row = self._database.lane.raw.execute(
@@ -258,6 +265,8 @@ class Judge:
         Histories(self._name, self.fault).read(raw)
         if self._database.contains(CANARY.encode()):
             self.fault("I11: the secret is in the database")
+        for slots in self._slots.left():
+            self.fault(slots)
 
     def _executed(self, key: _RunKey, state: int, attempt: int, output: bytes | None) -> None:
         if state != S or not attempt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, and_, delete, func, literal_column, select, update
 
 from headrace.engine.core.states import TaskState
 from headrace.engine.ports.pools import PoolRow, TaskUse
@@ -13,6 +13,7 @@ from headrace.engine.store import tables, writes
 
 _P, _R, _T, _V, _D = tables.pools.c, tables.runs.c, tables.task_runs.c, tables.versions.c, tables.plans.c
 _ROW = select(*(_P[name] for name in PoolRow._fields))
+_KEY = b'"pool"'
 _IN_USE = (TaskState.QUEUED, TaskState.DISPATCHED, TaskState.RUNNING)
 
 
@@ -76,8 +77,8 @@ def newest_plans(connection: Connection, project: str) -> list[tuple[str, str]]:
 def _names_pools(connection: Connection) -> ColumnElement[bool]:
     """Whether the text of a plan has the key at all: most have not, and need not be built."""
     if connection.dialect.name == "sqlite":
-        return func.instr(_D.document, b'"pool"') > 0
-    return _D.document.like(b'%"pool"%')
+        return func.instr(_D.document, _KEY) > 0
+    return literal_column(f"position('\\x{_KEY.hex()}'::bytea IN plans.document)", Integer) > 0
 
 
 def in_use(connection: Connection, project: str, plans: Collection[str]) -> list[TaskUse]:

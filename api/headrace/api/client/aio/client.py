@@ -12,6 +12,7 @@ from headrace.api.client.aio.backfills import AsyncBackfills
 from headrace.api.client.aio.connection import AsyncConnection
 from headrace.api.client.aio.letters import AsyncLetters
 from headrace.api.client.aio.people import AsyncTokens, AsyncUsers
+from headrace.api.client.aio.pools import AsyncPools
 from headrace.api.client.aio.runs import AsyncRuns
 from headrace.api.client.aio.schedules import AsyncSchedules
 from headrace.api.client.aio.tasks import AsyncTasks
@@ -66,6 +67,7 @@ class AsyncClient:
         self.schedules = AsyncSchedules(connection)
         self.approvals = AsyncApprovals(connection)
         self.backfills = AsyncBackfills(connection)
+        self.pools = AsyncPools(connection)
         self.letters = AsyncLetters(connection)
         self.users = AsyncUsers(connection)
         self.tokens = AsyncTokens(connection)

@@ -22,6 +22,7 @@ from headrace.api.client.sync.backfills import Backfills
 from headrace.api.client.sync.connection import Connection
 from headrace.api.client.sync.letters import Letters
 from headrace.api.client.sync.people import Tokens, Users
+from headrace.api.client.sync.pools import Pools
 from headrace.api.client.sync.runs import Runs
 from headrace.api.client.sync.schedules import Schedules
 from headrace.api.client.sync.tasks import Tasks
@@ -66,6 +67,7 @@ class Client:
         self.schedules = Schedules(connection)
         self.approvals = Approvals(connection)
         self.backfills = Backfills(connection)
+        self.pools = Pools(connection)
         self.letters = Letters(connection)
         self.users = Users(connection)
         self.tokens = Tokens(connection)
