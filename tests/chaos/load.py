@@ -13,6 +13,8 @@ from headrace.engine.core.keys import written
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.acts import Act, Once, Repeated
 from headrace.engine.ports.letters import Requeue
+from headrace.engine.ports.pools import POOLS as CHANGED
+from headrace.engine.ports.pools import PoolRow
 from headrace.engine.ports.store import (
     DEFAULT_PROJECT,
     InboxRow,
@@ -23,9 +25,9 @@ from headrace.engine.ports.store import (
     VersionRow,
 )
 from headrace.engine.shell import submission
-from headrace.engine.shell.children import given_params
+from headrace.engine.shell.children import given_params, part_of
 from headrace.runners.authored import version_row
-from headrace.testing.simulation.shapes import Shape, shape
+from headrace.testing.simulation.shapes import POOLS, Shape, shape
 from tests.chaos.script import Command, Script
 
 T = TypeVar("T")
@@ -57,9 +59,13 @@ class Load:
     async def register(self, shapes: Sequence[Shape]) -> None:
         """Those that are asked for, and those that they call."""
         now = (await self._store.survey()).now
+        home = part_of(DEFAULT_PROJECT, self._parts)
+        for name, slots in POOLS.items():
+            row = PoolRow(DEFAULT_PROJECT, name, slots, None, "chaos", now)
+            await self._store.put_pool(row, InboxRow(0, home, None, CHANGED, b"{}", now))
         for each in shapes:
-            row = version_row(each.plan, DEFAULT_PROJECT, now)
-            self._versions[each.plan.hash] = await self._store.register(row)
+            version = version_row(each.plan, DEFAULT_PROJECT, now)
+            self._versions[each.plan.hash] = await self._store.register(version)
 
     async def play(self) -> None:
         """All requests and commands, each at its moment. Returns when all are acknowledged."""

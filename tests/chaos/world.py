@@ -18,6 +18,7 @@ from tests.chaos.checking import check
 from tests.chaos.cluster import QUEUES, Cluster, Place, cluster
 from tests.chaos.gathering import gather
 from tests.chaos.load import Load
+from tests.chaos.pools import PoolWatch
 from tests.chaos.script import Disturbance, Script
 
 ENDS_WITHIN = 180.0
@@ -34,13 +35,14 @@ SELECT (SELECT count(*) FROM runs WHERE finished_at IS NULL), (SELECT count(*) F
 @dataclass
 class Outcome:
     """What became of a world. `done`: what was done to whom, and how often; `broken`: what should not be; `said`: the members'
-    words, where something is broken. Times in seconds."""
+    words, where something is broken; `pool_looks`: how often slots of pools were seen to be held. Times in seconds."""
 
     seed: int
     broken: list[str] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     attempts: int = 0
+    pool_looks: int = 0
     healing: float = 0.0
     said: str = ""
 
@@ -98,7 +100,8 @@ async def _live(made: Cluster, script: Script, shapes: list[Shape], outcome: Out
     try:
         load = Load(store, script, await store.parts())
         await load.register(shapes)
-        looking = asyncio.create_task(_look_after(made))
+        watch = PoolWatch(url, [each.plan for each in shapes])
+        looking = [asyncio.create_task(_look_after(made)), asyncio.create_task(watch.look_on())]
         async with asyncio.TaskGroup() as group:
             group.create_task(load.play())
             for each in script.disturbances:
@@ -107,7 +110,10 @@ async def _live(made: Cluster, script: Script, shapes: list[Shape], outcome: Out
         healed = time.monotonic()
         outcome.broken += await _at_rest(url)
         outcome.healing = time.monotonic() - healed
-        looking.cancel()
+        for each_look in looking:
+            each_look.cancel()
+        outcome.broken += watch.broken
+        outcome.pool_looks = watch.looks
         connection: Any = await asyncpg.connect(url)
         try:
             evidence = await gather(
