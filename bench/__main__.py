@@ -1,6 +1,6 @@
 """All measures, one after the other, each in a process of its own: python -m bench [--quick] [NAME ...]
 
-NAME: embedded, async, planning, memory, newcomer, api; full, full-async, full-two, kill, live and trigger, on real Kafka and PostgreSQL (bench/cluster.py).
+NAME: embedded, async, planning, memory, newcomer, api; full, full-async, full-two, kill, live, trigger and waking, on real Kafka and PostgreSQL (bench/cluster.py).
 `peers` are the workloads by which engines of this kind are compared, in full mode: a chain, a fan, diamonds, layers, and from a request to the first task.
 JSON lines; a measure that cannot run says so and fails the command.
 """
@@ -25,6 +25,7 @@ MEASURES: dict[str, tuple[str, ...]] = {
     "kill": ("bench.kill",),
     "live": ("bench.live",),
     "trigger": ("bench.trigger",),
+    "waking": ("bench.waking",),
 }
 
 GROUPS = {"peers": ("full", "trigger")}

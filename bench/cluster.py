@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -213,9 +213,13 @@ class Cluster:
         for first in range(0, runs, TOGETHER):
             new = [self._new(workload) for _ in range(first, min(first + TOGETHER, runs))]
             await self.store.create_runs(new)
-            for part in {run.part for run in new}:
-                self._nudger.nudge(part)
+            self.nudge({run.part for run in new})
         return after
+
+    def nudge(self, parts: Iterable[int]) -> None:
+        """Tell whoever owns these parts that something lies in their inboxes."""
+        for part in parts:
+            self._nudger.nudge(part)
 
     async def run(self, workload: Workload, runs: int = 1) -> float:
         """Seconds from the moment the runs are asked for until the last of them is seen to have ended."""

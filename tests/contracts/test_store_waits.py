@@ -35,6 +35,14 @@ def wait_row(run: int, **fields: Any) -> WaitRow:
     return WaitRow(**{**given, **fields})
 
 
+def waiting(rows: list[WaitRow]) -> dict[WaitKey, list[WaitRow]]:
+    """As a batch has them."""
+    by_task_run: dict[WaitKey, list[WaitRow]] = {}
+    for row in rows:
+        by_task_run.setdefault(WaitKey(*row[:4]), []).append(row)
+    return by_task_run
+
+
 def signal(
     name: str = "paid", key: str | None = None, payload: bytes = b'{"sum":3}', **fields: Any
 ) -> NewSignal:
@@ -59,7 +67,7 @@ class TestWaits:
     ) -> None:
         run = await store.create_run(new_run(trigger=b'{"kind":"manual","by":"user:ada"}'))
         asked = wait_row(run.no, kind=APPROVAL, name="pay", body=b'{"title":"Pay?"}', expires_at=900.0)
-        await store.commit([batch(owned.epoch, 1, waits=[asked, wait_row(run.no, task=1)])])
+        await store.commit([batch(owned.epoch, 1, waits=waiting([asked, wait_row(run.no, task=1)]))])
         [found] = await store.waits(PROJECT, APPROVAL)
         assert (found.row, found.run_id, found.workflow) == (asked, run.id, "etl")
         assert json.loads(found.trigger)["by"] == "user:ada"
@@ -72,16 +80,20 @@ class TestWaits:
 
     async def test_what_is_told_again_keeps_its_number(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())
-        await store.commit([batch(owned.epoch, 1, waits=[wait_row(run.no), wait_row(run.no, place=1)])])
+        await store.commit(
+            [batch(owned.epoch, 1, waits=waiting([wait_row(run.no), wait_row(run.no, place=1)]))]
+        )
         before = await store.waits(PROJECT, SIGNAL)
-        await store.commit([batch(owned.epoch, 2, waits=[wait_row(run.no, body=b'{"more":1}', key="k")])])
+        await store.commit(
+            [batch(owned.epoch, 2, waits=waiting([wait_row(run.no, body=b'{"more":1}', key="k")]))]
+        )
         after = await store.waits(PROJECT, SIGNAL)
         assert [one.no for one in after] == [one.no for one in before]
         assert (after[0].row.body, after[0].row.key, after[1].row.body) == (b'{"more":1}', "k", b"{}")
 
     async def test_lists_are_paged_and_may_be_of_one_run(self, store: Store, owned: Ownership) -> None:
         runs = [await store.create_run(new_run()) for _ in range(3)]
-        await store.commit([batch(owned.epoch, 1, waits=[wait_row(run.no) for run in runs])])
+        await store.commit([batch(owned.epoch, 1, waits=waiting([wait_row(run.no) for run in runs]))])
         first, *rest = await store.waits(PROJECT, SIGNAL)
         assert [one.run_id for one in await store.waits(PROJECT, SIGNAL, after=first.no, limit=1)] == [
             runs[1].id
@@ -91,13 +103,13 @@ class TestWaits:
 
     async def test_a_lost_part_writes_no_wait(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())
-        assert await store.commit([batch(owned.epoch + 1, 1, waits=[wait_row(run.no)])]) == [0]
+        assert await store.commit([batch(owned.epoch + 1, 1, waits=waiting([wait_row(run.no)]))]) == [0]
         assert await store.waits(PROJECT, SIGNAL) == []
 
     async def test_they_go_with_their_run(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())
         update = run_update(run.no, RunState.SUCCEEDED)
-        await store.commit([batch(owned.epoch, 1, waits=[wait_row(run.no)], runs=[update])])
+        await store.commit([batch(owned.epoch, 1, waits=waiting([wait_row(run.no)]), runs=[update])])
         assert await store.expire(FOREVER) == 1
         assert await store.waits(PROJECT, SIGNAL) == []
 
@@ -115,7 +127,7 @@ class TestSignals:
             wait_row(run.no, place=5, kind=APPROVAL),
             wait_row(run.no, place=6, project="other"),
         ]
-        await store.commit([batch(owned.epoch, 1, waits=waits)])
+        await store.commit([batch(owned.epoch, 1, waits=waiting(waits))])
         id, parts = await store.send_signal(signal(key="7"))
         assert await store.undelivered(FOREVER, 10) == ([] if parts else [id])
         assert await store.undelivered(0.0, 10) == []
@@ -141,7 +153,7 @@ class TestSignals:
     ) -> None:
         run = await store.create_run(new_run())
         row = wait_row(run.no, after=FOREVER, since=FOREVER)
-        await store.commit([batch(owned.epoch, 1, waits=[row])])
+        await store.commit([batch(owned.epoch, 1, waits=waiting([row]))])
         await sent(store)
         assert [body["place"] for body in await told(store)] == [0]
 
@@ -150,14 +162,14 @@ class TestSignals:
     ) -> None:
         run = await store.create_run(new_run())
         old = wait_row(run.no, task=1, name="x")
-        await store.commit([batch(owned.epoch, 1, waits=[old])])
+        await store.commit([batch(owned.epoch, 1, waits=waiting([old]))])
         id, parts = await store.send_signal(signal("x"))
         rows = [
             wait_row(run.no, place=0, name="x", after=0.0, since=0.0),
             wait_row(run.no, place=1, name="x", after=0.0, since=10.0),
             wait_row(run.no, place=2, name="x", after=FOREVER, since=2 * FOREVER),
         ]
-        await store.commit([batch(owned.epoch, 2, waits=rows)])
+        await store.commit([batch(owned.epoch, 2, waits=waiting(rows))])
         await store.deliver(id)
         heard = [(body["key"][1], body["place"]) for body in await told(store)]
         assert heard == ([(1, 0)] if parts else [(1, 0), (0, 1)])
@@ -165,14 +177,14 @@ class TestSignals:
     async def test_one_without_a_key_is_for_those_who_take_any(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())
         rows = [wait_row(run.no), wait_row(run.no, place=1, key="7")]
-        await store.commit([batch(owned.epoch, 1, waits=rows)])
+        await store.commit([batch(owned.epoch, 1, waits=waiting(rows))])
         await sent(store)
         assert [body["place"] for body in await told(store)] == [0]
 
     async def test_thousands_are_told_page_by_page(self, store: Store, owned: Ownership) -> None:
         run = await store.create_run(new_run())
         rows = [wait_row(run.no, task=number) for number in range(2500)]
-        await store.commit([batch(owned.epoch, 1, waits=rows)])
+        await store.commit([batch(owned.epoch, 1, waits=waiting(rows))])
         await sent(store)
         assert sorted(body["key"][1] for body in await told(store)) == list(range(2500))
         assert await store.undelivered(FOREVER, 10) == []

@@ -21,7 +21,7 @@ Name = Annotated[str, Parameter(help="As tasks name it.")]
 
 
 def list_(*, json: Json = False, where: Anywhere = ANYWHERE) -> int:
-    """Pools: their slots, how many are used, and how many task runs wait for some."""
+    """Slots that tasks share, and who uses them."""
     return go(_list(where, json))
 
 

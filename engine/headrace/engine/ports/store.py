@@ -249,7 +249,7 @@ class Batch:
     cache: list[CacheRow] = field(default_factory=list)
     dead: list[DeadLetterRow] = field(default_factory=list)
     poison: list[PoisonRow] = field(default_factory=list)
-    waits: list[WaitRow] = field(default_factory=list)  # upserted by task run and place
+    waits: dict[WaitKey, list[WaitRow]] = field(default_factory=dict)  # upserted by task run and place
     waited: list[WaitKey] = field(default_factory=list)  # task runs of which no wait is kept any more
 
 

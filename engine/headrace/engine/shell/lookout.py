@@ -50,7 +50,7 @@ class Lookout:
     def begun(self, live: LiveRun, effect: Await, batch: Batch) -> None:
         """A task run waits: others are to find it, and what was sent before is looked for."""
         if not effect.known:
-            batch.waits.extend(_rows(live, effect))
+            batch.waits[_waits_of(live, effect.key)] = list(_rows(live, effect))
         if isinstance(effect.wait, Listening):
             come = {one.place for one in effect.wait.come}
             for place, (name, key, after) in enumerate(effect.wait.sought):
@@ -60,9 +60,8 @@ class Lookout:
 
     def ended(self, live: LiveRun, key: Key, batch: Batch) -> None:
         """It waits no more."""
-        gone = WaitKey(live.no, live.decision.generation, *key)
-        if batch.waits:
-            batch.waits[:] = [row for row in batch.waits if row[:4] != gone]
+        gone = _waits_of(live, key)
+        batch.waits.pop(gone, None)
         batch.waited.append(gone)
 
     async def look(self, turn: Turn, runs: dict[int, LiveRun]) -> None:
@@ -81,6 +80,10 @@ class Lookout:
                             turn.add(live, arrived(turn.now, one.key, one.place, signal))
                 more = len(found) == AT_ONCE
                 after = found[-1].id if more else after
+
+
+def _waits_of(live: LiveRun, key: Key) -> WaitKey:
+    return WaitKey(live.no, live.decision.generation, *key)
 
 
 def _meant(named: dict[tuple[str, str | None], list[_Sought]], signal: SignalRow) -> Iterator[_Sought]:

@@ -143,7 +143,7 @@ class Portion:
             runs_new=[new for new in batch.runs_new if wanted(None if new.parent is None else new.parent[0])],
             cache=[row for row in batch.cache if wanted(of.get(id(row)))],
             dead=[letter for letter in batch.dead if wanted(letter.run)],
-            waits=[row for row in batch.waits if wanted(row.run)],
+            waits={key: rows for key, rows in batch.waits.items() if wanted(key.run)},
             waited=[key for key in batch.waited if wanted(key.run)],
         )
 

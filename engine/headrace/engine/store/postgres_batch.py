@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -155,7 +156,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Batch], Iterable[tuple[Any, .
     "dead": (rows.LETTER, lambda b: map(rows.letter_values, b.dead)),
     "poison": (PoisonRow._fields, lambda b: b.poison),
     "waited": (_KEY, lambda b: b.waited),
-    "wait": (WaitRow._fields, lambda b: b.waits),
+    "wait": (WaitRow._fields, lambda b: [*chain.from_iterable(b.waits.values())]),
 }
 """Of each kind of row: the columns, and the rows of a batch."""
 

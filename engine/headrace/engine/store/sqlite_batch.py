@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -100,7 +100,8 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.waited:
         _ended_waits().execute(connection, batch.waited)
     if batch.waits:
-        _begun_waits().execute(connection, [(*row[:-1], bytearray(row.body)) for row in batch.waits])
+        begun = chain.from_iterable(batch.waits.values())
+        _begun_waits().execute(connection, [(*row[:-1], bytearray(row.body)) for row in begun])
     if batch.poison:
         poison = _poison()
         connection.executemany(poison.text, [poison.bind(row._asdict()) for row in batch.poison])
