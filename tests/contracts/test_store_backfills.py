@@ -139,8 +139,10 @@ class TestDue:
         run = new_run(idempotency=key_of(SCHEDULE, 10.0))
         await begun(store, row, run)
         assert await due(store) == []
+        assert not (await store.upcoming()).backfill_freed
         [live] = await store.find_runs(PROJECT, run.id)
         await store.commit([batch(owned.epoch, 1, runs=[run_update(live.no, RunState.FAILED)])])
+        assert (await store.upcoming()).backfill_freed
         [found] = await store.due_backfills(1000.0, 10)
         assert [each.run for each in found.started] == [run.id]
         assert found.ends[run.id].finished_at == 200.0
@@ -164,12 +166,12 @@ class TestDue:
         assert await store.newest_runs(PROJECT, "etl.other", (10.0,)) == {}
 
     async def test_whether_one_goes_on(self, store: Store) -> None:
-        assert not await store.has_backfills()
+        assert not (await store.upcoming()).backfills
         row = await store.create_backfill(backfill())
-        assert await store.has_backfills()
+        assert (await store.upcoming()).backfills
         over = row._replace(state="done", due_at=None, finished_at=200.0)
         await store.advance_backfills([BackfillStep(over)])
-        assert not await store.has_backfills()
+        assert not (await store.upcoming()).backfills
 
 
 class TestAdvance:

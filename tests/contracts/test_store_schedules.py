@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.ownership import Ownership
-from headrace.engine.ports.schedules import NewSchedule, ScheduleRow, ScheduleStep
+from headrace.engine.ports.schedules import NewSchedule, ScheduleRow, ScheduleStep, Upcoming
 from headrace.engine.ports.store import Store
 from tests.contracts.conftest import Database
 from tests.contracts.samples import PROJECT, act, batch, command, new_run, run_update, version
@@ -107,7 +107,7 @@ class TestDue:
         await store.register(version(plan="plan-2", tags=("a",)))
         await store.set_workflow(PROJECT, "etl", 1.0, paused=True, priority="high")
         assert await store.due_schedules(99.0, 10) == []
-        assert await store.next_schedule() == 100.0
+        assert (await store.upcoming()).schedule_at == 100.0
         [due] = await store.due_schedules(100.0, 10)
         assert due.version is not None
         assert due.settings is not None
@@ -134,6 +134,17 @@ class TestDue:
         first, second = await store.due_schedules(250.0, 10)
         assert (first.schedule.id, second.runs) == ("etl.a", {})
         assert (first.runs[run.id].state, first.runs[run.id].finished_at) == (int(RunState.FAILED), 200.0)
+
+    async def test_what_comes_next_is_told_at_once(self, store: Store, owned: Ownership) -> None:
+        assert await store.upcoming() == Upcoming(None, False, None, False, False)
+        [row] = await registered(store, nightly())
+        run = new_run()
+        created = await store.create_run(run)
+        waits = row._replace(running=(run.id,), waits_for=run.id, due_at=300.0)
+        await store.advance([ScheduleStep(waits)])
+        assert await store.upcoming() == Upcoming(300.0, False, None, False, False)
+        await store.commit([batch(owned.epoch, 1, runs=[run_update(created.no, RunState.FAILED)])])
+        assert (await store.upcoming()).schedule_freed
 
 
 class TestAdvance:

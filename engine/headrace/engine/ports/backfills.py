@@ -162,9 +162,6 @@ class Backfills(Protocol):
     async def due_backfills(self, now: float, limit: int) -> list[DueBackfill]:
         """Those whose time has come, and those of which a run has ended that was not seen to."""
 
-    async def has_backfills(self) -> bool:
-        """Whether one goes on."""
-
     async def advance_backfills(self, steps: Sequence[BackfillStep]) -> list[BackfillStep]:
         """Write the steps of those that still stand as they were seen, with their runs, in one transaction; returns the steps that
         were. A moment whose run's `idempotency` exists is passed over instead."""

@@ -79,6 +79,17 @@ class ScheduleStep(NamedTuple):
     act: Act | None = None  # when it was paused
 
 
+class Upcoming(NamedTuple):
+    """What comes next. `schedule_at`, `backfill_at`: when the next one is due; `schedule_freed`, `backfill_freed`: whether a run
+    has ended that one waits for; `backfills`: whether one goes on."""
+
+    schedule_at: float | None
+    schedule_freed: bool
+    backfill_at: float | None
+    backfill_freed: bool
+    backfills: bool
+
+
 class Schedules(Protocol):
     """Anyone may look for what is due: of several who find the same, one advances it."""
 
@@ -106,8 +117,8 @@ class Schedules(Protocol):
     async def due_schedules(self, now: float, limit: int) -> list[DueSchedule]:
         """Those whose time has come, the longest due first, and those whose run has ended that a moment waits for."""
 
-    async def next_schedule(self) -> float | None:
-        """When the next one is due."""
+    async def upcoming(self) -> Upcoming:
+        """What comes next, of schedules and of backfills."""
 
     async def advance(self, steps: Sequence[ScheduleStep]) -> list[ScheduleStep]:
         """Write the steps of those schedules that still stand as they were seen, with their runs, in one transaction; returns the

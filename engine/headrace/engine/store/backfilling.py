@@ -41,7 +41,7 @@ def _is(state: str) -> ColumnElement[bool]:
 _ROW = select(*(_B[name] for name in BackfillRow._fields))
 _END = [_R[name] for name in RunEnd._fields]
 _MOMENT = select(*(_M[name] for name in BackfillMoment._fields))
-_ENDED = (
+ENDED = (
     select(_M.backfill)
     .outerjoin_from(tables.backfill_moments, tables.runs, _R.id == _M.run)
     .where(_is(STARTED), _R.finished_at.is_not(None) | _R.id.is_(None))
@@ -194,15 +194,10 @@ def change(
     return ChangedBackfill(row, tuple(sorted({command.part for command in commands})))
 
 
-def any_goes_on(connection: Connection) -> bool:
-    """Whether something of a backfill is left to wait for."""
-    return connection.scalar(select(_B.no).where(_B.finished_at.is_(None)).limit(1)) is not None
-
-
 def due(connection: Connection, now: float, limit: int) -> list[DueBackfill]:
     """What is to be looked at, with what deciding about it takes."""
     come = _ROW.where(_B.due_at.is_not(None), _B.due_at <= now).order_by(_B.due_at).limit(limit)
-    freed = _ROW.where(_B.no.in_(_ENDED)).order_by(_B.no).limit(limit)
+    freed = _ROW.where(_B.no.in_(ENDED)).order_by(_B.no).limit(limit)
     rows = {row.no: BackfillRow._make(row) for query in (come, freed) for row in connection.execute(query)}
     if not rows:
         return []

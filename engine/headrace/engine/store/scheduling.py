@@ -39,8 +39,9 @@ _ROW = select(*(_S[name] for name in ScheduleRow._fields))
 _ONE = _ROW.where(_S.project == bindparam("project"), _S.id == bindparam("id"))
 _DUE = _ROW.where(_S.due_at <= _NOW).order_by(_S.due_at).limit(_LIMIT)
 _GOES_ON = exists().where(_R.id == _S.waits_for, _R.finished_at.is_(None))
+FREED = select(_S.no).where(_S.waits_for.is_not(None), ~_GOES_ON)
+"""Those that wait for a run which has ended."""
 _FREED = _ROW.where(_S.waits_for.is_not(None), ~_GOES_ON).order_by(_S.no).limit(_LIMIT)
-_NEXT = select(func.min(_S.due_at)).where(_S.due_at.is_not(None))
 _ENDS = select(*(_R[name] for name in RunEnd._fields)).where(_R.id.in_(bindparam("runs", expanding=True)))
 _SEEN = (
     select(_S.no, _S.revision)
@@ -154,12 +155,6 @@ def set_paused(
     stands = (_S.project == project, _S.id == id, _S.paused != paused)
     connection.execute(update(tables.schedules).where(*stands).values(changed))
     return one(connection, project, id)
-
-
-def next_due(connection: Connection) -> float | None:
-    """When the next one is due."""
-    found: float | None = connection.scalar(_NEXT)
-    return found
 
 
 def due(connection: Connection, now: float, limit: int) -> list[DueSchedule]:

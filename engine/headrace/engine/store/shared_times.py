@@ -13,8 +13,8 @@ from headrace.engine.ports.backfills import (
     DueBackfill,
     NewBackfill,
 )
-from headrace.engine.ports.schedules import DueSchedule, RunEnd, ScheduleRow, ScheduleStep
-from headrace.engine.store import backfilling, scheduling
+from headrace.engine.ports.schedules import DueSchedule, RunEnd, ScheduleRow, ScheduleStep, Upcoming
+from headrace.engine.store import backfilling, scheduling, upcoming
 from headrace.engine.store.transacting import Transacting
 
 
@@ -52,8 +52,8 @@ class SharedTimes(Transacting):
     async def due_schedules(self, now: float, limit: int) -> list[DueSchedule]:
         return await self._read(scheduling.due, now, limit)
 
-    async def next_schedule(self) -> float | None:
-        return await self._read(scheduling.next_due)
+    async def upcoming(self) -> Upcoming:
+        return await self._read(upcoming.upcoming)
 
     async def advance(self, steps: Sequence[ScheduleStep]) -> list[ScheduleStep]:
         return await self._write(scheduling.advance, steps) if steps else []
@@ -107,9 +107,6 @@ class SharedTimes(Transacting):
 
     async def due_backfills(self, now: float, limit: int) -> list[DueBackfill]:
         return await self._read(backfilling.due, now, limit)
-
-    async def has_backfills(self) -> bool:
-        return await self._read(backfilling.any_goes_on)
 
     async def advance_backfills(self, steps: Sequence[BackfillStep]) -> list[BackfillStep]:
         return await self._write(backfilling.advance, steps) if steps else []

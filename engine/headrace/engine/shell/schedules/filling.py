@@ -53,14 +53,13 @@ class Filling:
         self._clock = clock
         self._nudge = nudge
 
-    async def tick(self) -> float | None:
-        """Deal with all that is due. Returns after how many seconds to look again, None when no backfill goes on. Raises
-        StoreUnavailable."""
+    async def tick(self) -> float:
+        """Deal with all that is due. Returns after how many seconds to look again. Raises StoreUnavailable."""
         while True:
             now = self._clock.now()
             due = await self._store.due_backfills(now, AT_ONCE)
             if not due:
-                return LOOK_EVERY if await self._store.has_backfills() else None
+                return LOOK_EVERY
             taken = await self._store.advance_backfills(await self._steps(due, now))
             for part in sorted({run.part for each in taken for run in each.runs}):
                 self._nudge(part)

@@ -20,6 +20,7 @@ from headrace.engine.ports.schedules import DueSchedule, ScheduleRow, ScheduleSt
 from headrace.engine.ports.store import InboxRow, NewRun, Store, StoreLost, StoreUnavailable
 from headrace.engine.shell import commands
 from headrace.engine.shell.clock import Clock
+from headrace.engine.shell.schedules.filling import LOOK_EVERY as FILLING_EVERY
 from headrace.engine.shell.schedules.filling import Filling
 from headrace.engine.shell.schedules.firing import CannotFire, Firing
 from headrace.engine.shell.schedules.reading import Schedule, read
@@ -68,9 +69,17 @@ class Ticker:
     async def tick(self) -> float:
         """Deal with all that is due, of schedules and of backfills. Returns after how many seconds to look again, at most EVERY.
         Raises StoreUnavailable."""
-        pause = await self._schedules()
-        filling = await self._filling.tick()
-        return pause if filling is None else min(pause, filling)
+        seen, now = await self._store.upcoming(), self._clock.now()
+        if seen.schedule_freed or _is_due(seen.schedule_at, now):
+            pause = await self._schedules()
+        else:
+            pause = self._until(seen.schedule_at)
+        if seen.backfill_freed or _is_due(seen.backfill_at, now):
+            return min(pause, await self._filling.tick())
+        return min(pause, FILLING_EVERY) if seen.backfills else pause
+
+    def _until(self, due_at: float | None) -> float:
+        return EVERY if due_at is None else min(EVERY, max(0.0, due_at - self._clock.now()))
 
     async def _schedules(self) -> float:
         while True:
@@ -83,8 +92,7 @@ class Ticker:
                     return SOON
             if len(due) < AT_ONCE:
                 break
-        upcoming = await self._store.next_schedule()
-        return EVERY if upcoming is None else min(EVERY, max(0.0, upcoming - self._clock.now()))
+        return self._until((await self._store.upcoming()).schedule_at)
 
     async def _steps(self, due: Sequence[DueSchedule], now: float) -> list[ScheduleStep]:
         steps = []
@@ -144,6 +152,10 @@ class Ticker:
             problem=problem,
         )
         return ScheduleStep(stands, tuple(runs), _cancelling(due, made, now))
+
+
+def _is_due(at: float | None, now: float) -> bool:
+    return at is not None and at <= now
 
 
 def _standing(due: DueSchedule) -> Standing:
