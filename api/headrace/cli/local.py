@@ -143,7 +143,8 @@ class LocalStation:
     async def explain(self, text: str, task: str | None, most: int | None) -> Explained:
         from headrace.cli.local_reasons import explain
 
-        return await explain(self.settings, self.store, await self._runs.find(text), task, most)
+        row = await self._runs.find(text)
+        return await explain(self.settings, self.store, row, task, most, self.pools.given)
 
     async def plan(self, run: RunEntry) -> Plan | None:
         from headrace.cli.here import plan_of

@@ -21,7 +21,7 @@ class LocalPools:
         self._settings, self._store, self._project = settings, store, settings.project
 
     @property
-    def _given(self) -> Mapping[str, int]:
+    def given(self) -> Mapping[str, int]:
         """Sizes that are settings act where one process does everything."""
         return self._settings.pools if self._settings.database.startswith("sqlite") else {}
 
@@ -29,12 +29,12 @@ class LocalPools:
         from headrace.api.asking import pools
         from headrace.engine.shell.plans import Plans
 
-        return await pools.listed(self._store, Plans(self._store), self._project, self._given, "", None)
+        return await pools.listed(self._store, Plans(self._store), self._project, self.given, "", None)
 
     async def known(self) -> frozenset[str] | None:
         from headrace.api.asking import pools
 
-        return await pools.known(self._store, self._project, self._given)
+        return frozenset(await pools.sizes(self._store, self._project, self.given))
 
     async def set(self, name: str, slots: int, note: str | None) -> PoolEntry:
         from headrace.api.asking import pools

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.api.shapes.runs import run_entry
@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
 
 async def explain(
-    settings: Settings, store: Store, row: RunRow, task: str | None, most: int | None
+    settings: Settings,
+    store: Store,
+    row: RunRow,
+    task: str | None,
+    most: int | None,
+    given: Mapping[str, int],
 ) -> Explained:
-    """Of a task that is named, or of all that wait or did not succeed, at most `most`. Raises Stop."""
+    """Of a task that is named, or of all that wait or did not succeed, at most `most`. `given`: sizes of pools that are settings.
+    Raises Stop."""
+    from headrace.api.asking.pools import sizes_for
     from headrace.api.shapes.tasks import task_why
     from headrace.api.showing.reasons import explained, live_workers, machine_of
     from headrace.cli.here import has_engines
@@ -31,7 +38,10 @@ async def explain(
     machine = machine_of(view.plan, view.run, await store.task_rows(row.no))
     workers = await live_workers(store) if await has_engines(settings, store) else None
     asked = _unsuccessful(view) if task is None else _named(view, task)
-    told: list[TaskWhy] = [task_why(view.plan, one, explained(machine, one, workers)) for one in asked[:most]]
+    slots = await sizes_for(store, row.project, given, view.plan, asked[:most])
+    told: list[TaskWhy] = [
+        task_why(view.plan, one, explained(machine, one, workers, slots=slots)) for one in asked[:most]
+    ]
     return Explained(run_entry(view.run, OPEN), told, len(asked) - len(told), view.aside)
 
 

@@ -13,6 +13,7 @@ from headrace.cli.output import print_json, print_table, say
 from headrace.cli.where import ANYWHERE, Anywhere
 
 if TYPE_CHECKING:
+    from headrace.cli.station import Pools
     from headrace.dsl.source import Planned
     from headrace.engine.core.problems import Problem
 
@@ -74,15 +75,13 @@ async def _delete(where: Anywhere, name: str) -> int:
     return 0
 
 
-def unknown(planned: Iterable[Planned], known: frozenset[str] | None) -> list[Problem]:
-    """The warnings about tasks whose pool has no slots. `known`: pools that have; None: a server looks itself."""
-    from headrace.dsl.unsupported import unknown_pools
-
+async def unknown(planned: Iterable[Planned], pools: Pools) -> list[Problem]:
+    """The warnings about tasks whose pool has no slots there; none where a server looks itself."""
+    warned = [(one, warning) for one in planned for warning in one.warnings if warning.code == "unknown_pool"]
+    known = await pools.known() if warned else None  # most workflows name none
     if known is None:
         return []
-    lacking: list[Problem] = []
-    for one in planned:
-        paths = {problem.path for problem in unknown_pools(one.plan.workflow, known)}
-        warned = [warning for warning in one.warnings if warning.code == "unknown_pool"]
-        lacking += [warning for warning in warned if warning.path in paths]
-    return lacking
+    from headrace.dsl.unsupported import unknown_pools
+
+    lacking = {id(one): {each.path for each in unknown_pools(one.plan.workflow, known)} for one, _ in warned}
+    return [warning for one, warning in warned if warning.path in lacking[id(one)]]

@@ -43,7 +43,7 @@ def register(
 async def _register(settings: Settings, planned: list[Planned], json: bool) -> int:
     entries = []
     async with keeping(settings) as station:
-        if lacking := unknown(planned, await station.pools.known()):
+        if lacking := await unknown(planned, station.pools):
             raise InvalidWorkflow(lacking)
         for one in planned:
             kept = await station.workflows.register(one.plan)

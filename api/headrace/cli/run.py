@@ -109,7 +109,7 @@ async def _run(
     source = planned.source
     async with embedded(settings, own=True, go_on=False) as home:
         station = _station(settings, home)
-        for warning in unknown([planned], await station.pools.known()):
+        for warning in await unknown([planned], station.pools):
             say(f"warning: {warning}")
         if home.left:
             runs = "one run" if home.left == 1 else f"{home.left} runs"

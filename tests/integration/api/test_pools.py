@@ -47,10 +47,12 @@ async def test_a_pool_limits_tasks_and_may_be_changed_while_they_run(api: Api, t
     run = await api.start("load")
     await stands(api, used=4, waiting=3)
     why = await api.get(f"/runs/{run}/tasks/load%5B4%5D/why")
-    assert "pool db" in str(why)
+    assert "waits for 2 of the 4 slots of pool db" in str(why)
     await api("PUT", "/pools/db", json={"slots": 6})
     await stands(api, used=6, waiting=2)
     await api("PUT", "/pools/db", json={"slots": 0, "note": "closed for the night"})
+    why = await api.get(f"/runs/{run}/tasks/load%5B4%5D/why")
+    assert "pool db is closed" in str(why)
     gate.touch()
     await stands(api, used=0, waiting=2)
     [one] = (await api.get("/pools"))["items"]

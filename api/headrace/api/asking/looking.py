@@ -9,6 +9,7 @@ from typing import NamedTuple, overload
 import msgspec
 
 from headrace.api.asking.finding import SHOWN, run_of
+from headrace.api.asking.pools import sizes_for
 from headrace.api.office import Office
 from headrace.api.paging import Page, cursor_of, place_of
 from headrace.api.problems import Problem, missing
@@ -156,8 +157,9 @@ async def states_page(
     places, following = listed(snapshot, states, cursor, limit)
     views = await with_errors(office, snapshot, [snapshot.layout.view(at) for at in places])
     machine = await snapshot.explaining()
-    workers = await _workers(office, views)
-    items = [task_state(snapshot.plan, view, explained(machine, view, workers, UPSTREAMS)) for view in views]
+    workers, slots = await _workers(office, views), await _slots(office, snapshot, views)
+    told = (explained(machine, view, workers, UPSTREAMS, slots=slots) for view in views)
+    items = [task_state(snapshot.plan, view, each) for view, each in zip(views, told, strict=True)]
     return Page(items, following)
 
 
@@ -169,7 +171,8 @@ async def why(office: Office, snapshot: Snapshot, spot: Spot, *, sentences: bool
     """One task run with all of its upstreams; and why, in sentences."""
     view = (await with_errors(office, snapshot, [spot.view]))[0]
     machine = await snapshot.explaining()
-    told = explained(machine, view, await _workers(office, [view]))
+    slots = await _slots(office, snapshot, [view])
+    told = explained(machine, view, await _workers(office, [view]), slots=slots)
     return (task_why if sentences else task_state)(snapshot.plan, view, told)
 
 
@@ -194,6 +197,10 @@ async def with_errors(office: Office, snapshot: Snapshot, views: Sequence[TaskVi
 def _spared(state: int, attempt: int) -> bool:
     """Whether nothing can have gone wrong yet, or nothing has."""
     return state == State.SUCCEEDED or (attempt < 2 and state in _UNDER_WAY)
+
+
+async def _slots(office: Office, snapshot: Snapshot, views: Iterable[TaskView]) -> dict[str, int]:
+    return await sizes_for(office.store, snapshot.run.project, office.pools, snapshot.plan, views)
 
 
 async def _workers(office: Office, views: Iterable[TaskView]) -> list[WorkerRow] | None:

@@ -17,7 +17,9 @@ from headrace.engine.shell.children import part_of
 from headrace.engine.shell.plans import PlanMissing, Plans
 
 if TYPE_CHECKING:
+    from headrace.engine.core.plan import Plan
     from headrace.engine.ports.store import Store
+    from headrace.engine.shell.views import TaskView
 
 SHOWN = 10
 """Workflows that an answer names."""
@@ -97,9 +99,19 @@ async def drop(store: Store, plans: Plans, project: str, name: str, at: float, p
     return home
 
 
-async def known(store: Store, project: str, given: Iterable[str] = ()) -> frozenset[str]:
-    """The names that have a size."""
-    return frozenset(given) | {row.name for row in await store.pools(project)}
+async def sizes(store: Store, project: str, given: Mapping[str, int]) -> dict[str, int]:
+    """Slots by name, of pools that have any or are closed."""
+    return {**given, **{row.name: row.slots for row in await store.pools(project)}}
+
+
+async def sizes_for(
+    store: Store, project: str, given: Mapping[str, int], plan: Plan, tasks: Iterable[TaskView]
+) -> dict[str, int]:
+    """The same, where one of these task runs waits for slots; else nothing is looked for."""
+    for task in tasks:
+        if task.state == "queued" and plan.tasks[plan.index[task.id]].pool is not None:
+            return await sizes(store, project, given)
+    return {}
 
 
 def _told(home: int, at: float) -> InboxRow:

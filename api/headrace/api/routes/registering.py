@@ -17,7 +17,7 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import AUTHOR
 from headrace.api.asking.authoring import refused, row_of
 from headrace.api.asking.finding import versions_of
-from headrace.api.asking.pools import known
+from headrace.api.asking.pools import sizes
 from headrace.api.asking.starting import key_reused
 from headrace.api.office import Office
 from headrace.api.problems import Problem, missing
@@ -89,7 +89,7 @@ async def register_workflow(
     """YAML or JSON, by the content type. The answer is 201 with a new version; 200 with the version that the same plan is
     already, its description, tags and schedules renewed; 422 with the problems of `headrace validate --json`. With
     `dry_run` nothing is registered. Nothing of the text is run here: Python tasks are found where workers have them."""
-    named = await known(office.store, asker.project, office.pools)
+    named = await sizes(office.store, asker.project, office.pools)
     checked = await office.desk.check(body, json=is_json(request), pools=named)
     if checked.version is None:
         raise refused(checked)

@@ -15,7 +15,7 @@ from headrace.api.access.asking import Asker
 from headrace.api.access.guarding import AUTHOR, OPERATOR
 from headrace.api.asking.authoring import row_of
 from headrace.api.asking.finding import version_of
-from headrace.api.asking.pools import known
+from headrace.api.asking.pools import sizes
 from headrace.api.asking.settings import startable
 from headrace.api.asking.starting import Started, recall, start
 from headrace.api.office import Office
@@ -73,7 +73,7 @@ async def start_inline_run(
     whole = asked(request, body)
     if again := await recall(office, asker, whole):
         return answered(request, office, asker, again)
-    named = await known(office.store, asker.project, office.pools)
+    named = await sizes(office.store, asker.project, office.pools)
     if isinstance(data.workflow, str):
         checked, _ = await office.desk.accept(data.workflow.encode(), json=False, pools=named)
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from headrace.api.showing.times import instant
@@ -62,15 +63,24 @@ def explained(
     task: TaskView,
     workers: Sequence[WorkerRow] | None = None,
     most: int | None = None,
+    *,
+    slots: Mapping[str, int] = MappingProxyType({}),
 ) -> Explanation | None:
     """The core's explanation, with at most `most` of the upstreams; None for a task inside a map that has not expanded. Where a task waits in the line and none of
-    the `workers` could take it, that is what stands in the way; `workers` None: the process that decides is its own."""
+    the `workers` could take it, that is what stands in the way; `workers` None: the process that decides is its own. `slots`: the sizes of pools."""
     found = machine.explain(Key(machine.plan.index[task.id], task.map), most)
-    if found is None or workers is None:
-        return found
-    return replace(
-        found, blockers=tuple(_unserved(machine.plan, task, one, workers) for one in found.blockers)
-    )
+    if found is None:
+        return None
+    blockers = [_in_pool(one, slots) for one in found.blockers]
+    if workers is not None:
+        blockers = [_unserved(machine.plan, task, one, workers) for one in blockers]
+    return replace(found, blockers=tuple(blockers))
+
+
+def _in_pool(blocker: Blocker, slots: Mapping[str, int]) -> Blocker:
+    if blocker.code != "pool" or blocker.evidence["pool"] not in slots:
+        return blocker
+    return type(blocker)("pool", {**blocker.evidence, "slots": slots[blocker.evidence["pool"]]})
 
 
 def _unserved(plan: Plan, task: TaskView, blocker: Blocker, workers: Sequence[WorkerRow]) -> Blocker:
@@ -134,7 +144,10 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
         case "active_tasks":
             return f"ready, and the run's limit of {said['limit']} active tasks is reached"
         case "pool":
-            return f"ready, and waits for {said['cost']} of the slots of pool {said['pool']}"
+            if said.get("slots") == 0:
+                return f"ready, and pool {said['pool']} is closed: it has 0 slots"
+            of = f"the {said['slots']} slots" if said.get("slots", 0) > 1 else "the slots"
+            return f"ready, and waits for {said['cost']} of {of} of pool {said['pool']}"
         case "retry":
             return (
                 f"attempt {said['attempt']} of {said['of']} failed; the next one is due {_at(said['due_at'])}"
