@@ -15,6 +15,7 @@ from headrace.cli.here import go, keeping, looking, steered
 from headrace.cli.output import print_json, print_table, say
 from headrace.cli.parameters import gather
 from headrace.cli.run import Param, Params
+from headrace.cli.selectors import Exclude, Select, selectors
 from headrace.cli.where import ANYWHERE, Anywhere
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def create(
     ] = "forward",
     max_active: Annotated[int, Parameter(help="How many of its runs may go on at once.")] = 5,
     priority: Annotated[Priority, Parameter(help="Of its runs.")] = "low",
+    select: Select = None,
+    exclude: Exclude = None,
     yes: Annotated[
         bool, Parameter(negative="", help="Begin it; without, only what it would do is shown.")
     ] = False,
@@ -81,6 +84,8 @@ def create(
         "order": order,
         "max_active": _limit(max_active),
         "priority": priority,
+        "select": tuple(selectors("--select", select)),
+        "exclude": tuple(selectors("--exclude", exclude)),
     }
     return go(_create(where, wanted, param or [], params, yes, os.path.abspath(app_dir), json))
 
@@ -123,6 +128,7 @@ async def _create(
 def _preview(plan: BackfillPlan) -> None:
     print(f"{plan.schedule}, {plan.timezone}: {plan.moments} moments, {plan.runs} to run ({plan.reprocess})")
     print("  " + ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in plan.found.items()))
+    _print_part(plan)
     for at in plan.first:
         print(f"  {at}")
     left = plan.runs - len(plan.first) - len(plan.last)
@@ -136,6 +142,12 @@ def _preview(plan: BackfillPlan) -> None:
         )
     else:
         say("Nothing is left to run; --reprocess failed or all runs more.")
+
+
+def _print_part(one: BackfillPlan | BackfillEntry) -> None:
+    said = [f"--select {word}" for word in one.select] + [f"--exclude {word}" for word in one.exclude]
+    if said:
+        print(f"  part of its workflow: {' '.join(said)}")
 
 
 def list_(
@@ -194,6 +206,7 @@ async def _show(where: Anywhere, number: int, moments: bool, state: str | None, 
         return Status.OK
     print(f"{one.backfill}  {one.state}  {one.schedule}  {told(one.progress)}")
     print(f"  reprocess {one.reprocess}, {one.order}, max_active {one.max_active}, priority {one.priority}")
+    _print_part(one)
     print(f"  asked for by {one.by} at {one.created_at}")
     if one.waits_for is not None:
         print(f"  waits for: {one.waits_for}")

@@ -37,6 +37,8 @@ class RemoteBackfills:
                 order=wanted.order,
                 max_active=wanted.max_active,
                 priority=wanted.priority,
+                select=wanted.select,
+                exclude=wanted.exclude,
             )
         )
 

@@ -187,3 +187,21 @@ async def test_the_client_speaks_of_backfills_too(api: Api) -> None:
         assert (await client.backfills.resume(made.backfill)).state == "running"
         assert (await client.backfills.cancel(made.backfill, runs=True)).state == "cancelled"
         assert (await client.backfills.get(made.backfill)).workflow == "sales"
+
+
+async def test_its_runs_are_of_the_part_that_is_selected(api: Api) -> None:
+    await api.register(NIGHTLY.replace("wait: {noop: {}}", "wait: {noop: {}}\n  more: {noop: {}}"))
+    part = {"select": ["wait"], "exclude": []}
+    plan = await planned(api, select=["wait"], dates=["2026-03-27"], **{"from": None, "to": None})
+    assert {name: plan[name] for name in part} == part
+    answer = await api("POST", "/backfills", json={"confirm": plan["plan_id"]})
+    entry = await over(api, answer.json()["backfill"])
+    assert {name: entry[name] for name in part} == part
+    [moment] = (await api.get(f"/backfills/{entry['backfill']}/moments"))["items"]
+    tasks = (await api.get(f"/runs/{moment['run']}/tasks"))["items"]
+    assert {task["id"]: task["state"] for task in tasks} == {"wait": "succeeded", "more": "skipped"}
+    wrong = await api("POST", "/backfills", json={**WEEK, "select": ["wiat"]})
+    assert (wrong.status_code, wrong.json()["problems"][0]["field"]) == (422, "select")
+    async with AsyncClient("http://127.0.0.1", "t", transport=api.client._transport) as client:
+        made = await client.backfills.plan("sales", "2026-03-27", "2026-03-29", exclude=["more"])
+        assert (made.select, made.exclude) == ([], ["more"])

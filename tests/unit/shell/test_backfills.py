@@ -123,6 +123,29 @@ async def test_what_is_asked_for_is_laid_over_what_the_trigger_gives(bench: Rig)
     assert run.priority == "high"
 
 
+async def test_its_runs_may_be_of_a_part_of_the_workflow(bench: Rig) -> None:
+    tasks = 'tasks: {load: {python: "bodies:body"}, mail: {python: "bodies:body", depends_on: load}}'
+    await registered(bench, DAILY.replace('tasks: {load: {python: "bodies:body"}}', tasks))
+    row = await asked(bench, dates=("2023-11-10",), exclude=("mail",))
+    await tick(bench)
+    [run] = await runs(bench)
+    trigger = json.loads(run.trigger)
+    assert (trigger["backfill"], trigger["exclude"], trigger["selected"]) == (row.no, ["mail"], ["load"])
+    assert bench.worker.names == ["load"]
+    with pytest.raises(Refused, match="laod") as refused:
+        await asked(bench, select=("laod",))
+    assert refused.value.field == "select"
+
+
+async def test_a_part_that_a_newer_version_does_not_have_is_told(bench: Rig) -> None:
+    await registered(bench)
+    row = await asked(bench, dates=("2023-11-10",), select=("load",))
+    await registered(bench, DAILY.replace("{load: {", "{fetch: {"))
+    await tick(bench)
+    assert await counts(bench, row) == {"refused": 1}
+    assert "load" in ((await stands(bench, row)).problem or "")
+
+
 @pytest.mark.parametrize("order", ["forward", "backward"])
 async def test_each_moment_has_one_run_in_order_and_no_more_go_on_than_may(bench: Rig, order: str) -> None:
     await registered(bench)

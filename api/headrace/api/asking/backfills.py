@@ -23,6 +23,7 @@ from headrace.engine.ports.acts import Act, Once, Repeated
 from headrace.engine.ports.backfills import BackfillRow
 from headrace.engine.ports.store import Store
 from headrace.engine.shell.schedules.asking import Outlook, Refused, Wanted, outlook
+from headrace.engine.shell.schedules.filling import selection_of
 from headrace.engine.shell.schedules.firing import Firing
 
 NOT_THERE = {"no_workflow": 404}
@@ -90,6 +91,7 @@ async def confirm(
             "reprocess": new.reprocess,
             "max_active": new.max_active,
             "params": sorted(packed.wanted.params),
+            **selection_of(new)._asdict(),
         }
     )
     if act.once is None:

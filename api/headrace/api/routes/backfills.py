@@ -83,6 +83,8 @@ async def create_backfill(
         order=data.order,
         max_active=data.max_active,
         priority=data.priority,
+        select=tuple(data.select),
+        exclude=tuple(data.exclude),
     )
     plan = await backfills.plan(office.store, firing, asker.project, wanted, asker.actor, asker.now)
     return Response(plan, status_code=200)

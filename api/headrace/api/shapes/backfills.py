@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from headrace.api.shapes.runs import TEXT, Name, PriorityWord, Reason
+from headrace.api.shapes.runs import TEXT, Name, PriorityWord, Reason, Text
 from headrace.engine.core.backfills import MOST, MOST_ACTIVE
 
 BackfillState = Literal["running", "paused", "cancelled", "done"]
@@ -23,7 +23,8 @@ class BackfillBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, ren
     """First what is wanted: the answer is a plan. Then `confirm` with its `plan_id`, alone: the backfill begins. `schedule`: the id or
     its end, where the workflow has several. `from` and `to`: days in the schedule's zone, the last one whole, or times; `dates`:
     such days, instead. `params`: laid over what the schedule gives. `reprocess`: moments without a run (missing), those too whose
-    newest run has not succeeded (failed), or every one (all)."""
+    newest run has not succeeded (failed), or every one (all). `select`, `exclude`: selectors (`a`, `+a`, `a+`, `tag:x`) of the part of
+    the workflow that its runs run."""
 
     workflow: Name | None = None
     schedule: Schedule | None = None
@@ -35,6 +36,8 @@ class BackfillBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, ren
     order: Order = "forward"
     max_active: Active = 5
     priority: PriorityWord = "low"
+    select: list[Text] = []
+    exclude: list[Text] = []
     confirm: Annotated[str, Meta(min_length=1, max_length=200_000)] | None = None
 
 
@@ -56,6 +59,8 @@ class BackfillPlan(msgspec.Struct, kw_only=True):
     order: Order
     max_active: int
     priority: PriorityWord
+    select: list[str]
+    exclude: list[str]
     expires_at: str
 
 
@@ -88,6 +93,8 @@ class BackfillEntry(msgspec.Struct, kw_only=True):
     max_active: int
     priority: PriorityWord
     params: dict[str, Any] | None
+    select: list[str]
+    exclude: list[str]
     problem: str | None
     by: str
     paused_by: str | None

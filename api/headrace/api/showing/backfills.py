@@ -9,9 +9,10 @@ from headrace.api.shapes.backfills import BackfillEntry, BackfillMomentEntry, Ba
 from headrace.api.showing.times import instant
 from headrace.api.veiling import Veil
 from headrace.engine.core.schedules.timetable import Calendar, day_of
-from headrace.engine.ports.backfills import MOMENT_STATES, BackfillMoment, BackfillRow
+from headrace.engine.ports.backfills import MOMENT_STATES, BackfillMoment, BackfillRow, NewBackfill
 from headrace.engine.ports.workflow_settings import WorkflowSettings
 from headrace.engine.shell.schedules.asking import Outlook
+from headrace.engine.shell.schedules.filling import selection_of
 from headrace.engine.shell.schedules.reading import read
 
 SHOWN = 10
@@ -35,6 +36,7 @@ def backfill_entry(
         max_active=row.max_active,
         priority=row.priority,  # type: ignore[arg-type]
         params=veil.value(row.params),
+        **_selected(row),
         problem=None if veil.redacted else row.problem,
         by=row.by,
         paused_by=row.paused_by,
@@ -80,8 +82,14 @@ def backfill_plan(outlook: Outlook, plan_id: str, now: float) -> BackfillPlan:
         order=new.order,  # type: ignore[arg-type]
         max_active=new.max_active,
         priority=new.priority,  # type: ignore[arg-type]
+        **_selected(new),
         expires_at=instant(now + GOOD_FOR),
     )
+
+
+def _selected(row: BackfillRow | NewBackfill) -> dict[str, list[str]]:
+    part = selection_of(row)
+    return {"select": list(part.select), "exclude": list(part.exclude)}
 
 
 def _waits_for(row: BackfillRow, found: Mapping[str, int], settings: WorkflowSettings | None) -> str | None:

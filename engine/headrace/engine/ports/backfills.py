@@ -29,7 +29,7 @@ begun for it."""
 
 class NewBackfill(NamedTuple):
     """A backfill to begin. `trigger`: the schedule's, as JSON; `params`: JSON, laid over what the trigger gives; `moments`: in the
-    order of their turns."""
+    order of their turns; `selection`: selectors of the part of the graph that its runs run, {select, exclude} as JSON, None: all."""
 
     project: str
     workflow: str
@@ -43,11 +43,12 @@ class NewBackfill(NamedTuple):
     by: str
     created_at: float
     moments: tuple[float, ...]
+    selection: bytes | None = None
 
 
 class BackfillRow(NamedTuple):
     """A backfill. `revision` counts its changes; `due_at`: when it is to be looked at again, None: when one of its runs has ended.
-    `problem`: why the last moment that was refused was. `finished_at`: when nothing of it was left to wait for."""
+    `problem`: why the last moment that was refused was. `finished_at`: when nothing of it was left to wait for. `selection`: as of `NewBackfill`."""
 
     no: int
     project: str
@@ -69,6 +70,7 @@ class BackfillRow(NamedTuple):
     created_at: float
     changed_at: float
     finished_at: float | None
+    selection: bytes | None = None
 
 
 class BackfillMoment(NamedTuple):

@@ -35,7 +35,7 @@ STEPS = {
     "0008": "backfills",
     "0009": "lines of the audit found by who, what and which",
     "0010": "waits that people and signals end",
-    "0011": "pools",
+    "0011": "pools, backfills of a part of a workflow",
 }
 """Every revision and what it brings."""
 

@@ -405,6 +405,7 @@ backfills = Table(
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("selection", LargeBinary),
     Index("backfills_of_project", "project", "no"),
     Index("backfills_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("backfills_going_on", "no", sqlite_where=text("finished_at IS NULL")),

@@ -28,6 +28,8 @@ class AsyncBackfills:
         order: str = "forward",
         max_active: int = 5,
         priority: str = "low",
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> BackfillPlan:
         """What a backfill would do; nothing is done yet. Takes an operator.
 
@@ -38,6 +40,7 @@ class AsyncBackfills:
             reprocess: missing | failed | all.
             order: forward | backward.
             max_active: how many of its runs may go on at once.
+            select, exclude: selectors of the part of the workflow that its runs run.
         """
         given: dict[str, Any] = {
             "workflow": workflow,
@@ -50,6 +53,8 @@ class AsyncBackfills:
             "order": order,
             "max_active": max_active,
             "priority": priority,
+            "select": list(select),
+            "exclude": list(exclude),
         }
         return await self._connection.post(BackfillPlan, "backfills", body=given)
 

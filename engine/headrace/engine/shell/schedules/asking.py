@@ -40,6 +40,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     order: str = "forward"
     max_active: int = 5
     priority: str = "low"
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 class Refused(Exception):
@@ -76,9 +78,18 @@ async def outlook(store: Store, firing: Firing, project: str, wanted: Wanted, by
     if version is None:
         raise Refused("no_workflow", "workflow", f"There is no workflow {row.workflow}.")
     try:  # what would be refused for the first will be for the others
-        await firing.run(schedule, version, moments[0], now, params=wanted.params, once=False)
+        await firing.run(
+            schedule,
+            version,
+            moments[0],
+            now,
+            params=wanted.params,
+            once=False,
+            select=wanted.select,
+            exclude=wanted.exclude,
+        )
     except CannotFire as why:
-        raise Refused("cannot_start", "params", f"No run could be begun: {why}") from None
+        raise Refused("cannot_start", why.field, f"No run could be begun: {why}") from None
     ends = await store.newest_runs(project, row.id, moments)
     newest = {moment: newest_of(ends.get(moment)) for moment in moments}
     words = {None: "going_on", True: "succeeded", False: "failed"}
@@ -96,6 +107,9 @@ async def outlook(store: Store, firing: Firing, project: str, wanted: Wanted, by
         by,
         now,
         moments,
+        msgspec.json.encode({"select": wanted.select, "exclude": wanted.exclude})
+        if wanted.select or wanted.exclude
+        else None,
     )
     todo = tuple(moment for moment in moments if backfills.has_turn(wanted.reprocess, newest[moment]))
     return Outlook(new, todo, {word: found[word] for word in FOUND if found[word]})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,7 @@ from headrace.engine.ports.backfills import (
     BackfillRow,
     BackfillStep,
     DueBackfill,
+    NewBackfill,
 )
 from headrace.engine.ports.schedules import RunEnd
 from headrace.engine.ports.store import NewRun, Store
@@ -116,6 +118,7 @@ class Filling:
     ) -> tuple[list[NewRun], list[Turn], str | None]:
         """The runs of these turns, the turns that have none, and why not."""
         row = due.backfill
+        part = selection_of(row)
         runs: list[NewRun] = []
         refused: list[Turn] = []
         problem = None
@@ -132,6 +135,8 @@ class Filling:
                         params=msgspec.json.decode(row.params),
                         more={"backfill": row.no},
                         follows=None if turn.newest is None else turn.newest.id,
+                        select=part.select,
+                        exclude=part.exclude,
                     )
                 )
             except (CannotFire, ValueError) as why:
@@ -146,6 +151,18 @@ def read_for(row: BackfillRow) -> Schedule:
     """The schedule as it was when the backfill was asked for, with the backfill's own priority. Raises ValueError for what this
     release does not know."""
     return read(row.schedule, row.trigger)._replace(priority=row.priority)
+
+
+class Selection(NamedTuple):
+    """Selectors of the part of the graph that runs; with neither, all of it."""
+
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+
+def selection_of(row: BackfillRow | NewBackfill) -> Selection:
+    """What of the graph its runs run."""
+    return Selection() if row.selection is None else Selection(**msgspec.json.decode(row.selection))
 
 
 def newest_of(end: RunEnd | None) -> Newest | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -24,7 +24,11 @@ LONGEST_AGO = 10 * 366 * 86_400.0
 
 
 class CannotFire(Exception):
-    """No run can be begun for the moment; the text says why."""
+    """No run can be begun for the moment; the text says why. `field`: what of the request is wrong, if it is."""
+
+    def __init__(self, why: str, field: str = "params") -> None:
+        self.field = field
+        super().__init__(why)
 
 
 class Given(NamedTuple):
@@ -76,10 +80,12 @@ class Firing:
         more: Mapping[str, Json] | None = None,
         once: bool = True,
         follows: str | None = None,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
     ) -> NewRun:
         """The run of that moment. `priority`: of the workflow, where the trigger says none; `params`: laid over what the trigger
         gives; `more`: goes into the run's trigger; `once`: it is the one run that the schedule has for the moment, or, with
-        `follows`, the one that follows upon that run. Raises CannotFire."""
+        `follows`, the one that follows upon that run; `select`, `exclude`: the part of the graph that it runs. Raises CannotFire."""
         event = self._event(schedule.timetable, moment)
         try:
             plan = (await self._plans.get(version.plan)).plan
@@ -98,11 +104,15 @@ class Firing:
                 scheduled_at=moment,
                 event=event,
                 entropy=self._entropy,
+                select=select,
+                exclude=exclude,
             )
         except EvaluationError as wrong:
             raise CannotFire(f"its parameters cannot be judged: {wrong}") from wrong
         except InvalidWorkflow as invalid:
-            raise CannotFire(" ".join(str(problem) for problem in invalid.problems)) from invalid
+            first, *_ = *invalid.problems[0].path, "params"
+            field = str(first) if first in ("select", "exclude") else "params"
+            raise CannotFire(" ".join(str(problem) for problem in invalid.problems), field) from invalid
         except PlanMissing as missing:
             raise CannotFire(str(missing)) from missing
 

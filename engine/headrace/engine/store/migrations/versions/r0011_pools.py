@@ -1,4 +1,4 @@
-"""Pools that people give a size."""
+"""Pools that people give a size; backfills of a part of a workflow."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "name"),
     )
+    op.add_column("backfills", sa.Column("selection", sa.LargeBinary(), nullable=True))
 
 
 def downgrade() -> None:
