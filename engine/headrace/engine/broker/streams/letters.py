@@ -14,7 +14,7 @@ from headrace.engine.ports.store import OutcomeUnknown, StoreUnavailable
 LOOK_EVERY = 2.0
 """Seconds between looks at the table; `look` does not wait for the next."""
 
-HELD = 60.0
+HELD = 20.0
 """Seconds for which one engine has the letters that it took. Whatever it has not published by then another takes."""
 
 AT_ONCE = 100
