@@ -88,6 +88,13 @@ def test_a_pool_a_hand_back_a_child_a_moment_and_members_are_named() -> None:
     assert told(pilot, "c") == [("timer", {"due_at": None})]
     pilot.machine.board.live[Key(plan.index["c"])].child = "run-2"
     assert told(pilot, "c") == [("child", {"run": "run-2"})]
+    key = Key(plan.index["a"])
+    pilot.machine.board.live[key].attempt = 2  # its first has failed, and it asks again
+    assert told(pilot, "a") == [("line", {})]
+    pilot.machine.reasons = {key: "pool"}
+    assert told(pilot, "a") == [("pool", {"pool": "db", "cost": 2})]
+    pilot.machine.reasons = {key: "handed_back"}
+    assert told(pilot, "a") == [("line", {})]
     back = Pilot(flow(py("a")))
     begun(back)
     send = back.flying.pop()

@@ -64,7 +64,7 @@ def explain(board: Board, key: Key, most: int | None = None, reasons: Reasons = 
     if state.final:
         blockers = tuple(_decided(board, block, slot, upstream, reasons))
         return Explanation(key, state.word, "final", upstream, blockers, total)
-    blockers = tuple(_blockers(board, block, slot, state, upstream))
+    blockers = tuple(_blockers(board, block, slot, state, upstream, reasons.get(key)))
     verdict = _verdict(board, block, slot, state, blockers)
     return Explanation(key, state.word, verdict, upstream, blockers, total)
 
@@ -134,8 +134,14 @@ def outlook(rule: Rule, seen: int, closed: bool) -> set[Verdict]:
 
 
 def _blockers(
-    board: Board, block: Block, slot: int, state: TaskState, upstream: tuple[UpstreamState, ...]
+    board: Board,
+    block: Block,
+    slot: int,
+    state: TaskState,
+    upstream: tuple[UpstreamState, ...],
+    reason: str | None,
 ) -> list[Blocker]:
+    """`reason`: the row's, where it is known."""
     status = board.status
     found: list[Blocker] = []
     if status.state is RunState.QUEUED:
@@ -150,9 +156,9 @@ def _blockers(
             found += _pending(board, block, slot, upstream)
         case TaskState.QUEUED:
             pool = board.plan.tasks[block.node(slot)].pool
-            waits = pool is not None and live is not None and live.attempt == 0
+            asks = reason == "pool" or (reason is None and live is not None and live.attempt == 0)
             found.append(
-                Blocker("pool", {"pool": pool.name, "cost": pool.cost}) if waits and pool else Blocker("line")
+                Blocker("pool", {"pool": pool.name, "cost": pool.cost}) if asks and pool else Blocker("line")
             )
         case TaskState.DISPATCHED | TaskState.RUNNING:
             assert live is not None
