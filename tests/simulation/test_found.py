@@ -9,13 +9,25 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.engine.core.workflow import Limits, Noop, Pool, PythonCall, Retry, Sleep, Switch, Task
+from headrace.engine.core.workflow import Group, Limits, Noop, Pool, PythonCall, Retry, Sleep, Switch, Task
 from headrace.engine.shell.settings import EngineSettings
 from headrace.runners.attempt import Attempt, Outcome
 from headrace.testing.simulation.bodies import Does
 from headrace.testing.simulation.faults import Act
 from headrace.testing.simulation.world import World
-from tests.support.scenes import BODY, SCENE, body, executions, flow, play, run_state, seconds, states, told
+from tests.support.scenes import (
+    BODY,
+    SCENE,
+    body,
+    executions,
+    flow,
+    play,
+    run_state,
+    seconds,
+    states,
+    takes,
+    told,
+)
 
 NARROW = replace(SCENE, engines=1, workers=(1,))
 """One engine, and a worker that does one thing at a time: what is ready waits."""
@@ -96,3 +108,18 @@ def test_no_turn_waits_for_nothing() -> None:
     told(world.run())
     assert run_state(world) == "succeeded"
     assert world.timeline.steps < 20_000
+
+
+def test_a_second_kill_is_answered_though_it_changes_nothing() -> None:
+    acts = (Act(1.0, "kill_worker", 0, 0, 5.0), Act(1.5, "kill_run"), Act(2.5, "kill_run"))
+    world = play(flow(body("a")), busy(6.0), *acts, scene=NARROW)
+    assert run_state(world) == "cancelled"
+
+
+@pytest.mark.parametrize("amount", [4, 8, 28], ids=["skip", "succeed", "cancel"])
+def test_what_is_asked_of_a_group_is_refused(amount: int) -> None:
+    """It changed nothing, and was answered nowhere."""
+    workflow = flow(Task("g", Group((body("a"), body("b")))), body("z"))
+    world = play(workflow, takes(3.0), Act(1.0, "task", 0, amount), scene=NARROW)
+    assert world.client._shapes[0].plan.ids[amount % 4] == "g"
+    assert run_state(world) == "succeeded"

@@ -12,10 +12,14 @@ from headrace.engine.core.events import (
     AttemptFailed,
     AttemptSkipped,
     AttemptSucceeded,
+    CancelAsked,
     Event,
+    PauseAsked,
     Picked,
     Redelivered,
     RerunAsked,
+    ResumeAsked,
+    TaskAsked,
     TimerFired,
 )
 from headrace.engine.core.keys import Key
@@ -26,6 +30,7 @@ from headrace.engine.shell.history import Recorded
 FLYING = (TaskState.DISPATCHED, TaskState.RUNNING)
 REPORTED = (AttemptSucceeded, AttemptFailed, AttemptSkipped)
 """How a worker's report ends an attempt."""
+ASKED = (CancelAsked, PauseAsked, ResumeAsked, RerunAsked, TaskAsked)
 
 _RunKey = tuple[int, int, int, int]  # run, generation, task, map
 
@@ -36,7 +41,7 @@ class Histories:
     def __init__(self, name: Callable[[Sequence[int]], str], fault: Callable[[str], None]) -> None:
         self._name = name
         self._fault = fault
-        self._answered: dict[tuple[int, str], int] = defaultdict(int)  # by run and who asked for a rerun
+        self._answered: dict[tuple[int, str], int] = defaultdict(int)  # by run and who asked for something
         self._last: dict[_RunKey, int] = {}
         self._sent: dict[_RunKey, tuple[int, int]] = {}  # the delivery that counts
         self._ends: set[tuple[_RunKey, int]] = set()
@@ -47,14 +52,16 @@ class Histories:
         content = history.NoContent()
         for run, body in raw.execute("SELECT run, body FROM history ORDER BY run, seq").fetchall():
             self._batch(run, history.decode(bytes(body), content))
+        kept = {key for (key,) in raw.execute("SELECT key FROM once")}  # those whose command the store took
         for (run, by), times in self._answered.items():
-            if times > 1:
+            if times > 1 and by in kept:
                 self._fault(f"I3: what {by} asked for in run {run} was answered {times} times")
+        for by in sorted(kept.difference(by for _, by in self._answered)):
+            self._fault(f"I3: what {by} asked for was never answered")
 
     def _batch(self, run: int, past: Recorded) -> None:
         for refusal in past.refused:
-            if refusal.kind == "rerun":
-                self._answered[run, refusal.by] += 1
+            self._answered[run, refusal.by] += 1
         moves: dict[int, list[Transition]] = defaultdict(list)
         for move in past.transitions:
             moves[move.event].append(move)
@@ -63,7 +70,7 @@ class Histories:
             return run, past.generation, key.task, key.map
 
         for place, event in enumerate(past.events):
-            if isinstance(event, RerunAsked):
+            if isinstance(event, ASKED):
                 self._answered[run, event.by] += 1
             elif isinstance(event, Picked | Redelivered):
                 key = key_of(event.key)

@@ -263,6 +263,11 @@ def _task_asked(body: TaskBody, live: LiveRun, at: float) -> Event:
         raise Refused(f"The run is {machine.status.state.word}; retry the task, or rerun the run.")
     if state.final:
         raise Refused(f"{body.task} is {state.word} already; when the run has ended, rerun it from there.")
+    stands_for = machine.stands_for(key)
+    if stands_for is not None:
+        raise Refused(
+            f"{body.task} stands for its {stands_for} and runs nothing itself: {body.action} those, or cancel the run."
+        )
     if body.action == "retry" and not machine.can_retry(key):
         raise Refused(
             f"{body.task} is {state.word}; only one that waits for its next attempt or poll can be retried."

@@ -9,7 +9,16 @@ import msgspec
 
 from headrace.engine.core.decision import Decision, Effect, Ready, Transition
 from headrace.engine.core.evaluation import Artifact
-from headrace.engine.core.events import Continued, Resumed
+from headrace.engine.core.events import (
+    CancelAsked,
+    Continued,
+    Decided,
+    PauseAsked,
+    RerunAsked,
+    ResumeAsked,
+    Resumed,
+    TaskAsked,
+)
 from headrace.engine.core.keys import Key
 from headrace.engine.core.run import RunInfo
 from headrace.engine.core.workflow import Priority
@@ -36,6 +45,8 @@ def _trace(trigger: bytes) -> str | None:
 
 _SILENT = frozenset((Continued, Resumed))
 """Events of the engine's own that change nothing by themselves."""
+_ASKED = frozenset((CancelAsked, PauseAsked, ResumeAsked, RerunAsked, TaskAsked, Decided))
+"""What people and programs ask for."""
 
 
 class LiveRun:
@@ -159,8 +170,9 @@ class LiveRun:
 
     @property
     def changed(self) -> bool:
-        """Whether the decision says anything; stale events alone do not. One that only made something ready does: what follows
-        from it later could not be decided again without it."""
+        """Whether the decision says anything; stale events alone do not, but for what somebody has asked for: history is where the
+        answer to that is looked for. One that only made something ready does: what follows from it later could not be decided
+        again without it."""
         decision = self.decision
         return bool(
             decision.transitions
@@ -172,4 +184,5 @@ class LiveRun:
                 type(event) not in _SILENT
                 for event in (decision.events if len(decision.events) > decision.stale else ())
             )
+            or any(type(event) in _ASKED for event in decision.events)
         )

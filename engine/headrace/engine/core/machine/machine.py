@@ -108,6 +108,16 @@ class RunMachine:
         live = self.board.live.get(key)
         return () if live is None else tuple(vote.by for vote in waits.asked(live).votes)
 
+    def stands_for(self, key: Key) -> str | None:
+        """What a task run stands for that runs nothing itself: the tasks of a group, or the items of a map that has expanded; None
+        for any other."""
+        spot = self.board.locate(key)
+        if spot is None:
+            return None
+        if spot[1] in spot[0].children:
+            return "items"
+        return "tasks" if self.board.static.is_group[key.task] else None
+
     def can_retry(self, key: Key) -> bool:
         """Whether the task run waits between two attempts, so that the next may begin now."""
         spot = self.board.locate(key)
