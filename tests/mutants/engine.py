@@ -1,6 +1,6 @@
 """The shell: the order of deciding, committing and telling; leases, the line, limits, and what replay notices."""
 
-from tests.mutants.mutant import SHELL, Mutant
+from tests.mutants.mutant import CORE, SHELL, Mutant
 
 _ENGINE = "tests/unit/shell/test_engine.py"
 _CHILDREN = "tests/unit/shell/test_children.py"
@@ -192,7 +192,7 @@ ENGINE = (
     ),
     Mutant(
         "pool-overdrawn",
-        f"{SHELL}/pools.py",
+        f"{CORE}/limits.py",
         "used + cost <= size",
         "used <= size",
         f"{_DISPATCHING}::test_a_pool_grants_its_slots_and_no_more",
@@ -200,17 +200,17 @@ ENGINE = (
     ),
     Mutant(
         "one-run-too-many",
-        f"{SHELL}/admission.py",
-        "if len(active) < limit and not",
-        "if len(active) <= limit and not",
+        f"{CORE}/concurrency.py",
+        "Share(runs, size=active)",
+        "Share(runs, size=active + 1)",
         f"{_DISPATCHING}::test_active_runs_lets_the_next_run_start_when_one_has_ended",
         "`active_runs: 1` keeps two nights from writing the same table.",
     ),
     Mutant(
         "next-run-never-starts",
         f"{SHELL}/admission.py",
-        "admitted.append(waiting.pop(0))",
-        "waiting.pop(0)\n            return []",
+        "        self._limits.free(live.no)\n        return self._settle()",
+        "        self._limits.free(live.no)\n        return []",
         f"{_DISPATCHING}::test_active_runs_lets_the_next_run_start_when_one_has_ended",
         "The second night would wait for ever.",
     ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import MACHINE, SHELL, Mutant
+from tests.mutants.mutant import CORE, MACHINE, SHELL, Mutant
 
 _LEDGER = "tests/unit/shell/test_ledger.py"
 _POOLS = "tests/unit/core/machine/test_pools.py"
 _MAILBOX = "tests/integration/shell/test_limits.py"
+_SHARES = "tests/unit/core/test_limits.py"
+_KEYS = "tests/unit/shell/test_concurrency.py"
 _MODEL = "tests/simulation/protocol/test_slots.py::test_the_ledger_decides_as_its_model_does"
 
 LIMITS = [
@@ -29,7 +31,7 @@ LIMITS = [
     Mutant(
         "freed-does-not-wait",
         f"{SHELL}/ledger.py",
-        "if claimant in limit.freed or (struck if held else self._complete):",
+        "if claimant in self._freed or (struck if held else self._complete):",
         "if True:",
         f"{_LEDGER}::test_what_is_freed_before_the_row_that_holds_it_was_read_is_free",
         "What was given back before the grant was read would be held for ever.",
@@ -53,7 +55,7 @@ LIMITS = [
     Mutant(
         "grant-is-not-held",
         f"{SHELL}/ledger.py",
-        "                batch.inbox_new.append(InboxRow(0, part, None, HELD, encode(claim), batch.at))\n",
+        "            batch.inbox_new.append(InboxRow(0, part, None, HELD, encode(claim), batch.at))\n",
         "",
         f"{_MODEL}[0]",
         "The next owner of the home part would grant the same slot again.",
@@ -65,5 +67,37 @@ LIMITS = [
         "            batch.inbox_done.append(row)\n",
         f"{_LEDGER}::test_who_asks_for_what_it_holds_is_told_again",
         "A task run whose owner died with the grant would wait for ever.",
+    ),
+    Mutant(
+        "shares-one-by-one",
+        f"{CORE}/limits.py",
+        "if not all(other is limit or other.room(rank, cost) for other, cost in line.costs):",
+        "if False:",
+        f"{_SHARES}::test_all_that_one_needs_is_taken_at_once_or_nothing_of_it",
+        "A run would go on with one of its keys, while another run has the other.",
+    ),
+    Mutant(
+        "passed-for-ever",
+        f"{CORE}/limits.py",
+        "if behind.passed == PASSED:",
+        "if False:",
+        f"{_SHARES}::test_who_needs_two_limits_is_not_passed_for_ever",
+        "A run that needs two keys would starve behind runs that need one.",
+    ),
+    Mutant(
+        "large-share-starves",
+        f"{CORE}/limits.py",
+        "if self.barrier is not None and self.barrier < rank:",
+        "if False:",
+        f"{_SHARES}::test_somebody_behind_does_not_pass_by_way_of_another_limit",
+        "Small tasks would take every slot that comes free, and a large one never gets its own.",
+    ),
+    Mutant(
+        "superseded-run-keeps-its-key",
+        f"{SHELL}/admission.py",
+        "            self._post(live, cancel_row(live.part.number, no, share, 0.0))\n",
+        "            pass\n",
+        f"{_KEYS}::test_cancel_in_progress_begins_when_the_older_run_has_ended",
+        "The newer run would wait for the end of one that was to give way.",
     ),
 ]

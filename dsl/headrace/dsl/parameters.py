@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from headrace.dsl.json_schema import violations
 from headrace.dsl.reading import check_values
 from headrace.dsl.words import show
+from headrace.engine.core.concurrency import key_of
 from headrace.engine.core.evaluation import EvaluationError, Evaluator, Scope
 from headrace.engine.core.expressions import ExpressionProblem, has_template, parse_template
 from headrace.engine.core.problems import InvalidWorkflow, Problem, did_you_mean
@@ -19,7 +20,8 @@ def complete(
     """Every parameter's value, in the order of the workflow: the given one, else its default.
 
     `scope` holds `run` and `event`, over which defaults that are templates are judged. Raises InvalidWorkflow with one
-    problem (code `invalid_parameter`, path `params`, name, …) for everything that is wrong, missing or unknown.
+    problem (code `invalid_parameter`, path `params`, name, …) for everything that is wrong, missing or unknown, and for a
+    concurrency key that cannot be judged with these values.
     """
     problems: list[Problem] = []
 
@@ -55,9 +57,20 @@ def complete(
             where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in below)
             tell(name, f"{name}{show(where)[1:-1]}: {message}", None, below)
         completed[name] = value
+    if not problems:
+        problems += _unjudged_keys(workflow, {**scope, "params": completed}, evaluator)
     if problems:
         raise InvalidWorkflow(problems)
     return completed
+
+
+def _unjudged_keys(workflow: Workflow, scope: Scope, evaluator: Evaluator) -> Iterator[Problem]:
+    for place, entry in enumerate(workflow.concurrency):
+        try:
+            key_of(entry, scope, evaluator)
+        except EvaluationError as problem:
+            message = f"the key of concurrency[{place}] cannot be judged: {problem}."
+            yield Problem("invalid_parameter", message, None, ("concurrency", place, "key"))
 
 
 def _default(default: Json, scope: Scope, evaluator: Evaluator) -> Json:

@@ -19,8 +19,6 @@ def not_supported(workflow: Workflow) -> list[Problem]:
 
 
 def _of_workflow(workflow: Workflow) -> Iterator[Problem]:
-    if workflow.concurrency:
-        yield _problem("concurrency", ("concurrency",))
     if workflow.retention is not None:
         yield _problem("retention", ("retention",))
     if workflow.notify:
@@ -45,7 +43,7 @@ def _of_tasks(tasks: tuple[Task, ...], path: Path, prefix: str) -> Iterator[Prob
         if task.compensate is not None:
             yield _problem("compensate", (*here, "compensate"), name)
         if task.concurrency:
-            yield _problem("concurrency", (*here, "concurrency"), name)
+            yield _problem("concurrency of a task", (*here, "concurrency"), name)
         if isinstance(task.work, Group):
             if task.work.loop is not None:
                 yield _problem("loop", (*here, "loop"), name)

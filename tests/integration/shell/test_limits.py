@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.engine.core.workflow import Limits, Pool
+from headrace.engine.core.workflow import Concurrency, Limits, Pool
 from headrace.engine.ports.pools import POOLS, PoolRow
 from headrace.engine.ports.store import InboxRow
 from headrace.engine.shell.children import part_of
@@ -159,6 +159,62 @@ async def test_a_run_that_is_cancelled_while_it_waits_gives_its_claim_up(team: T
     await team.until(lambda: [key[0] for key in worker.held] == [third.no])
     await worker.finish_all()
     await team.until(lambda: team.ended(first, third))
+    await team.until(lambda: nothing_waits(team))
+
+
+async def test_concurrency_keys_hold_across_parts_and_a_change_of_owners(team: Team) -> None:
+    await team.enter("one")
+    await team.enter("two")
+    worker = await team.hire(slots=100)
+    worker.body = lambda d: HOLD
+    await team.until(team.settled)
+    keys = (Concurrency("params.region"), Concurrency("run.workflow", 3))
+    plan = flow(
+        py("a"), concurrency=keys, limits=Limits(active_runs=4), params={"region": {"type": "string"}}
+    )
+    regions = ["eu", "eu", "us", "us", "apac", "eu", "africa", "us"]
+    runs = [await team.submit(plan, part, {"region": region}) for part, region in enumerate(regions)]
+    region_of = dict(zip([run.no for run in runs], regions, strict=True))
+    await team.until(lambda: len(worker.held) == 3)
+    await team.die("one")
+    await team.stores.pop("one").close()
+    done = 0
+    while done < len(runs):
+        await team.until(lambda: len(worker.held) > 0)
+        for _ in range(20):
+            await team.turn()
+        going = [region_of[key[0]] for key in worker.held]
+        assert len(going) == len(set(going)) <= 3
+        done += len(going)
+        await worker.finish_all()
+    await team.until(lambda: team.ended(*runs))
+    await team.until(lambda: nothing_waits(team))
+
+
+async def test_strategies_cancel_runs_of_other_parts(team: Team) -> None:
+    await team.enter("one")
+    worker = await team.hire(slots=100)
+    worker.body = lambda d: HOLD
+    await team.until(team.settled)
+    for strategy, ends in (
+        ("cancel_in_progress", ["superseded", "superseded", None]),
+        ("keep_newest", [None, "superseded", None]),
+        ("cancel_newest", [None, "concurrency_key_taken", "concurrency_key_taken"]),
+    ):
+        plan = flow(py("a"), concurrency=(Concurrency("'one'", 1, strategy),))
+        runs = []
+        for part in (1, 2, 3):
+            runs.append(await team.submit(plan, part))
+            for _ in range(30):
+                await team.turn()
+        while worker.held:
+            await worker.finish_all()
+            for _ in range(30):
+                await team.turn()
+        await team.until(lambda runs=runs: team.ended(*runs))
+        assert [(await team.row(run.no)).reason for run in runs] == ends
+        for run in runs:
+            await team.agrees(run)
     await team.until(lambda: nothing_waits(team))
 
 

@@ -22,7 +22,6 @@ F = {"python": "m:f"}
         ({"tasks": {"a": {"tasks": {"b": {"container": "i"}}}}}, {}, "tasks.t.tasks.a.tasks.b.container"),
         (F, {"on_failure": {"x": {"container": "i"}}}, "on_failure.x.container"),
         (F, {"finally": {"x": {"container": "i"}}}, "finally.x.container"),
-        (F, {"concurrency": [{"key": "1"}]}, "concurrency"),
         (F, {"retention": {"logs": "1d"}}, "retention"),
         (F, {"notify": [{"on": "failed", "slack": "#x"}]}, "notify"),
         (F, {"triggers": [{"every": "1h"}, {"kafka": {"topic": "t"}, "key": "event"}]}, "triggers.1.kafka"),

@@ -77,6 +77,16 @@ def explained(
     return replace(found, blockers=tuple(blockers))
 
 
+def _run_queued(said: Mapping[str, Any]) -> str:
+    limits = []
+    if "active_runs" in said:
+        limits.append(f"{said['active_runs']} of its workflow's runs at a time")
+    limits += [f"{key['limit']} with {key['key']} = {key['value']}" for key in said.get("concurrency", ())]
+    if not limits:
+        return "the run has not begun: an engine must be running"
+    return f"the run waits for its turn, for at most {' and '.join(limits)} may go on"
+
+
 def _in_pool(blocker: Blocker, slots: Mapping[str, int]) -> Blocker:
     if blocker.code != "pool" or blocker.evidence["pool"] not in slots:
         return blocker
@@ -130,7 +140,7 @@ def sentence(blocker: Blocker, final: bool = False) -> str:
         case "section":
             return f"it belongs to {SECTIONS.get(said['section'], 'a later section')}, which runs when the tasks have ended"
         case "run_queued":
-            return "the run has not begun: an engine must be running"
+            return _run_queued(said)
         case "paused":
             return "the run is paused; headrace runs resume lets it go on"
         case "cancelling":

@@ -31,7 +31,7 @@ from headrace.testing.simulation.faults import Act
 from headrace.testing.simulation.people import People
 from headrace.testing.simulation.processes import Ground, Process
 from headrace.testing.simulation.script import Asked
-from headrace.testing.simulation.shapes import SHAPES, Shape
+from headrace.testing.simulation.shapes import FIRST_CROWD, SHAPES, Shape
 from headrace.testing.simulation.store import SimulatedStore
 from headrace.testing.simulation.timeline import ProcessLoop
 
@@ -86,7 +86,7 @@ class Client(Process):
         for place in range(len(self._asked)):
             if place not in self.accepted:
                 loop.create_task(self._ask(loop, place))
-        if any(shape.number >= SHAPES for shape in self._shapes):
+        if any(SHAPES <= shape.number < FIRST_CROWD for shape in self._shapes):
             store, ground = SimulatedStore(self.ground.database, loop), self.ground
             people = People(ground.database, store, ground.timeline.random, self._nudge)
             loop.create_task(people.live())

@@ -14,13 +14,13 @@ from headrace.engine.core.keys import written
 from headrace.engine.core.plan import Plan, Rule, Section
 from headrace.engine.core.states import RunState, TaskState
 from headrace.engine.core.workflow import Group
-from headrace.engine.ports.store import Batch, TaskRow
+from headrace.engine.ports.store import Batch, RunUpdate, TaskRow
 from headrace.engine.shell import history
 from headrace.runners.attempt import Attempt
 from headrace.testing.simulation.bodies import CANARY, Bodies, Execution
 from headrace.testing.simulation.histories import FLYING, Histories
 from headrace.testing.simulation.shapes import POOLS, Shape
-from headrace.testing.simulation.slots import Slots
+from headrace.testing.simulation.slots import Places, Slots
 from headrace.testing.simulation.store import Database
 from headrace.testing.simulation.timeline import ProcessLoop, Timeline
 
@@ -76,6 +76,7 @@ class Judge:
         self._of_run: dict[int, Plan] = {}
         self._seqs: dict[int, int] = {}
         self._slots = Slots(POOLS)
+        self._places = Places()
         self.moved = True
         """Whether anything was committed since somebody last looked."""
         bodies.witness = self
@@ -138,10 +139,20 @@ class Judge:
                     dispatched.append(task)
             for task in dispatched:
                 self._allowed(task)
+            for update in batch.runs:
+                self._going(update)
             if self._told:
                 self._tell(by, batch)
-        for over in self._slots.over():
+        for over in (*self._slots.over(), *self._places.over()):
             self.fault(over)
+
+    def _going(self, update: RunUpdate) -> None:
+        plan = self._plan(update.no)
+        if plan is not None and (plan.workflow.concurrency or plan.workflow.limits.active_runs is not None):
+            (run,) = self._database.lane.raw.execute(
+                "SELECT id FROM runs WHERE no = ?", (update.no,)
+            ).fetchone()
+            self._places.moved(plan.workflow, run, update)
 
     def _owned(self, by: ProcessLoop, batch: Batch) -> None:
         row = self._database.lane.raw.execute(

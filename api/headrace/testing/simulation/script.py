@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from headrace.testing.simulation.faults import CALM, Act, Weather
-from headrace.testing.simulation.shapes import CHILDREN, SHAPES, WAITING
+from headrace.testing.simulation.shapes import CHILDREN, CROWDS, FIRST_CROWD, SHAPES, WAITING
 
 COMMANDS = ("cancel", "kill_run", "pause", "resume", "rerun", "rerun_task", "task", "requeue", "requeue")
 TROUBLES = (
@@ -50,6 +50,10 @@ ENGINE_TROUBLES = (
 
 FIRST_WAITING = 70_000_000
 """From this seed on half of the worlds wait for people and signals: what earlier ones came to stays what it was."""
+
+
+FIRST_CROWDED = 80_000_000
+"""From this seed on runs of half of the worlds compete for concurrency keys."""
 
 
 class Asked(NamedTuple):
@@ -164,6 +168,13 @@ def script(seed: int) -> Script:
     if seed >= FIRST_WAITING and draw() < 0.5:
         waiting = (one._replace(shape=SHAPES + random.randrange(WAITING)) for one in whole.asked)
         whole = replace(whole, asked=tuple(waiting))
+    if seed >= FIRST_CROWDED and draw() < 0.5:
+        shapes = [FIRST_CROWD + random.randrange(CROWDS) for _ in range(random.choice((1, 1, 2)))]
+        crowd = (
+            Asked(round(draw() ** 2 * 3, 3), random.choice(shapes))
+            for _ in range(random.choice((2, 3, 3, 4, 6)))
+        )
+        whole = replace(whole, asked=tuple(sorted(crowd)))
     return whole
 
 

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from headrace.engine.core.canonical import canonical_json, to_document
+from headrace.engine.core.limits import STRATEGIES
 from headrace.engine.core.plan import RULE_NAMES, Plan
 from headrace.engine.core.planning import build_plan
 from headrace.engine.core.problems import InvalidWorkflow
@@ -22,6 +23,7 @@ from headrace.engine.core.workflow import (
     Cache,
     Case,
     Child,
+    Concurrency,
     Gate,
     Group,
     Limits,
@@ -47,6 +49,9 @@ SHAPES = 1_500
 
 WAITING = 300
 """Further ones, from the number SHAPES on, with tasks that people and signals end."""
+FIRST_CROWD = SHAPES + WAITING
+CROWDS = 100
+"""Further ones, from that number on, whose runs have concurrency keys."""
 
 CHILDREN = 6
 POOLS = {"small": 1, "wide": 3}
@@ -157,7 +162,7 @@ def _workflow(random: Random, number: int) -> Workflow:
         random,
         random.choice((1, 2, 3)) if leaf else random.choice((1, 2, 3, 4, 5, 6, 8, 11)),
         leaf,
-        number >= SHAPES,
+        SHAPES <= number < FIRST_CROWD,
     )
     tasks = _tasks(sketch, (), depth=0, maps=0, plain=False)
     after: dict[str, tuple[Task, ...]] = {"on_failure": (), "finally_": ()}
@@ -170,14 +175,25 @@ def _workflow(random: Random, number: int) -> Workflow:
         active_tasks=random.randint(1, 3) if sketch.chance(10) else None,
         active_runs=random.randint(1, 2) if sketch.chance(10) and not leaf else None,
     )
+    concurrency = _concurrency(sketch) if number >= FIRST_CROWD else ()
     return Workflow(
         f"w{number}",
         _sorted([_listing(task, sketch.lists) for task in tasks]),
         limits=limits,
+        concurrency=concurrency,
         priority=sketch.pick((Priority.NORMAL, Priority.NORMAL, Priority.HIGH, Priority.LOW)),
         deadline=timedelta(seconds=random.randint(5, 30)) if sketch.chance(6) else None,
         on_failure=after["on_failure"],
         finally_=after["finally_"],
+    )
+
+
+def _concurrency(sketch: _Sketch) -> tuple[Concurrency, ...]:
+    """One key or two, which runs have alike by what their ids end with."""
+    keys = sketch.some(("'all'", "run.id.matches('[0-7]$')", "run.id.matches('[0369cf]$')"), 2, least=1)
+    return tuple(
+        Concurrency(key, sketch.pick((1, 1, 1, 2, 3)), sketch.pick(("queue", "queue", *STRATEGIES)))
+        for key in keys
     )
 
 

@@ -84,8 +84,11 @@ class World:
         draws = random.Random(f"world {script.seed}")
         self.timeline = Timeline(draws)
         self.loop = ProcessLoop.begin(self.timeline, "world")
+        less: dict[int, tuple[str, ...]] = {}  # runs of one shape are of one workflow
+        for asked in script.asked:
+            less[asked.shape] = (*less.get(asked.shape, ()), *asked.less)
         shapes = [planned(-1 - place, workflow) for place, workflow in enumerate(workflows)] or [
-            _asked(asked.shape, asked.less) for asked in script.asked
+            _asked(asked.shape, tuple(dict.fromkeys(less[asked.shape]))) for asked in script.asked
         ]
         named = {each.plan.workflow.name: each for each in shapes}
         for number in sorted({child for each in shapes for child in each.children}):
@@ -353,11 +356,9 @@ def _database() -> Database:
 
 @lru_cache(maxsize=10_000)
 def _asked(number: int, less: tuple[str, ...]) -> Shape:
-    found: Shape | None = shape(number)
+    found = shape(number)
     for task in less:
-        assert found is not None
-        found = without(found, task)
-    assert found is not None
+        found = without(found, task) or found
     return found
 
 

@@ -13,6 +13,7 @@ from headrace.dsl.language.shapes import Definitions, Duration, Name, Number, Sc
 from headrace.dsl.language.spot import Spot
 from headrace.dsl.words import PARAMETER_NAME, QUEUE_NAME, SCOPE_NAMES, show
 from headrace.engine.core.keys import MAX_ITEMS
+from headrace.engine.core.limits import STRATEGIES
 from headrace.engine.core.workflow import (
     Cache,
     Concurrency,
@@ -36,7 +37,6 @@ LABEL = Name(
     re.compile(r"[\w./-]{1,100}", re.ASCII), "a label", "Use letters, digits and . _ / -, at most 100."
 )
 LABELS = MapOf(LABEL, LABEL, "a map of labels")
-STRATEGIES = ("queue", "round_robin", "cancel_newest", "cancel_in_progress", "keep_newest")
 
 RULE = Record(
     "retry_rule",

@@ -268,7 +268,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """Not run yet."""
+    """At most `limit` runs whose key comes to the same; `strategy`: see `core.limits`."""
 
     key: str  # bare
     limit: int = 1

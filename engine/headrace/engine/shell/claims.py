@@ -1,6 +1,6 @@
 """Slots and places that are asked for across engines: a run's part asks, the home part of its project grants.
 
-A *claim* is what one task run wants of a pool, or one run of its workflow's `active_runs`. It travels as an inbox row in the
+A *claim* is what one task run wants of a pool, or one run of its workflow's `active_runs` and concurrency keys. It travels as an inbox row in the
 batch that causes it: `slots_wanted` and `slots_freed` go to the home part, `slots_granted` comes back. What is done here is
 the asking; the home part's side is `ledger`. docs/design/protocol.md, E10.
 """
@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.engine.core.events import Event, SlotsGranted, Started
 from headrace.engine.core.keys import Key
+from headrace.engine.core.limits import QUEUE, Share
 from headrace.engine.core.states import RunState
 from headrace.engine.ports.pools import PoolName
 from headrace.engine.ports.store import InboxRow
@@ -33,9 +34,19 @@ RUN_ITSELF = -1
 """The task index of a claim for a whole run."""
 
 
-class Claim(msgspec.Struct, frozen=True):
+class More(msgspec.Struct, frozen=True, array_like=True):
+    """One share of several that are taken at once."""
+
+    limit: str
+    value: str | None
+    size: int | None
+    strategy: str = QUEUE
+
+
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """`limit`: `pool:name`, or `runs:workflow`; `size`: what the limit is, where the claimant knows it. (run, generation, task,
-    map) names the claimant, who lives in `part`; `attempt`: the one for which it asks, which the answer names again."""
+    map) names the claimant, who lives in `part`; `attempt`: the one for which it asks, which the answer names again. `shares`: where
+    there are concurrency keys, all that it takes, in place of `limit` and `size`."""
 
     project: str
     limit: str
@@ -48,6 +59,22 @@ class Claim(msgspec.Struct, frozen=True):
     priority: int = 1
     size: int | None = None
     attempt: int | None = None
+    shares: tuple[More, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[Share, ...]:
+        """What it takes, all or nothing."""
+        if not self.shares:
+            return (Share((self.project, self.limit), self.cost, self.size),)
+        return tuple(
+            Share(
+                (self.project, more.limit) if more.value is None else (self.project, more.limit, more.value),
+                1,
+                more.size,
+                more.strategy,
+            )
+            for more in self.shares
+        )
 
     @property
     def claimant(self) -> tuple[int, int, int, int]:
@@ -87,7 +114,11 @@ class Claims:
 
     def post(self, live: LiveRun, kind: str, claim: Claim) -> None:
         home = part_of(claim.project, self.parts)
-        self._holdings.posts.append((live, InboxRow(0, home, None, kind, encode(claim), 0.0)))
+        self.leave(live, InboxRow(0, home, None, kind, encode(claim), 0.0))
+
+    def leave(self, live: LiveRun, row: InboxRow) -> None:
+        """A row for the next batch of the run's part."""
+        self._holdings.posts.append((live, row))
 
 
 class ClaimedPools:
@@ -148,20 +179,20 @@ class ClaimedPools:
 
 
 class ClaimedAdmission(Admission):
-    """`active_runs` that the home part grants. Who loads a queued run asks again: the home part takes a claim only once."""
+    """Places and keys that the home part grants. Who loads a queued run asks again: the home part takes a claim only once."""
 
     def __init__(self, timers: Timers, claims: Claims) -> None:
-        super().__init__(timers)
+        super().__init__(timers, claims.leave)
         self._claims = claims
         self._counted: set[int] = set()  # runs of which the home part knows that they are active
 
-    def ask(self, live: LiveRun) -> bool:
-        if live.using.plan.workflow.limits.active_runs is None:
-            return True
-        self._post(live, WANTED)
+    def ask(self, live: LiveRun) -> list[LiveRun]:
+        if not live.shares:
+            return [live]
+        self._claim(live, WANTED)
         self._counted.add(live.no)
         self._set_deadline(live)
-        return False
+        return []
 
     def started(self, live: LiveRun) -> None:
         if live.machine.status.started_at is None:
@@ -172,15 +203,14 @@ class ClaimedAdmission(Admission):
 
     def changed(self, live: LiveRun) -> list[LiveRun]:
         status = live.machine.status
-        limited = live.using.plan.workflow.limits.active_runs is not None
         if status.started_at is None:
             if status.state is RunState.QUEUED:
-                return [] if live.no in self._counted or not self.ask(live) else [live]
+                return [] if live.no in self._counted else self.ask(live)
             self._set_deadline(live)
             self._free(live)
-        elif limited and live.no not in self._counted:  # it runs again, and does not wait for a place
+        elif live.no not in self._counted and live.shares:  # it runs again, and does not wait for a place
             self._counted.add(live.no)
-            self._post(live, HELD)
+            self._claim(live, HELD)
         return []
 
     def left(self, live: LiveRun) -> list[LiveRun]:
@@ -196,20 +226,26 @@ class ClaimedAdmission(Admission):
 
     def _free(self, live: LiveRun) -> None:
         self._counted.discard(live.no)
-        if live.using.plan.workflow.limits.active_runs is not None:
-            self._post(live, FREED)
+        if live.shares:
+            self._claim(live, FREED)
 
-    def _post(self, live: LiveRun, kind: str) -> None:
-        row, size = live.row, live.using.plan.workflow.limits.active_runs
+    def _claim(self, live: LiveRun, kind: str) -> None:
+        first, *others = live.shares
+        keyed = others or len(first.name) > 2
         claim = Claim(
-            row.project,
-            f"runs:{row.workflow}",
+            live.row.project,
+            first.name[1],
             live.part.number,
             live.no,
             0,
             RUN_ITSELF,
             0,
             priority=0,
-            size=size,
+            size=first.size,
+            shares=tuple(_more(share) for share in live.shares) if keyed else (),
         )
         self._claims.post(live, kind, claim)
+
+
+def _more(share: Share) -> More:
+    return More(share.name[1], share.name[2] if len(share.name) > 2 else None, share.size, share.strategy)

@@ -28,9 +28,9 @@ class Holdings:
         self.parts: dict[int, Part] = {}
         self.runs: dict[int, LiveRun] = {}
         self.timers = Timers()
-        self.admission: Admission = Admission(self.timers)
         self.owed: dict[LiveRun, list[Owed]] = {}
         self.posts: list[tuple[LiveRun, InboxRow]] = []  # rows for the next batch of a run's part
+        self.admission: Admission = Admission(self.timers, lambda live, row: self.posts.append((live, row)))
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

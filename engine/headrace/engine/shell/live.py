@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.engine.core.concurrency import shares_of
 from headrace.engine.core.decision import Decision, Effect, Ready, Transition
 from headrace.engine.core.evaluation import Artifact
 from headrace.engine.core.events import (
@@ -20,6 +21,8 @@ from headrace.engine.core.events import (
     TaskAsked,
 )
 from headrace.engine.core.keys import Key
+from headrace.engine.core.limits import Share
+from headrace.engine.core.machine.scopes import run_fields
 from headrace.engine.core.run import RunInfo
 from headrace.engine.core.workflow import Priority
 from headrace.engine.ports.store import RunRow
@@ -53,6 +56,7 @@ class LiveRun:
     """One run in memory. Everything below `decision` belongs to the current turn and is emptied by `turned`."""
 
     __slots__ = (
+        "_asks",
         "_class",
         "_effects_seen",
         "_ready_seen",
@@ -88,6 +92,7 @@ class LiveRun:
         self.seq = row.seq
         self.trace = _trace(row.trigger)
         self.broken = False
+        self._asks: tuple[PlanInUse, tuple[Share, ...]] | None = None
         self._class = CLASS[info.priority]
         self.rounds: list[int] = []  # how many events there were after each round of deciding
         self.refused: list[Refusal] = []
@@ -95,6 +100,23 @@ class LiveRun:
         self.timed: dict[Key | None, None] = {}  # whose timers were set
         self.decision = Decision()
         self.turned()
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """What the run takes before it starts: its place among the active runs, and that of each of its concurrency keys."""
+        using = self.using
+        workflow = using.plan.workflow
+        if not workflow.concurrency and workflow.limits.active_runs is None:
+            return ()
+        if self._asks is None or self._asks[0] is not using:
+            info = self.info
+            scope = {
+                "params": dict(info.params),
+                "run": run_fields(workflow.name, info),
+                "event": info.event,
+            }
+            self._asks = using, shares_of(self.row.project, workflow, scope, self.machine.evaluator)
+        return self._asks[1]
 
     def turned(self) -> None:
         """The turn is over: begin the next with an empty decision. That the run was loaded is not worth a row of history, yet what

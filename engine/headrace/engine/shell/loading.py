@@ -126,8 +126,8 @@ class Loader:
         turn.touched[live] = None
         holdings.timers.restore(loaded.timers)
         if status.state is RunState.QUEUED:
-            if holdings.admission.ask(live):
-                turn.add(live, Started(turn.now))
+            for admitted in holdings.admission.ask(live):
+                turn.add(admitted, Started(turn.now))
         elif not status.state.final:
             holdings.admission.started(live)
             if status.started_at is not None or status.state is RunState.CANCELLING:

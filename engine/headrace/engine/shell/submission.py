@@ -59,7 +59,7 @@ def new_run(
     identity = run_id(now, entropy)
     moment = now if scheduled_at is None else scheduled_at
     given: Mapping[str, Json] = {}
-    if params or plan.workflow.params:
+    if params or plan.workflow.params or plan.workflow.concurrency:
         given = check(plan, params, _scope(plan, version, identity, moment, trigger, event))
     return NewRun(
         id=identity,

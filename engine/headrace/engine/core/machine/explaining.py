@@ -5,7 +5,7 @@ An explanation is data: codes and evidence. Sentences for people are made from i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -46,9 +46,16 @@ class Explanation:
     upstreams: int = 0
 
 
-def explain(board: Board, key: Key, most: int | None = None, reasons: Reasons = _NONE) -> Explanation | None:
+def explain(
+    board: Board,
+    key: Key,
+    most: int | None = None,
+    reasons: Reasons = _NONE,
+    turn: Mapping[str, Json] = MappingProxyType({}),
+) -> Explanation | None:
     """The explanation of one task run; None when there is no such task run (yet). With `most`, at most so many of its upstreams
-    are told, those first that are in the way or that decided. `reasons`: of task runs that have ended, as their rows say."""
+    are told, those first that are in the way or that decided. `reasons`: of task runs that have ended, as their rows say; `turn`: what the run
+    asks for before it starts."""
     spot = board.locate(key)
     if spot is None:
         return None
@@ -64,7 +71,7 @@ def explain(board: Board, key: Key, most: int | None = None, reasons: Reasons = 
     if state.final:
         blockers = tuple(_decided(board, block, slot, upstream, reasons))
         return Explanation(key, state.word, "final", upstream, blockers, total)
-    blockers = tuple(_blockers(board, block, slot, state, upstream, reasons.get(key)))
+    blockers = tuple(_blockers(board, block, slot, state, upstream, reasons.get(key), turn))
     verdict = _verdict(board, block, slot, state, blockers)
     return Explanation(key, state.word, verdict, upstream, blockers, total)
 
@@ -140,12 +147,13 @@ def _blockers(
     state: TaskState,
     upstream: tuple[UpstreamState, ...],
     reason: str | None,
+    turn: Mapping[str, Json],
 ) -> list[Blocker]:
     """`reason`: the row's, where it is known."""
     status = board.status
     found: list[Blocker] = []
     if status.state is RunState.QUEUED:
-        found.append(Blocker("run_queued"))
+        found.append(Blocker("run_queued", dict(turn)))
     if status.paused:
         found.append(Blocker("paused"))
     if status.state is RunState.CANCELLING:
@@ -175,6 +183,8 @@ def _blockers(
             found.append(Blocker("retry", {"attempt": tries, "of": limit, "due_at": live.due_at}))
         case TaskState.WAITING:
             found += _waiting(board, block, slot)
+    if status.state is RunState.QUEUED:
+        return [blocker for blocker in found if blocker.code != "line"]
     return found
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from headrace.engine.core import events as e
+from headrace.engine.core.concurrency import asks
 from headrace.engine.core.decision import Decision, Need, Row
 from headrace.engine.core.evaluation import Evaluator
 from headrace.engine.core.keys import Key
@@ -30,11 +31,13 @@ from headrace.engine.core.machine import (
 )
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.explaining import Explanation, explain
+from headrace.engine.core.machine.scopes import run_fields
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
 from headrace.engine.core.selection import narrowed
 from headrace.engine.core.states import RunState, TaskState
+from headrace.engine.core.workflow import Json
 
 _NO_REASONS: Mapping[Key, str] = MappingProxyType({})
 _QUEUED, _FINAL = RunState.QUEUED, int(RunState.SUCCEEDED)
@@ -137,7 +140,20 @@ class RunMachine:
     def explain(self, key: Key, most: int | None = None) -> Explanation | None:
         """Why the task run waits, or what decided it, with at most `most` of its upstreams; None when there is no such task
         run."""
-        return explain(self.board, key, most, self.reasons)
+        return explain(self.board, key, most, self.reasons, self._asks())
+
+    def _asks(self) -> Mapping[str, Json]:
+        """What a run that has not started waits for, by the names of its workflow's keys."""
+        board = self.board
+        workflow = board.plan.workflow
+        if board.status.state is not RunState.QUEUED:
+            return {}
+        scope = {
+            "params": dict(board.info.params),
+            "run": run_fields(workflow.name, board.info),
+            "event": board.info.event,
+        }
+        return asks(workflow, scope, self.evaluator)
 
     def in_flight(self) -> list[tuple[Key, TaskState, int, int, int, str]]:
         """(key, state, attempt, epoch, n, worker) of every attempt that a worker holds."""

@@ -25,7 +25,7 @@ from headrace.engine.core.machine.groups import failed_by_themselves
 from headrace.engine.core.machine.needs import names_for
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Section
-from headrace.engine.core.run import Answers
+from headrace.engine.core.run import Answers, RunInfo
 from headrace.engine.core.states import TaskState
 from headrace.engine.core.workflow import Json
 
@@ -168,16 +168,7 @@ class Judge:
 
     def run_scope(self) -> dict[str, Json]:
         board = self.board
-        info, status = board.info, board.status
-        scope: dict[str, Json] = {
-            "id": info.id,
-            "workflow": board.plan.workflow.name,
-            "version": info.version,
-            "trigger": info.trigger,
-            "scheduled_at": rfc3339(info.scheduled_at),
-            "date": info.date,
-            "started_at": rfc3339(status.started_at) if status.started_at is not None else None,
-        }
+        scope = run_fields(board.plan.workflow.name, board.info, board.status.started_at)
         if board.phase != Section.MAIN:
             scope["state"] = ending.outcome(board)[0].word
             scope["failed"] = [
@@ -196,6 +187,19 @@ class Judge:
                 for giver, slot in failed_by_themselves(board.plan, block)
             ]
         return scope
+
+
+def run_fields(workflow: str, info: RunInfo, started_at: float | None = None) -> dict[str, Json]:
+    """`run` as expressions see it before the run's tasks have ended."""
+    return {
+        "id": info.id,
+        "workflow": workflow,
+        "version": info.version,
+        "trigger": info.trigger,
+        "scheduled_at": rfc3339(info.scheduled_at),
+        "date": info.date,
+        "started_at": rfc3339(started_at) if started_at is not None else None,
+    }
 
 
 def counts_of(block: Block | None) -> dict[str, int] | None:
