@@ -71,7 +71,7 @@ LIMITS = [
     Mutant(
         "shares-one-by-one",
         f"{CORE}/limits.py",
-        "if not all(other is limit or other.room(rank, cost) for other, cost in line.costs):",
+        "if not alone and not all(other is limit or other.room(rank, cost) for other, cost in costs):",
         "if False:",
         f"{_SHARES}::test_all_that_one_needs_is_taken_at_once_or_nothing_of_it",
         "A run would go on with one of its keys, while another run has the other.",

@@ -99,17 +99,14 @@ class _Limit(Generic[C]):
             )
         return fits(self.size, self.used + kept, cost)
 
-    @property
-    def idle(self) -> bool:
-        return not (self.held or self.lines)
-
 
 class _Line(Generic[C]):
     """Those that wait for the same shares at the same cost: none goes before the first."""
 
-    __slots__ = ("costs", "gone", "order", "passed")
+    __slots__ = ("costs", "gone", "key", "order", "passed")
 
-    def __init__(self, costs: tuple[tuple[_Limit[C], int], ...]) -> None:
+    def __init__(self, key: tuple[tuple[Name, int], ...], costs: tuple[tuple[_Limit[C], int], ...]) -> None:
+        self.key = key
         self.costs = costs
         self.order: list[tuple[Rank, int, C]] = []  # a heap; the number is that of the place
         self.gone: set[int] = set()  # the places of those that left the line from its middle
@@ -152,32 +149,33 @@ class Limits(Generic[C]):
         if claimant in self._waiting or claimant in self._held:
             return
         rank = (priority, self._turn(shares), age)
-        key = tuple((share.name, share.cost) for share in shares)
+        key = tuple([share[:2] for share in shares])
         line = self._lines.get(key)
         if line is None:
             costs = tuple((self._limits[name], cost) for name, cost in key)
-            line = self._lines[key] = _Line(costs)
+            line = self._lines[key] = _Line(key, costs)
         before, place = line.head(), next(self._places)
         heapq.heappush(line.order, (rank, place, claimant))
         self._waiting[claimant] = _Waiting(tuple(shares), rank, place, line)
         for share in shares:
             if share.strategy in _CANCELLING:
                 self._limits[share.name].choosy[claimant] = None
-            self._touched[share.name] = None
-        if before is None or rank < before:
-            self._stand(line)
+                self._touched[share.name] = None
+        if before is None or rank < before:  # else it goes after somebody who cannot go
+            self._stand(line, rank)
+            self._touched.update([(share.name, None) for share in shares])
 
     def hold(self, claimant: C, shares: Sequence[Share], age: int) -> None:
         """Somebody has shares, whether they fit or not."""
-        self._withdraw(claimant)
+        self._leave(claimant)
         if claimant not in self._held:
             for share in shares:
-                self._limit(share)
+                self._touched[self._limit(share).name] = None
             self._take(claimant, tuple(shares), age)
 
     def free(self, claimant: C) -> bool:
         """Whatever it has or waits for is given back. Whether it had anything."""
-        self._withdraw(claimant)
+        self._leave(claimant)
         shares = self._held.pop(claimant, None)
         if shares is None:
             return False
@@ -216,25 +214,23 @@ class Limits(Generic[C]):
 
     def settle(self) -> Settled[C]:
         """Grant what fits now, and cancel whom strategies cancel."""
-        settled = Settled[C]([], [])
-        looked_at: dict[Name, None] = {}
+        settled: Settled[C] = Settled([], [])
+        looked_at: dict[Name, _Limit[C]] = {}
         while self._touched:
-            while self._touched:
-                name = next(iter(self._touched))
-                del self._touched[name]
+            touched, self._touched = self._touched, {}
+            for name in touched:
                 limit = self._limits.get(name)
                 if limit is not None:
-                    looked_at[name] = None
-                    self._grant(limit, settled.granted)
-            for name in looked_at:
-                limit = self._limits.get(name)
-                if limit is None:
-                    continue
-                if limit.choosy:
-                    self._cancel(limit, settled.cancelled)
-                elif limit.idle:
-                    del self._limits[name]
-            looked_at.clear()
+                    looked_at[name] = limit
+                    if limit.lines:
+                        self._grant(limit, settled.granted)
+            if not self._touched:  # nobody else goes: who is left waits, or gives way
+                for name, limit in looked_at.items():
+                    if limit.choosy:
+                        self._cancel(limit, settled.cancelled)
+                    elif not (limit.held or limit.lines):
+                        self._limits.pop(name, None)
+                looked_at.clear()
         return settled
 
     def _grant(self, limit: _Limit[C], granted: list[C]) -> None:
@@ -246,19 +242,23 @@ class Limits(Generic[C]):
             if line.head() != rank:
                 heapq.heappop(lines)
                 continue
-            own = next(cost for other, cost in line.costs if other is limit)
+            costs = line.costs
+            alone = len(costs) == 1
+            own = costs[0][1] if alone else next(cost for other, cost in costs if other is limit)
             if not limit.room(rank, own):
                 limit.barrier = rank
                 break
             heapq.heappop(lines)
-            if not all(other is limit or other.room(rank, cost) for other, cost in line.costs):
+            if not alone and not all(other is limit or other.room(rank, cost) for other, cost in costs):
                 passed.append((rank, next(self._places), line))
                 continue
             _, _, claimant = line.order[0]
-            waiting = self._waiting[claimant]
-            self._withdraw(claimant)
+            waiting = self._withdraw(claimant)
+            assert waiting is not None
             self._take(claimant, waiting.shares, rank[2])
             granted.append(claimant)
+            if not alone:  # there is less of the others now
+                self._touched.update((other.name, None) for other, _ in costs if other is not limit)
             for share in waiting.shares:
                 if share.strategy == ROUND_ROBIN:
                     self._turns[share.name[:-1]] = rank[1]
@@ -282,7 +282,7 @@ class Limits(Generic[C]):
                 crowded = True
             elif share.strategy == CANCEL_NEWEST or claimant != newest:
                 by = next(iter(limit.held), newest) if share.strategy == CANCEL_NEWEST else newest
-                self._withdraw(claimant)
+                self._leave(claimant)
                 cancelled.append(Cancelled(claimant, share, by))
         if crowded:
             self._make_room(limit, cancelled)
@@ -302,7 +302,7 @@ class Limits(Generic[C]):
             if waiting is None:
                 self._ending[claimant] = None
             else:
-                self._withdraw(claimant)
+                self._leave(claimant)
             cancelled.append(Cancelled(claimant, share, newest_first[0]))
 
     # -- pieces -----------------------------------------------------------------------------------------------------------
@@ -332,13 +332,18 @@ class Limits(Generic[C]):
             limit = self._limits[share.name]
             limit.used += share.cost
             limit.held[claimant] = age
-            self._touched[share.name] = None
 
-    def _withdraw(self, claimant: C) -> None:
-        """It waits no longer."""
+    def _leave(self, claimant: C) -> None:
+        """It waits no longer: others may go in its place."""
+        waiting = self._withdraw(claimant)
+        if waiting is not None:
+            self._touched.update((share.name, None) for share in waiting.shares)
+
+    def _withdraw(self, claimant: C) -> _Waiting[C] | None:
+        """It stands in no line any more."""
         waiting = self._waiting.pop(claimant, None)
         if waiting is None:
-            return
+            return None
         line = waiting.line
         was_head = line.head() is not None and line.order[0][1] == waiting.place
         if was_head:
@@ -347,19 +352,19 @@ class Limits(Generic[C]):
         else:
             line.gone.add(waiting.place)
         for limit, _ in line.costs:
-            limit.choosy.pop(claimant, None)
-            if was_head:
+            if limit.choosy:
+                limit.choosy.pop(claimant, None)
+            if was_head and limit.kept:
                 limit.kept.pop(line, None)
-            self._touched[limit.name] = None
-        if line.head() is None:
-            del self._lines[tuple((limit.name, cost) for limit, cost in line.costs)]
-        elif was_head:
-            self._stand(line)
-
-    def _stand(self, line: _Line[C]) -> None:
-        """It has a new head: each of its limits orders it by that."""
         head = line.head()
-        assert head is not None
+        if head is None:
+            del self._lines[line.key]
+        elif was_head:
+            self._stand(line, head)
+        return waiting
+
+    def _stand(self, line: _Line[C], head: Rank) -> None:
+        """It has a new head: each of its limits orders it by that."""
         for limit, _ in line.costs:
             heapq.heappush(limit.lines, (head, next(self._places), line))
 
