@@ -22,7 +22,7 @@ from headrace.engine.core.events import (
 )
 from headrace.engine.core.keys import Key
 from headrace.engine.core.limits import Share
-from headrace.engine.core.machine.scopes import run_fields
+from headrace.engine.core.machine.scopes import start_scope
 from headrace.engine.core.run import RunInfo
 from headrace.engine.core.workflow import Priority
 from headrace.engine.ports.store import RunRow
@@ -109,12 +109,7 @@ class LiveRun:
         if not workflow.concurrency and workflow.limits.active_runs is None:
             return ()
         if self._asks is None or self._asks[0] is not using:
-            info = self.info
-            scope = {
-                "params": dict(info.params),
-                "run": run_fields(workflow.name, info),
-                "event": info.event,
-            }
+            scope = start_scope(workflow.name, self.info)
             self._asks = using, shares_of(self.row.project, workflow, scope, self.machine.evaluator)
         return self._asks[1]
 

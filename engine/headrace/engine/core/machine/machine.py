@@ -31,7 +31,7 @@ from headrace.engine.core.machine import (
 )
 from headrace.engine.core.machine.board import Board
 from headrace.engine.core.machine.explaining import Explanation, explain
-from headrace.engine.core.machine.scopes import run_fields
+from headrace.engine.core.machine.scopes import start_scope
 from headrace.engine.core.machine.static import templates_of
 from headrace.engine.core.plan import Plan
 from headrace.engine.core.run import Answers, RunInfo, RunStatus
@@ -148,12 +148,7 @@ class RunMachine:
         workflow = board.plan.workflow
         if board.status.state is not RunState.QUEUED:
             return {}
-        scope = {
-            "params": dict(board.info.params),
-            "run": run_fields(workflow.name, board.info),
-            "event": board.info.event,
-        }
-        return asks(workflow, scope, self.evaluator)
+        return asks(workflow, start_scope(workflow.name, board.info), self.evaluator)
 
     def in_flight(self) -> list[tuple[Key, TaskState, int, int, int, str]]:
         """(key, state, attempt, epoch, n, worker) of every attempt that a worker holds."""

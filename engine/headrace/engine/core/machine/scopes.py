@@ -202,6 +202,11 @@ def run_fields(workflow: str, info: RunInfo, started_at: float | None = None) ->
     }
 
 
+def start_scope(workflow: str, info: RunInfo) -> dict[str, Json]:
+    """What the keys of a run's concurrency see."""
+    return {"params": dict(info.params), "run": run_fields(workflow, info), "event": info.event}
+
+
 def counts_of(block: Block | None) -> dict[str, int] | None:
     if block is None:
         return None
