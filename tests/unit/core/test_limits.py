@@ -97,6 +97,30 @@ def test_what_was_kept_for_one_is_not_kept_for_those_behind_it() -> None:
     assert limits.used(A) == 2  # 3 was never passed: nothing is kept for it
 
 
+def test_of_one_key_the_oldest_goes_first_whoever_asked_first() -> None:
+    limits: Limits[int] = Limits()
+    place = Share(A, size=1)
+    asked(limits, 0, place, key("us", ROUND_ROBIN, 9))
+    for run in (3, 1, 2):  # as they were loaded
+        assert asked(limits, run, place, key("eu", ROUND_ROBIN, 9)) == []
+    order, now = [], 0
+    while granted := freed(limits, now):
+        (now,) = granted
+        order.append(now)
+    assert order == [1, 2, 3]
+
+
+def test_a_key_that_comes_again_and_again_does_not_keep_others_waiting() -> None:
+    limits: Limits[int] = Limits()
+    place = Share(A, size=1)
+    asked(limits, 1, place, key("eu", ROUND_ROBIN, 9))
+    asked(limits, 2, place, key("us", ROUND_ROBIN, 9))
+    asked(limits, 3, place, key("eu", ROUND_ROBIN, 9))
+    assert freed(limits, 1) == [2]
+    asked(limits, 4, place, key("us", ROUND_ROBIN, 9))
+    assert freed(limits, 2) == [3]
+
+
 def test_a_key_that_comes_late_takes_turns_from_then_on() -> None:
     limits: Limits[int] = Limits()
     place = Share(A, size=1)
@@ -109,7 +133,7 @@ def test_a_key_that_comes_late_takes_turns_from_then_on() -> None:
     while granted := freed(limits, now):
         (now,) = granted
         order.append(now)
-    assert order == [4, 3, 5, 6, 7]
+    assert order == [3, 4, 5, 6, 7]
 
 
 def test_keys_of_one_entry_take_turns_for_what_they_share() -> None:
@@ -122,7 +146,7 @@ def test_keys_of_one_entry_take_turns_for_what_they_share() -> None:
     while granted := freed(limits, now):
         (now,) = granted
         order.append(now)
-    assert order == [4, 1, 5, 2, 3]
+    assert order == [1, 4, 2, 5, 3]
 
 
 def test_cancel_newest_lets_nobody_wait() -> None:

@@ -74,7 +74,7 @@ def fits(size: int | None, used: int, cost: int) -> bool:
 
 
 class _Limit(Generic[C]):
-    __slots__ = ("barrier", "choosy", "held", "kept", "last", "lines", "name", "size", "told", "used")
+    __slots__ = ("barrier", "choosy", "held", "kept", "lines", "name", "size", "told", "used")
 
     def __init__(self, name: Name, size: int | None, told: bool) -> None:
         self.name = name
@@ -86,7 +86,6 @@ class _Limit(Generic[C]):
         self.barrier: Rank | None = None  # of the first that does not fit: nobody behind goes
         self.kept: dict[_Line[C], int] = {}  # shares kept for heads that were passed often, with their cost
         self.choosy: dict[C, None] = {}  # who waits with a strategy that cancels somebody
-        self.last = 0  # the turn of the last one that came
 
     def room(self, rank: Rank, cost: int) -> bool:
         """Whether somebody at that place in the order can take it."""
@@ -103,25 +102,32 @@ class _Limit(Generic[C]):
 class _Line(Generic[C]):
     """Those that wait for the same shares at the same cost: none goes before the first."""
 
-    __slots__ = ("costs", "gone", "key", "order", "passed")
+    __slots__ = ("costs", "entries", "gone", "key", "order", "passed", "turn")
 
-    def __init__(self, key: tuple[tuple[Name, int], ...], costs: tuple[tuple[_Limit[C], int], ...]) -> None:
+    def __init__(
+        self,
+        key: tuple[tuple[Name, int], ...],
+        costs: tuple[tuple[_Limit[C], int], ...],
+        entries: tuple[Name, ...],
+    ) -> None:
         self.key = key
         self.costs = costs
-        self.order: list[tuple[Rank, int, C]] = []  # a heap; the number is that of the place
+        self.entries = entries  # whose keys take turns
+        self.turn = 0
+        self.order: list[tuple[int, int, int, C]] = []  # a heap, by class and age; the third is the place
         self.gone: set[int] = set()  # the places of those that left the line from its middle
         self.passed = 0  # how often the head was
 
     def head(self) -> Rank | None:
         order, gone = self.order, self.gone
-        while order and order[0][1] in gone:
-            gone.remove(heapq.heappop(order)[1])
-        return order[0][0] if order else None
+        while order and order[0][2] in gone:
+            gone.remove(heapq.heappop(order)[2])
+        return (order[0][0], self.turn, order[0][1]) if order else None
 
 
 class _Waiting(NamedTuple, Generic[C]):
     shares: tuple[Share, ...]
-    rank: Rank
+    age: int
     place: int
     line: _Line[C]
 
@@ -148,21 +154,23 @@ class Limits(Generic[C]):
             self._limit(share)
         if claimant in self._waiting or claimant in self._held:
             return
-        rank = (priority, self._turn(shares), age)
         key = tuple([share[:2] for share in shares])
         line = self._lines.get(key)
         if line is None:
             costs = tuple((self._limits[name], cost) for name, cost in key)
-            line = self._lines[key] = _Line(key, costs)
+            entries = tuple(share.name[:-1] for share in shares if share.strategy == ROUND_ROBIN)
+            line = self._lines[key] = _Line(key, costs, entries)
+            self._next_turn(line)
         before, place = line.head(), next(self._places)
-        heapq.heappush(line.order, (rank, place, claimant))
-        self._waiting[claimant] = _Waiting(tuple(shares), rank, place, line)
+        heapq.heappush(line.order, (priority, age, place, claimant))
+        head = line.head()
+        self._waiting[claimant] = _Waiting(tuple(shares), age, place, line)
         for share in shares:
             if share.strategy in _CANCELLING:
                 self._limits[share.name].choosy[claimant] = None
                 self._touched[share.name] = None
-        if before is None or rank < before:  # else it goes after somebody who cannot go
-            self._stand(line, rank)
+        if head is not None and head != before:  # else it goes after somebody who cannot go
+            self._stand(line, head)
             self._touched.update([(share.name, None) for share in shares])
 
     def hold(self, claimant: C, shares: Sequence[Share], age: int) -> None:
@@ -252,27 +260,27 @@ class Limits(Generic[C]):
             if not alone and not all(other is limit or other.room(rank, cost) for other, cost in costs):
                 passed.append((rank, next(self._places), line))
                 continue
-            _, _, claimant = line.order[0]
+            claimant = line.order[0][3]
+            for entry in line.entries:
+                self._turns[entry] = max(self._turns.get(entry, 0), rank[1])
+            self._next_turn(line)
             waiting = self._withdraw(claimant)
             assert waiting is not None
             self._take(claimant, waiting.shares, rank[2])
             granted.append(claimant)
             if not alone:  # there is less of the others now
                 self._touched.update((other.name, None) for other, _ in costs if other is not limit)
-            for share in waiting.shares:
-                if share.strategy == ROUND_ROBIN:
-                    self._turns[share.name[:-1]] = rank[1]
             for _, _, behind in passed:
                 behind.passed += 1
                 if behind.passed == PASSED:
                     for other, cost in behind.costs:
                         other.kept[behind] = cost
-        for entry in passed:
-            heapq.heappush(lines, entry)
+        for again in passed:
+            heapq.heappush(lines, again)
 
     def _cancel(self, limit: _Limit[C], cancelled: list[Cancelled[C]]) -> None:
         """By the strategies of those that wait and do not fit."""
-        waiting = sorted(limit.choosy, key=lambda claimant: self._waiting[claimant].rank[2])
+        waiting = sorted(limit.choosy, key=lambda claimant: self._waiting[claimant].age)
         newest, crowded = waiting[-1], False
         for claimant in waiting:
             share = _of(limit, self._waiting[claimant].shares)
@@ -290,7 +298,7 @@ class Limits(Generic[C]):
     def _make_room(self, limit: _Limit[C], cancelled: list[Cancelled[C]]) -> None:
         """As many of the newest as fit go on or wait for their turn; the others are in the way."""
         ages = dict(limit.held)
-        ages.update((claimant, self._waiting[claimant].rank[2]) for claimant in limit.choosy)
+        ages.update((claimant, self._waiting[claimant].age) for claimant in limit.choosy)
         newest_first = sorted(ages, key=ages.__getitem__, reverse=True)
         room = limit.size or 0
         for claimant in newest_first:
@@ -317,14 +325,10 @@ class Limits(Generic[C]):
             self._touched[share.name] = None
         return limit
 
-    def _turn(self, shares: Iterable[Share]) -> int:
-        turn = 0
-        for share in shares:
-            if share.strategy == ROUND_ROBIN:
-                limit = self._limits[share.name]
-                limit.last = max(self._turns.get(share.name[:-1], 0), limit.last + 1)
-                turn = max(turn, limit.last)
-        return turn
+    def _next_turn(self, line: _Line[C]) -> None:
+        """Behind those whose turn it is: so a key that comes late does not go before all others, nor one that comes again."""
+        if line.entries:
+            line.turn = 1 + max(self._turns.get(entry, 0) for entry in line.entries)
 
     def _take(self, claimant: C, shares: tuple[Share, ...], age: int) -> None:
         self._held[claimant] = shares
@@ -345,7 +349,7 @@ class Limits(Generic[C]):
         if waiting is None:
             return None
         line = waiting.line
-        was_head = line.head() is not None and line.order[0][1] == waiting.place
+        was_head = line.head() is not None and line.order[0][2] == waiting.place
         if was_head:
             heapq.heappop(line.order)
             line.passed = 0
